@@ -1,0 +1,14 @@
+# sqz_flags: how everything of ours is compiled.
+add_library(sqz_flags INTERFACE)
+target_compile_options(sqz_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wvla
+  -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-align -Wundef -Wframe-larger-than=32768
+  -ffp-contract=off -fno-math-errno
+  $<$<BOOL:${SQZ_WERROR}>:-Werror> $<$<CONFIG:Release>:-O3>)
+target_compile_definitions(sqz_flags INTERFACE _GNU_SOURCE $<$<BOOL:${SQZ_ARENA_STRICT}>:SQZ_ARENA_STRICT>)
+if(SQZ_SANITIZE)
+  target_compile_options(sqz_flags INTERFACE -fsanitize=${SQZ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(sqz_flags INTERFACE -fsanitize=${SQZ_SANITIZE})
+endif()
+if(SQZ_FUZZ) # coverage must be in the library too, or the fuzzer is blind
+  target_compile_options(sqz_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()

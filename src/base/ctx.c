@@ -1,0 +1,58 @@
+/* ctx.c: the context. */
+#include "base/base.h"
+#include "kernels/kernels.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *default_alloc(void *user, size_t n)
+{
+    (void)user;
+    return malloc(n);
+}
+
+static void default_free(void *user, void *p)
+{
+    (void)user;
+    free(p);
+}
+
+sqz_status sqz_ctx_create(const sqz_ctx_options *opt, sqz_ctx **out)
+{
+    sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
+    if (!out)
+        return SQZ_E_ARG;
+    *out = NULL;
+    if (opt) /* copy only what the caller's header knew about */
+        memcpy(&o, opt, SQZ_MIN(opt->struct_size, sizeof o));
+    if (!o.allocator.alloc || !o.allocator.free)
+        o.allocator = (sqz_allocator){NULL, default_alloc, default_free};
+    sqz_ctx *ctx = o.allocator.alloc(o.allocator.user, sizeof *ctx);
+    if (!ctx)
+        return SQZ_E_NOMEM;
+    *ctx = (sqz_ctx){.mem = o.allocator,
+                     .log = o.log,
+                     .log_user = o.log_user,
+                     .progress = o.progress,
+                     .progress_user = o.progress_user};
+    sqz_status s = sqz_kernels_create(ctx, o.cpu);
+    if (s == SQZ_OK)
+        s = sqz_pool_create(ctx, o.threads, &ctx->pool);
+    if (s != SQZ_OK) {
+        sqz_ctx_free(ctx);
+        return s;
+    }
+    *out = ctx;
+    return SQZ_OK;
+}
+
+void sqz_ctx_free(sqz_ctx *ctx)
+{
+    if (!ctx)
+        return;
+    sqz_pool_free(ctx, ctx->pool);
+    sqz_free(ctx, ctx->kernels);
+    assert(ctx->live == 0); /* every test is a leak test */
+    sqz_allocator m = ctx->mem;
+    m.free(m.user, ctx);
+}

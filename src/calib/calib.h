@@ -1,0 +1,77 @@
+/* calib.h: activation ranges from data, in bounded memory: one histogram per value, no data kept.
+ */
+#ifndef SQZ_CALIB_H
+#define SQZ_CALIB_H
+#include "io/data.h"
+#include "ir/op.h"
+
+/* Streaming statistics of one value (hist.c). Counters are integers and the range only ever doubles
+ * with an exact pairwise merge, so results do not depend on batch size, order of merging or
+ * threads. */
+#define SQZ_HIST_BINS 4096
+typedef struct sqz_hist {
+    uint64_t bin[SQZ_HIST_BINS]; /* equal bins over [-reach, reach) */
+    float reach;                 /* power of two; 0: nothing seen but zeros */
+    float min, max;              /* exact */
+    double sum, sum2;
+    uint64_t count, zeros, nonfinite; /* nonfinite values are counted and else ignored */
+    float ema_lo, ema_hi;             /* moving average of per-batch min and max; see calib_ema.c */
+    uint64_t batches;
+} sqz_hist;
+void sqz_hist_begin(sqz_hist *h);
+void sqz_hist_see(sqz_hist *h, const float *x, size_t n); /* one batch */
+void sqz_hist_merge(sqz_hist *into, const sqz_hist *from);
+
+/* A calibrator turns a histogram into a range: calib_minmax.c ema percentile entropy mse. `levels`
+ * of the grid (256 for int8); `symmetric` grids are centred on 0. */
+typedef struct sqz_calib {
+    sqz_info info;
+    sqz_status (*range)(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsigned levels,
+                        bool symmetric, sqz_range *out);
+} sqz_calib;
+extern const sqz_calib *const sqz_calibs[];
+extern const size_t sqz_n_calibs;
+const sqz_calib *sqz_calib_find(const char *name);
+
+/* Histograms of every float activation of a graph over a data set. */
+typedef struct sqz_stats {
+    sqz_arena arena;
+    uint32_t n;
+    struct {
+        const char *name; /* of the value */
+        sqz_vid value;
+        sqz_hist *hist;
+    } * item;
+    uint64_t samples;
+    char data_checksum[65];
+} sqz_stats;
+sqz_status sqz_stats_collect(const sqz_graph *g, sqz_dataset *ds, const char *layout,
+                             int64_t samples, int64_t batch, sqz_stats **out);
+void sqz_stats_free(sqz_ctx *ctx, sqz_stats *s);
+
+/* Ranges by value name: what ranges.json holds. People may edit it: lo, hi, or "calibrator" per
+ * value. */
+typedef struct sqz_ranges {
+    sqz_arena arena;
+    uint32_t n;
+    struct {
+        const char *name;
+        sqz_range range;  /* what quantization uses */
+        float min, max;   /* seen */
+        double clipped;   /* share of samples outside range */
+        const char *rule; /* "mse", ... or "user" */
+    } * item;
+    const char *calibrator;
+    uint64_t samples;
+    char data_checksum[65];
+} sqz_ranges;
+/* spec: "percentile" or "percentile(p=99.99)". */
+sqz_status sqz_ranges_from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec,
+                                 sqz_ranges **out);
+sqz_status sqz_ranges_load(sqz_ctx *ctx, const char *path, sqz_ranges **out);
+sqz_status sqz_ranges_save(sqz_ctx *ctx, const sqz_ranges *r, const char *path);
+void sqz_ranges_free(sqz_ctx *ctx, sqz_ranges *r);
+/* Sets value->range of the values that are named; *unknown: how many names the graph does not have.
+ */
+sqz_status sqz_ranges_apply(const sqz_ranges *r, sqz_graph *g, uint32_t *unknown);
+#endif

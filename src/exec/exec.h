@@ -1,0 +1,66 @@
+/* exec.h: the memory plan and the executor. */
+#ifndef SQZ_EXEC_H
+#define SQZ_EXEC_H
+#include "ir/op.h"
+
+/* ---- memory plan (plan.c): offsets of all activations in one arena ----
+ * Lifetimes from the execution order; greedy by size (Pisarchyk & Lee 2020, "Efficient memory
+ * management for deep neural net inference") followed by a bounded local search; views alias,
+ * in-place operators share. The same plan serves the host executor, the device's RAM figure and,
+ * later, the firmware arena. */
+typedef struct sqz_plan_options {
+    size_t alignment; /* of each tensor, bytes */
+    bool in_place;    /* let IN_PLACE operators overwrite a dying input */
+    bool io_in_arena; /* graph inputs and outputs live in the arena; false: the caller owns them */
+    bool device; /* count device_scratch of the operators' cost; values at their packed device size
+                  */
+} sqz_plan_options;
+typedef struct sqz_plan_item {
+    sqz_vid value; /* SQZ_NONE: scratch of node `begin` */
+    uint32_t begin,
+        end; /* steps (node position in order) in which the memory is live, both included */
+    size_t offset, bytes;
+    uint32_t alias; /* item whose memory this one shares, or SQZ_NONE */
+} sqz_plan_item;
+typedef struct sqz_plan {
+    sqz_arena arena;
+    sqz_plan_item *item;
+    uint32_t n_item;
+    uint32_t *item_of_value; /* n_value; SQZ_NONE: not in the arena */
+    size_t bytes;            /* of the arena */
+    size_t
+        bound; /* largest sum of live sizes over all steps: no plan in this order can be smaller */
+    uint32_t peak_step; /* step that attains the bound */
+} sqz_plan;
+sqz_status sqz_plan_build(const sqz_graph *g, const sqz_plan_options *opt, sqz_plan **out);
+void sqz_plan_free(sqz_ctx *ctx, sqz_plan *p);
+
+/* ---- executor (exec.c) ----
+ * Made for a graph after the canonical recipe and a batch size; keeps a private clone, so the graph
+ * may change or go. Nothing is allocated while running. Float nodes run `run`, quantized ones
+ * `run_int`. */
+typedef struct sqz_exec sqz_exec;
+/* Called after each node with its outputs (valid only during the call). Node and value ids are
+ * those of the graph given. An error stops the run. */
+typedef sqz_status (*sqz_exec_hook)(void *user, sqz_nid node, sqz_vid value, const sqz_tensor *t);
+typedef struct sqz_exec_options {
+    sqz_exec_hook hook;
+    void *hook_user;
+    bool keep_all;   /* every activation stays readable until the next run (sqz_exec_value) */
+    bool time_nodes; /* fill node_seconds */
+} sqz_exec_options;
+sqz_status sqz_exec_create(const sqz_graph *g, int64_t batch, const sqz_exec_options *opt,
+                           sqz_exec **out);
+void sqz_exec_free(sqz_exec *e); /* NULL is fine */
+/* in[i]: float32 (or the input's type), contiguous, in the layout that the graph's input value has
+ * now (channel_last or not); out[i]: of the output value's shape and type. */
+sqz_status sqz_exec_run(sqz_exec *e, const void *const *in, void *const *out);
+const sqz_tensor *sqz_exec_value(const sqz_exec *e,
+                                 sqz_vid v); /* keep_all only; NULL: not computed */
+/* Seconds of node n, summed over runs; time_nodes only. */
+double sqz_exec_seconds(const sqz_exec *e, sqz_nid n);
+size_t sqz_exec_bytes(const sqz_exec *e); /* arena + scratch + prepared state */
+/* 1 when the graph can run any batch (set_batch works and outputs scale), else the file's fixed
+ * batch. */
+sqz_status sqz_graph_max_batch(const sqz_graph *g, int64_t wanted, int64_t *out);
+#endif

@@ -1,0 +1,32 @@
+/* import.h: model files to graphs and back. Importers are picked by content, not by extension. */
+#ifndef SQZ_IMPORT_H
+#define SQZ_IMPORT_H
+#include "ir/graph.h"
+
+typedef struct sqz_import_options {
+    const char *path;  /* for messages and for external data beside it */
+    const char *shape; /* "name=1,3,224,224;..." or NULL */
+} sqz_import_options;
+typedef struct sqz_importer { /* import_<name>.c */
+    sqz_info info;
+    bool (*probe)(const unsigned char *bytes, size_t n);
+    sqz_status (*load)(sqz_ctx *ctx, const unsigned char *bytes, size_t n,
+                       const sqz_import_options *opt, sqz_graph **out);
+} sqz_importer;
+extern const sqz_importer *const sqz_importers[];
+extern const size_t sqz_n_importers;
+/* The graph as the file has it: before the canonical recipe. */
+sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape, sqz_graph **out);
+sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
+                            const sqz_import_options *opt, sqz_graph **out);
+/* Everything in a file that squeeze cannot run, one line each ("node 'x' (Op): why"), for inspect;
+ * the import itself fails with the same list. */
+
+/* Graph -> ONNX bytes (free with sqz_free): the file's layout, names and order; Q/DQ pairs around
+ * integer values. Works before and after the canonical recipe and after ptq. */
+sqz_status sqz_export_onnx(const sqz_graph *g, void **bytes, size_t *n);
+sqz_status sqz_export_onnx_file(const sqz_graph *g, const char *path);
+/* One serialized TensorProto (`.pb` of ONNX's test vectors) to a tensor and back. */
+sqz_status sqz_tensor_from_pb(sqz_ctx *ctx, const void *bytes, size_t n, sqz_tensor *out,
+                              char *name, size_t name_size);
+#endif

@@ -1,0 +1,244 @@
+/* op.h: everything an operator can be asked. One file src/ops/op_<name>.c per operator defines one
+ * `const sqz_op sqz_op_<name>`; the build lists it, tests/conformance walks its cases. */
+#ifndef SQZ_OP_H
+#define SQZ_OP_H
+#include "ir/graph.h"
+
+/* ---- shapes ----
+ * infer sees the values as they stand: in the file's layout before the layout pass, channel-last
+ * after it. sqz_axis_c and sqz_axis_s give the channel axis and the first spatial axis in either.
+ */
+typedef struct sqz_infer {
+    sqz_ctx *ctx;
+    const void *attrs;
+    const sqz_value *const *in; /* NULL entry: optional input left out */
+    unsigned n_in, n_out;
+    sqz_shape *out;       /* to fill; zeroed */
+    sqz_dtype *out_dtype; /* to fill; preset to the type of input 0 */
+} sqz_infer;
+static inline int32_t sqz_axis_c(const sqz_value *v)
+{
+    return v->channel_last ? v->shape.rank - 1 : 1;
+}
+static inline int32_t sqz_axis_s(const sqz_value *v) { return v->channel_last ? 1 : 2; }
+/* Axis from a file (may be negative) to 0..rank-1, or an error. */
+sqz_status sqz_axis(sqz_ctx *ctx, int64_t axis, int32_t rank, int32_t *out);
+
+/* ---- running ---- */
+typedef struct sqz_call {
+    sqz_ctx *ctx; /* only for sqz_fail and sqz_parallel */
+    const void *attrs;
+    unsigned n_in, n_out;
+    const sqz_tensor *const *in; /* NULL entry: left out */
+    sqz_tensor *const
+        *out; /* planned memory; its bytes are undefined before; may alias in[0] if IN_PLACE */
+    const sqz_quant *const *in_q, *const *out_q; /* grids, NULL where float */
+    void *state;                                 /* what prepare left */
+    void *scratch; /* scratch_bytes of workspace, shared between nodes */
+} sqz_call;
+
+/* prepare: once for each node when an executor is made: packs constant weights, computes
+ * multipliers and tables. in[i]->data is set for constants only. Memory from `arena` lives as long
+ * as the executor. */
+typedef struct sqz_prep {
+    sqz_ctx *ctx;
+    sqz_arena *arena;
+    const void *attrs;
+    unsigned n_in, n_out;
+    const sqz_tensor *const *in, *const *out;
+    const sqz_quant *const *in_q, *const *out_q;
+    void *state;          /* to set; NULL: none */
+    size_t scratch_bytes; /* to set */
+} sqz_prep;
+
+/* ---- cost ---- */
+typedef enum sqz_cost_kind { /* rows of the device model's kernel tables */
+                             SQZ_COST_NONE,
+                             SQZ_COST_CONV,
+                             SQZ_COST_POINTWISE,
+                             SQZ_COST_DEPTHWISE,
+                             SQZ_COST_FC,
+                             SQZ_COST_POOL,
+                             SQZ_COST_ELEMENTWISE,
+                             SQZ_COST_SOFTMAX,
+                             SQZ_COST_MOVE,
+                             SQZ_N_COST_KIND
+} sqz_cost_kind;
+const char *sqz_cost_kind_name(sqz_cost_kind k); /* "conv", "pointwise", ... */
+typedef struct sqz_cost {
+    uint64_t macs, ops;      /* multiply-accumulates; other scalar operations */
+    uint64_t device_scratch; /* bytes of scratch of our firmware kernel for int8; 0 for most */
+    sqz_cost_kind kind;
+} sqz_cost;
+
+/* ---- quantization: data, because placing grids, export, cost and training all read it ---- */
+typedef enum sqz_qkind {
+    SQZ_Q_FLOAT,   /* stays float: inputs are dequantized */
+    SQZ_Q_LINEAR,  /* y = sum(x*w) + b: int32 accumulator, then requantized to the output's grid */
+    SQZ_Q_SAME,    /* output and data inputs share one grid (reshape, max pool, relu, concat) */
+    SQZ_Q_REALIGN, /* every input is brought to the output's grid or a common one (add, mul, average
+                      pool) */
+    SQZ_Q_FIXED,   /* output grid is fixed_scale, fixed_zero (softmax 1/256, -128) */
+    SQZ_Q_LUT      /* unary elementwise: any grids, a table of 256 entries computed from `run` */
+} sqz_qkind;
+typedef struct sqz_qrule {
+    sqz_qkind kind;
+    int8_t weight, bias; /* input slots, 0: none (slot 0 is data) */
+    int8_t channel_axis; /* axis of the weight (channel-last layout) that owns one scale each;
+                            negative: from the end */
+    float fixed_scale;   /* FIXED, and LUT operators with a natural grid (sigmoid, tanh); 0:
+                            calibrated */
+    int32_t fixed_zero;
+    uint32_t data_inputs; /* bit k: input k is a quantized activation; 0: input 0 only (SAME,
+                             REALIGN: all tensors) */
+} sqz_qrule;
+
+/* ---- layout ---- */
+typedef enum sqz_layout_kind {
+    SQZ_L_FILE, /* works on the file's layout only (reshape, matmul, gather): the default, always
+                   right */
+    SQZ_L_CHANNELS, /* runs channel-last only: conv, pools, batch norm; weights of rank >= 3 are
+                       moved too */
+    SQZ_L_ANY /* any layout that all its tensors share; attributes marked AXIS are renumbered */
+} sqz_layout_kind;
+
+/* ---- ONNX: how it is spelt ---- */
+typedef struct sqz_raw_attr { /* one attribute as the file has it */
+    const char *name;
+    int type; /* AttributeProto.AttributeType: 1 float, 2 int, 3 string, 4 tensor, 6 floats, 7 ints,
+                 8 strings */
+    int64_t i;
+    float f;
+    const char *s;
+    sqz_ints ints;
+    sqz_floats floats;
+    const sqz_tensor *t;
+} sqz_raw_attr;
+
+typedef struct sqz_import { /* a node of the file, decoded; what an import hook sees and does */
+    sqz_graph *g;
+    const char *op_type, *name;
+    int64_t opset; /* of the node's domain */
+    const sqz_raw_attr *attr;
+    unsigned n_attr;
+    const sqz_vid *in; /* SQZ_NONE: left out */
+    unsigned n_in;
+    const char *const *out_name; /* NULL entry: output not wanted */
+    unsigned n_out;
+    sqz_vid *out; /* to fill */
+} sqz_import;
+const sqz_raw_attr *sqz_import_attr(const sqz_import *im, const char *name); /* NULL: absent */
+int64_t sqz_import_int(const sqz_import *im, const char *name, int64_t def);
+/* Constant input `slot` (NULL with SQZ_OK when absent; error that names the node when not
+ * constant). */
+sqz_status sqz_import_const(sqz_import *im, unsigned slot, const sqz_tensor **t);
+/* The default: schema attributes from ONNX attributes or from constant inputs (attr.slot), other
+ * inputs in order. `attrs` NULL: read by schema; else these are used as they are, with inputs
+ * in[0..n_in). */
+sqz_status sqz_import_attrs(sqz_import *im, const struct sqz_op *op, void *attrs);
+sqz_status sqz_import_node(sqz_import *im, const struct sqz_op *op, const void *attrs,
+                           const sqz_vid *in, unsigned n_in);
+
+typedef struct sqz_export_attr {
+    const char *name;
+    int type; /* 1 float, 2 int, 3 string, 6 floats, 7 ints */
+    int64_t i;
+    float f;
+    const char *s;
+    sqz_ints ints;
+    sqz_floats floats;
+} sqz_export_attr;
+typedef struct sqz_export { /* what an export hook fills: the node in the file's layout and opset */
+    sqz_arena *arena;
+    sqz_ctx *ctx;
+    const sqz_graph *g;
+    const sqz_node *node;
+    const void *attrs;            /* with axes already renumbered to the file's layout */
+    int64_t opset;                /* being written */
+    const char *op_type, *domain; /* preset from the map */
+    sqz_export_attr attr[24];
+    unsigned n_attr;
+    /* Inputs: preset to the node's. An entry with `ints` or `floats` becomes a small int64 / float
+     * constant. */
+    struct {
+        sqz_vid value; /* SQZ_NONE with n 0: left out */
+        bool is_const;
+        bool is_float;
+        sqz_ints ints;
+        sqz_floats floats;
+        bool scalar;
+    } in[16];
+    unsigned n_in;
+} sqz_export;
+sqz_status
+sqz_export_schema(sqz_export *e); /* the default: attributes by schema, slots from `since` on */
+
+typedef struct sqz_onnx_map {
+    const char *op_type;  /* NULL: internal only */
+    const char *also;     /* further spellings that import accepts, "|" between; NULL: none */
+    uint8_t since, until; /* opsets read; until 0: no end known */
+    /* NULL: sqz_import_attrs then sqz_import_node. A hook may build several nodes or pick another
+     * operator. */
+    sqz_status (*import)(sqz_import *im, const struct sqz_op *op);
+    sqz_status (*write)(sqz_export *e); /* NULL: sqz_export_schema */
+} sqz_onnx_map;
+
+/* ---- examples: small cases that the conformance suite runs through every column ---- */
+typedef struct sqz_case {
+    const char *attrs;
+    unsigned n_in;
+    sqz_shape in[6];   /* channel-last where the operator is L_CHANNELS; rank -1: left out */
+    unsigned constant; /* bit k: input k is a constant */
+    double lo, hi;     /* range of the random inputs; 0, 0: -1 .. 1 */
+} sqz_case;
+
+enum { /* traits */
+       SQZ_T_ELEMENTWISE =
+           1, /* output element i depends on input elements i only (after broadcasting) */
+       SQZ_T_UNARY = 2,
+       SQZ_T_IN_PLACE = 4, /* out[0] may be the memory of in[0] (same bytes), float and integer */
+       SQZ_T_VIEW = 8,     /* moves no byte: out[0] is in[0] under another shape */
+       SQZ_T_RELU_LIKE =
+           16, /* clamps: with the output's grid on its input, integer form is the identity */
+       SQZ_T_MOVES =
+           32 /* run only moves elements and works on every type, also as the integer run */
+};
+
+typedef struct sqz_op {
+    sqz_info info;
+    uint8_t n_in_min, n_in_max, n_out_min, n_out_max;
+    uint32_t traits;
+    sqz_layout_kind layout;
+    /* required */
+    sqz_status (*infer)(sqz_infer *q);
+    sqz_status (*run)(const sqz_call *c); /* float32, or what infer allows; channel-last */
+    /* optional; what NULL means is part of the contract */
+    void (*cost)(
+        const sqz_infer *q,
+        sqz_cost *out); /* after infer, q->out filled. NULL: ops = output elements, ELEMENTWISE */
+    sqz_status (*prepare)(sqz_prep *p); /* NULL: no state, no scratch */
+    sqz_status (*run_int)(
+        const sqz_call *c); /* NULL: float island (MOVES and LUT operators need none) */
+    /* facts */
+    sqz_qrule quant;
+    sqz_onnx_map onnx;
+    const sqz_case *cases; /* at least one */
+    unsigned n_cases;
+} sqz_op;
+
+extern const sqz_op *const sqz_ops[];
+extern const size_t sqz_n_ops;
+const sqz_op *sqz_op_find(const char *name);
+/* First operator that reads this ONNX op_type at this opset; NULL: none. *known: the type is read
+ * at others. */
+const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known);
+/* Infers one node; messages name it. */
+sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *out, sqz_dtype *dtype);
+void sqz_node_cost(const sqz_graph *g, const sqz_node *n, sqz_cost *out);
+/* Runs one node on plain tensors (constant folding, tables, tests): prepare and run, float or
+ * integer. */
+sqz_status sqz_op_run_once(sqz_ctx *ctx, const sqz_op *op, const void *attrs,
+                           const sqz_tensor *const *in, unsigned n_in, sqz_tensor *const *out,
+                           unsigned n_out, const sqz_quant *const *in_q,
+                           const sqz_quant *const *out_q);
+#endif

@@ -1,0 +1,71 @@
+/* sqz_rt.h: the firmware runtime. C99, freestanding: no allocation, no library call but memcpy and
+ * memset, no floating point in a kernel. The library uses the same files as the scalar
+ * specification of its integer kernels, so what the host computes is what the device computes.
+ * docs/numerics.md has the arithmetic.
+ *
+ * Tensors are channel-last (N,H,W,C), int8; N is 1 on devices, any here. Sizes are int32_t. */
+#ifndef SQZ_RT_H
+#define SQZ_RT_H
+#include <stdint.h>
+
+/* Requantization of a 32-bit accumulator: saturating rounding doubling high multiply by `mult`
+ * (Q31, in [2^30, 2^31) or 0), then rounding shift: left before the multiply when shift > 0, right
+ * after it when shift < 0. As gemmlowp, TensorFlow Lite's reference kernels and CMSIS-NN do by
+ * default. */
+int32_t sqz_rt_requant(int32_t acc, int32_t mult, int32_t shift);
+
+typedef struct sqz_rt_conv {
+    int32_t n, in_h, in_w, in_c, out_h, out_w, out_c;
+    int32_t k_h, k_w, stride_h, stride_w, dil_h, dil_w, pad_top, pad_left, groups;
+    int32_t in_zero, out_zero, act_min, act_max; /* zero points; clamp of the output, in its grid */
+    const int32_t *mult, *shift;                 /* one each per output channel */
+} sqz_rt_conv;
+/* w (O, Kh, Kw, I/groups) int8, zero point 0; bias (O) int32 or NULL; out-of-image input counts as
+ * in_zero. */
+void sqz_rt_conv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, const int32_t *bias,
+                    int8_t *y);
+/* Depthwise: w (Kh, Kw, O), output channel o reads input channel o / (out_c / in_c). */
+void sqz_rt_dwconv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, const int32_t *bias,
+                      int8_t *y);
+
+typedef struct sqz_rt_fc {
+    int32_t n, in, out;
+    int32_t in_zero, out_zero, act_min, act_max;
+    const int32_t *mult, *shift; /* per output */
+} sqz_rt_fc;
+void sqz_rt_fc_s8(const sqz_rt_fc *p, const int8_t *x, const int8_t *w, const int32_t *bias,
+                  int8_t *y); /* w (O,I) */
+
+typedef struct sqz_rt_pool {
+    int32_t n, in_h, in_w, c, out_h, out_w;
+    int32_t k_h, k_w, stride_h, stride_w, dil_h, dil_w, pad_top, pad_left;
+    int32_t in_zero, out_zero;
+    int32_t count_pad;           /* average: 1 counts padding (as in_zero) */
+    const int32_t *mult, *shift; /* average: entry k-1 is s_in / (s_out * k) for k counted taps */
+} sqz_rt_pool;
+void sqz_rt_maxpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
+void sqz_rt_avgpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
+
+typedef struct sqz_rt_binary {
+    /* add: both inputs are shifted left by 20 and scaled to twice the larger scale (mult_a/b <= 1),
+     * added, then scaled to the output grid. mul: product of the centred inputs, scaled by mult_y.
+     */
+    int32_t zero_a, zero_b, zero_y;
+    int32_t mult_a, shift_a, mult_b, shift_b, mult_y, shift_y;
+    int32_t act_min, act_max;
+} sqz_rt_binary;
+void sqz_rt_add_s8(const sqz_rt_binary *p, const int8_t *a, const int8_t *b, int8_t *y, int32_t n);
+void sqz_rt_sub_s8(const sqz_rt_binary *p, const int8_t *a, const int8_t *b, int8_t *y, int32_t n);
+void sqz_rt_mul_s8(const sqz_rt_binary *p, const int8_t *a, const int8_t *b, int8_t *y, int32_t n);
+
+/* y[i] = table[x[i] + 128]: every unary function. */
+void sqz_rt_lut_s8(const int8_t table[256], const int8_t *x, int8_t *y, int32_t n);
+/* From one grid to another. */
+void sqz_rt_rescale_s8(int32_t zero_in, int32_t mult, int32_t shift, int32_t zero_out,
+                       const int8_t *x, int8_t *y, int32_t n);
+/* rows x c: table[d] = round(2^23 * exp(-d * scale)), d = row maximum - x, 0..255. Output grid
+ * 1/256, -128: y = clamp((256 * e + sum/2) / sum - 128). c <= 256 rows of 2^23 fit 32 bits
+ * unsigned. Larger: 64-bit sum. */
+void sqz_rt_softmax_s8(const uint32_t table[256], const int8_t *x, int8_t *y, int32_t rows,
+                       int32_t c);
+#endif
