@@ -1,0 +1,165 @@
+/* window.c: see window.h. */
+#include "ops/window.h"
+#include <string.h>
+
+static int64_t item(const sqz_ints *list, int32_t i, int64_t def)
+{
+    return list->n ? list->v[i] : def;
+}
+
+sqz_status sqz_window_rank(sqz_ctx *ctx, const sqz_shape *x, int32_t *n)
+{
+    if (x->rank != 3 && x->rank != 4)
+        return sqz_fail(ctx, SQZ_E_UNSUPPORTED,
+                        "the input has rank %d; 1-D and 2-D windows (rank 3 and 4) are supported",
+                        (int)x->rank);
+    *n = x->rank - 2;
+    return SQZ_OK;
+}
+
+static sqz_status check_lists(sqz_ctx *ctx, int32_t n, const sqz_window_attrs *at)
+{
+    const struct {
+        const char *name;
+        const sqz_ints *list;
+        uint32_t want;
+    } rows[] = {{"strides", &at->strides, (uint32_t)n},
+                {"dilations", &at->dilations, (uint32_t)n},
+                {"pads", &at->pads, 2 * (uint32_t)n}};
+    for (size_t r = 0; r < SQZ_COUNT(rows); r++) {
+        if (rows[r].list->n && rows[r].list->n != rows[r].want)
+            return sqz_fail(ctx, SQZ_E_SHAPE, "%s has %u entries, expected %u", rows[r].name,
+                            (unsigned)rows[r].list->n, (unsigned)rows[r].want);
+        for (uint32_t i = 0; i < rows[r].list->n; i++)
+            if (rows[r].list->v[i] < (r < 2 ? 1 : 0) || rows[r].list->v[i] > INT32_MAX)
+                return sqz_fail(ctx, SQZ_E_SHAPE, "%s[%u] is %lld, expected %d or more",
+                                rows[r].name, (unsigned)i, (long long)rows[r].list->v[i],
+                                r < 2 ? 1 : 0);
+    }
+    return SQZ_OK;
+}
+
+/* Everything but the output size; every number is in 0 .. INT32_MAX afterwards. */
+static sqz_status fill(sqz_ctx *ctx, int32_t n, const int64_t *in, const int64_t *k,
+                       const sqz_window_attrs *at, sqz_window *w)
+{
+    if (n != 1 && n != 2)
+        return sqz_fail(ctx, SQZ_E_UNSUPPORTED, "%d spatial dimensions; 1 and 2 are supported",
+                        (int)n);
+    SQZ_TRY(check_lists(ctx, n, at));
+    for (int32_t a = 0; a < 2; a++) {
+        int32_t i = a - (2 - n); /* the list entry of axis a; -1: the H that a 1-D window lacks */
+        w->in[a] = i < 0 ? 1 : in[i];
+        w->k[a] = i < 0 ? 1 : k[i];
+        w->stride[a] = i < 0 ? 1 : item(&at->strides, i, 1);
+        w->dil[a] = i < 0 ? 1 : item(&at->dilations, i, 1);
+        w->begin[a] = i < 0 ? 0 : item(&at->pads, i, 0);
+        w->end[a] = i < 0 ? 0 : item(&at->pads, i + n, 0);
+        if (w->in[a] < 0 || w->in[a] > INT32_MAX || w->k[a] < 1 || w->k[a] > INT32_MAX)
+            return sqz_fail(ctx, SQZ_E_SHAPE, "input size %lld under a kernel of %lld",
+                            (long long)w->in[a], (long long)w->k[a]);
+    }
+    return SQZ_OK;
+}
+
+sqz_status sqz_window_make(sqz_ctx *ctx, int32_t n, const int64_t *in, const int64_t *k,
+                           const sqz_window_attrs *at, bool ceil_mode, sqz_window *w)
+{
+    SQZ_TRY(fill(ctx, n, in, k, at, w));
+    for (int a = 0; a < 2; a++) {
+        int64_t padded = w->in[a] + w->begin[a] + w->end[a];
+        int64_t room = padded - (w->dil[a] * (w->k[a] - 1) + 1);
+        if (room < 0)
+            return sqz_fail(ctx, SQZ_E_SHAPE,
+                            "a kernel of %lld with dilation %lld is larger than the padded input "
+                            "of %lld",
+                            (long long)w->k[a], (long long)w->dil[a], (long long)padded);
+        w->out[a] = room / w->stride[a] + 1;
+        if (ceil_mode && room % w->stride[a] && w->out[a] * w->stride[a] < w->in[a] + w->begin[a])
+            w->out[a]++;
+        if (w->out[a] > INT32_MAX)
+            return sqz_fail(ctx, SQZ_E_SHAPE, "an output of %lld is too long",
+                            (long long)w->out[a]);
+    }
+    return SQZ_OK;
+}
+
+sqz_status sqz_window_make_transposed(sqz_ctx *ctx, int32_t n, const int64_t *in, const int64_t *k,
+                                      const sqz_window_attrs *at, const sqz_ints *output_padding,
+                                      sqz_window *w)
+{
+    SQZ_TRY(fill(ctx, n, in, k, at, w));
+    if (output_padding->n && output_padding->n != (uint32_t)n)
+        return sqz_fail(ctx, SQZ_E_SHAPE, "output_padding has %u entries, expected %d",
+                        (unsigned)output_padding->n, (int)n);
+    for (int32_t a = 0; a < 2; a++) {
+        int32_t i = a - (2 - n);
+        int64_t extra = i < 0 ? 0 : item(output_padding, i, 0);
+        int64_t full = w->stride[a] * (w->in[a] - 1) + w->dil[a] * (w->k[a] - 1) + 1;
+        w->out[a] = full + extra - w->begin[a] - w->end[a];
+        if (extra < 0 || extra > INT32_MAX || w->out[a] < 1 || w->out[a] > INT32_MAX)
+            return sqz_fail(ctx, SQZ_E_SHAPE,
+                            "output of %lld along spatial axis %d (output_padding %lld)",
+                            (long long)w->out[a], (int)SQZ_MAX(i, 0), (long long)extra);
+    }
+    return SQZ_OK;
+}
+
+void sqz_window_same(int64_t in, int64_t k, int64_t stride, int64_t dil, bool upper, int64_t *begin,
+                     int64_t *end)
+{
+    int64_t out = in / stride + (in % stride != 0);
+    int64_t total = SQZ_MAX((out - 1) * stride + dil * (k - 1) + 1 - in, 0);
+    int64_t small = total / 2;
+    *begin = upper ? small : total - small;
+    *end = total - *begin;
+}
+
+/* The list of an attribute, or n times `def`, as a fresh array that may be written. */
+static sqz_status list_of(sqz_import *im, const char *name, uint32_t n, int64_t def, int64_t **out)
+{
+    const sqz_raw_attr *r = sqz_import_attr(im, name);
+    if (r && r->ints.n != n)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "%s has %u entries, expected %u", name,
+                        (unsigned)r->ints.n, (unsigned)n);
+    *out = sqz_arena_alloc(&im->g->arena, n, sizeof **out);
+    if (!*out)
+        return SQZ_E_NOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        (*out)[i] = r ? r->ints.v[i] : def;
+    return SQZ_OK;
+}
+
+sqz_status sqz_window_import(sqz_import *im, int32_t n, const int64_t *k, sqz_window_attrs *out)
+{
+    sqz_ctx *ctx = im->g->ctx;
+    const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape;
+    int64_t *strides, *dilations, *pads;
+    sqz_window w;
+    if (x->rank != n + 2)
+        return sqz_fail(ctx, SQZ_E_FORMAT,
+                        "the input has rank %d, the kernel %d spatial dimensions", (int)x->rank,
+                        (int)n);
+    SQZ_TRY(list_of(im, "strides", (uint32_t)n, 1, &strides));
+    SQZ_TRY(list_of(im, "dilations", (uint32_t)n, 1, &dilations));
+    SQZ_TRY(list_of(im, "pads", 2 * (uint32_t)n, 0, &pads));
+    *out = (sqz_window_attrs){.strides = {(uint32_t)n, strides},
+                              .pads = {2 * (uint32_t)n, pads},
+                              .dilations = {(uint32_t)n, dilations}};
+    SQZ_TRY(fill(ctx, n, x->dim + 2, k, out, &w)); /* the numbers are sane from here on */
+    const sqz_raw_attr *r = sqz_import_attr(im, "auto_pad");
+    const char *mode = r && r->s ? r->s : "NOTSET";
+    if (strcmp(mode, "NOTSET") == 0 || *mode == '\0')
+        return SQZ_OK;
+    bool upper = strcmp(mode, "SAME_UPPER") == 0, valid = strcmp(mode, "VALID") == 0;
+    if (!upper && !valid && strcmp(mode, "SAME_LOWER") != 0)
+        return sqz_fail(ctx, SQZ_E_FORMAT,
+                        "auto_pad is '%s', expected NOTSET, SAME_UPPER, SAME_LOWER or VALID", mode);
+    for (int32_t i = 0; i < n; i++) {
+        pads[i] = pads[n + i] = 0;
+        if (!valid)
+            sqz_window_same(x->dim[2 + i], k[i], strides[i], dilations[i], upper, &pads[i],
+                            &pads[n + i]);
+    }
+    return SQZ_OK;
+}
