@@ -3,7 +3,8 @@ add_library(sqz_flags INTERFACE)
 target_compile_options(sqz_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wvla
   -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-align -Wundef -Wframe-larger-than=32768
   -ffp-contract=off -fno-math-errno
-  $<$<BOOL:${SQZ_WERROR}>:-Werror> $<$<CONFIG:Release>:-O3>)
+  $<$<BOOL:${SQZ_WERROR}>:-Werror> $<$<CONFIG:Release>:-O3>
+  $<$<BOOL:${SQZ_ARENA_STRICT}>:-UNDEBUG>) # RelWithDebInfo turns asserts off; the dev presets want them (leak check)
 target_compile_definitions(sqz_flags INTERFACE _GNU_SOURCE $<$<BOOL:${SQZ_ARENA_STRICT}>:SQZ_ARENA_STRICT>)
 if(SQZ_SANITIZE)
   target_compile_options(sqz_flags INTERFACE -fsanitize=${SQZ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -73,11 +73,13 @@ sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_t
 /* Describes memory of somebody else; data may be NULL and set later. */
 sqz_status sqz_tensor_view(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *data,
                            sqz_tensor *out);
-void sqz_tensor_free(sqz_ctx *ctx, sqz_tensor *t); /* drops one reference; zeroes *t */
+void sqz_tensor_free(sqz_ctx *ctx, sqz_tensor *t);              /* drops one reference; zeroes *t */
+void sqz_tensor_share(const sqz_tensor *from, sqz_tensor *out); /* one more reference */
 /* Element i as double / int64, whatever the type (float16 and 4-bit included). */
 double sqz_tensor_f64(const sqz_tensor *t, size_t i);
 int64_t sqz_tensor_i64(const sqz_tensor *t, size_t i);
-void sqz_tensor_set_f64(sqz_tensor *t, size_t i, double v); /* rounds to even, saturates */
+void sqz_tensor_set_f64(sqz_tensor *t, size_t i, double v);  /* rounds to even, saturates */
+void sqz_tensor_set_i64(sqz_tensor *t, size_t i, int64_t v); /* saturates */
 sqz_status sqz_tensor_cast(sqz_ctx *ctx, const sqz_tensor *from, sqz_dtype d, sqz_tensor *out);
 /* out = transpose(from): axis i of out is axis perm[i] of from. */
 sqz_status sqz_tensor_permute(sqz_ctx *ctx, const sqz_tensor *from, const int *perm,
