@@ -9,10 +9,13 @@
 #include <stdint.h>
 
 /* Requantization of a 32-bit accumulator: saturating rounding doubling high multiply by `mult`
- * (Q31, in [2^30, 2^31) or 0), then rounding shift: left before the multiply when shift > 0, right
- * after it when shift < 0. As gemmlowp, TensorFlow Lite's reference kernels and CMSIS-NN do by
- * default. */
+ * (Q31, in [2^30, 2^31) or 0), then rounding shift: left before the multiply when shift > 0 (at
+ * most 30, saturating), right after it when shift < 0 (at least -31; halves away from zero). As
+ * gemmlowp, TensorFlow Lite's reference kernels and CMSIS-NN do by default. */
 int32_t sqz_rt_requant(int32_t acc, int32_t mult, int32_t shift);
+/* The whole way to the output: min(max(requant(acc) + zero, lo), hi), without overflow for any acc.
+ * -128 <= lo <= hi <= 127. */
+int8_t sqz_rt_to_s8(int32_t acc, int32_t mult, int32_t shift, int32_t zero, int32_t lo, int32_t hi);
 
 typedef struct sqz_rt_conv {
     int32_t n, in_h, in_w, in_c, out_h, out_w, out_c;
@@ -21,7 +24,7 @@ typedef struct sqz_rt_conv {
     const int32_t *mult, *shift;                 /* one each per output channel */
 } sqz_rt_conv;
 /* w (O, Kh, Kw, I/groups) int8, zero point 0; bias (O) int32 or NULL; out-of-image input counts as
- * in_zero. */
+ * in_zero. The accumulator must fit: Kh * Kw * I/groups * 255 * 127 + |bias| < 2^31. */
 void sqz_rt_conv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, const int32_t *bias,
                     int8_t *y);
 /* Depthwise: w (Kh, Kw, O), output channel o reads input channel o / (out_c / in_c). */
@@ -39,9 +42,10 @@ void sqz_rt_fc_s8(const sqz_rt_fc *p, const int8_t *x, const int8_t *w, const in
 typedef struct sqz_rt_pool {
     int32_t n, in_h, in_w, c, out_h, out_w;
     int32_t k_h, k_w, stride_h, stride_w, dil_h, dil_w, pad_top, pad_left;
-    int32_t in_zero, out_zero;
-    int32_t count_pad;           /* average: 1 counts padding (as in_zero) */
-    const int32_t *mult, *shift; /* average: entry k-1 is s_in / (s_out * k) for k counted taps */
+    int32_t in_zero, out_zero; /* average only: the maximum keeps the input's grid */
+    int32_t count_pad;         /* average: 1 counts taps in the padding, whose value is in_zero */
+    int32_t pad_bottom, pad_right; /* average with count_pad: taps beyond these are not counted */
+    const int32_t *mult, *shift;   /* average: entry k-1 is s_in / (s_out * k) for k counted taps */
 } sqz_rt_pool;
 void sqz_rt_maxpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
 void sqz_rt_avgpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
@@ -63,9 +67,16 @@ void sqz_rt_lut_s8(const int8_t table[256], const int8_t *x, int8_t *y, int32_t 
 /* From one grid to another. */
 void sqz_rt_rescale_s8(int32_t zero_in, int32_t mult, int32_t shift, int32_t zero_out,
                        const int8_t *x, int8_t *y, int32_t n);
+typedef struct sqz_rt_prelu {
+    int32_t n, c; /* n pixels of c channels */
+    int32_t in_zero, out_zero;
+    int32_t mult_pos, shift_pos; /* s_in / s_out, where x >= 0 */
+    /* s_in * |slope| / s_out, one each per channel; a negative mult stands for a negative slope. */
+    const int32_t *mult_neg, *shift_neg;
+} sqz_rt_prelu;
+void sqz_rt_prelu_s8(const sqz_rt_prelu *p, const int8_t *x, int8_t *y);
 /* rows x c: table[d] = round(2^23 * exp(-d * scale)), d = row maximum - x, 0..255. Output grid
- * 1/256, -128: y = clamp((256 * e + sum/2) / sum - 128). c <= 256 rows of 2^23 fit 32 bits
- * unsigned. Larger: 64-bit sum. */
+ * 1/256, -128: y = min((256 * e + sum/2) / sum, 255) - 128, in 64 bits: exact for every c. */
 void sqz_rt_softmax_s8(const uint32_t table[256], const int8_t *x, int8_t *y, int32_t rows,
                        int32_t c);
 #endif

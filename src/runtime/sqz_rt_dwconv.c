@@ -1,0 +1,34 @@
+/* sqz_rt_dwconv.c: depthwise 2-D convolution, int8. w (Kh, Kw, O): output channel o reads input
+ * channel o / (out_c / in_c) only. `groups` is not used. */
+#include "runtime/sqz_rt.h"
+#include <stddef.h>
+
+static int32_t accumulate(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, int32_t oy,
+                          int32_t ox, int32_t o)
+{
+    int32_t acc = 0, i = o / (p->out_c / p->in_c);
+    for (int32_t ky = 0; ky < p->k_h; ky++) {
+        int32_t iy = oy * p->stride_h - p->pad_top + ky * p->dil_h;
+        for (int32_t kx = 0; kx < p->k_w; kx++, w += p->out_c) {
+            int32_t ix = ox * p->stride_w - p->pad_left + kx * p->dil_w;
+            if (iy < 0 || iy >= p->in_h || ix < 0 || ix >= p->in_w)
+                continue; /* padding is in_zero: it adds nothing */
+            acc += (x[((ptrdiff_t)iy * p->in_w + ix) * p->in_c + i] - p->in_zero) * w[o];
+        }
+    }
+    return acc;
+}
+
+void sqz_rt_dwconv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, const int32_t *bias,
+                      int8_t *y)
+{
+    ptrdiff_t image = (ptrdiff_t)p->in_h * p->in_w * p->in_c;
+    for (int32_t n = 0; n < p->n; n++, x += image)
+        for (int32_t oy = 0; oy < p->out_h; oy++)
+            for (int32_t ox = 0; ox < p->out_w; ox++)
+                for (int32_t o = 0; o < p->out_c; o++) {
+                    int32_t acc = accumulate(p, x, w, oy, ox, o);
+                    *y++ = sqz_rt_to_s8(acc + (bias ? bias[o] : 0), p->mult[o], p->shift[o],
+                                        p->out_zero, p->act_min, p->act_max);
+                }
+}
