@@ -161,6 +161,7 @@ typedef struct sqz_graph {
     int64_t opset;               /* default domain, of the model file; 0: none */
     sqz_meta *meta;              /* metadata_props, in order */
     struct sqz_name_map *names;  /* name -> value */
+    struct sqz_name_map *node_names;
 } sqz_graph;
 
 #define SQZ_PAGE 256
@@ -171,6 +172,11 @@ static inline sqz_value *sqz_val(const sqz_graph *g, sqz_vid v)
 static inline sqz_node *sqz_nod(const sqz_graph *g, sqz_nid n)
 {
     return &g->node_page[n / SQZ_PAGE][n % SQZ_PAGE];
+}
+/* Removed values keep their id and are nobody's: neither input, constant, nor made by a node. */
+static inline bool sqz_value_dead(const sqz_value *v)
+{
+    return v->role == SQZ_ROLE_ACTIVATION && v->producer == SQZ_NONE;
 }
 /* for (sqz_nid n = ...; ...) over live nodes in execution order; the body may remove n. */
 #define SQZ_EACH_NODE(g, n)                                                                        \
@@ -212,6 +218,8 @@ sqz_status sqz_graph_node_text(sqz_graph *g, const char *op, const char *name, c
                                const sqz_vid *in, unsigned n_in, sqz_nid before, sqz_vid *out);
 /* Removes a node; its outputs must have no uses. */
 void sqz_graph_remove(sqz_graph *g, sqz_nid n);
+/* Removes a value (its name is free again); it must have no uses and no producer that lives. */
+void sqz_graph_remove_value(sqz_graph *g, sqz_vid v);
 /* Every use of `from` (inputs of nodes, graph outputs) becomes a use of `to`. */
 void sqz_graph_replace_uses(sqz_graph *g, sqz_vid from, sqz_vid to);
 sqz_status sqz_node_set_attrs(sqz_graph *g, sqz_nid n, const void *attrs); /* deep copy */
