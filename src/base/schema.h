@@ -37,7 +37,8 @@ typedef struct sqz_attr {
     const char *name; /* also the ONNX attribute name */
     size_t offset;
     sqz_attr_type type;
-    double def, min, max; /* int, bool, enum, float; lists: bounds of each entry, default empty */
+    double def, min, max; /* int, float; bool, enum: def only; lists: bounds of each entry, default
+                             empty. min >= max: no bounds */
     const char *names;    /* enum: "a|b|c"; string: default text or NULL */
     unsigned flags;
     int8_t slot;   /* newer opsets pass this as constant input `slot`; 0: never (slot 0 is data) */
@@ -47,9 +48,8 @@ typedef struct sqz_attr {
 
 /* Fills `opts` (opt_size bytes) with defaults. */
 void sqz_opts_default(const sqz_info *info, void *opts);
-/* Parses "name=value name=value" (spaces or commas between; list items by ':' or ','... see
- * schema.c) over the defaults already in `opts`. Unknown names answer with the nearest known one.
- */
+/* Parses "name=value name=value" (grammar in schema.c) over what is already in `opts`, and checks
+ * each value given. Unknown names answer with the nearest known one. */
 sqz_status sqz_opts_parse(sqz_arena *a, const sqz_info *info, const char *text, void *opts);
 /* Range and enum checks of every field. */
 sqz_status sqz_opts_check(sqz_ctx *ctx, const sqz_info *info, const void *opts);
