@@ -16,30 +16,40 @@ typedef enum sqz_isa {
     SQZ_N_ISA
 } sqz_isa;
 
-/* c[m*ldc + n] = sum_k (a[m*lda + k]) * b[n*ldb + k], int32, exact. a: M x K, b: N x K (weights,
- * row-major). */
+/* Weights of a matrix product or of a depthwise window, in the order in which the kernels read
+ * them, the same for every instruction set (pack.c): panels of SQZ_PANEL outputs, each one
+ * SQZ_PANEL int32 sums of its weights, then for every 4 successive k: SQZ_PANEL x 4 int8. Ends are
+ * filled with zeros. Aligned to 64 bytes. */
+#define SQZ_PANEL 16
+size_t sqz_pack_s8_bytes(size_t n, size_t k); /* 0: does not fit size_t */
+/* w of output i and input j is w[i*ld_n + j*ld_k]. */
+void sqz_pack_s8(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k, void *packed);
+
+/* c[i*ldc + j] = sum_k a[i*lda + k] * w(j,k) for i < m, j < n: int32, exact while k * 255 * 128 <
+ * 2^31. */
 typedef void (*sqz_gemm_s8_fn)(size_t m, size_t n, size_t k, const int8_t *a, size_t lda,
-                               const int8_t *b, size_t ldb, int32_t *c, size_t ldc);
-/* y[i*ldy + c] = clamp(requant(acc[i*n + c] + bias[c], mult[c], shift[c]) + zero, lo, hi) for i <
- * m, c < n. */
+                               const void *packed, int32_t *c, size_t ldc);
+/* Depthwise pixel: c[j] = sum over t < taps of x[t][j] * w(j,t) for n channels. x[t] points at n
+ * values; `packed` holds an n x taps matrix. */
+typedef void (*sqz_dwconv_s8_fn)(size_t n, size_t taps, const int8_t *const *x, const void *packed,
+                                 int32_t *c);
+/* y[i*ldy + c] = sqz_rt_to_s8(acc[i*n + c] + bias[c], mult[c], shift[c], zero, lo, hi) for i < m,
+ * c < n. acc + bias must fit int32. */
 typedef void (*sqz_requant_s8_fn)(size_t m, size_t n, const int32_t *acc, const int32_t *bias,
                                   const int32_t *mult, const int32_t *shift, int32_t zero,
                                   int32_t lo, int32_t hi, int8_t *y, size_t ldy);
 /* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
 typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi);
-/* Depthwise inner loop: acc[c] += x[c] * w[c] for n channels, int32. */
-typedef void (*sqz_muladd_s8_fn)(size_t n, const int8_t *x, int32_t zero, const int8_t *w,
-                                 int32_t *acc);
-/* q[i] = clamp(round_half_even(x[i] * inv_scale...)): see docs/numerics.md, "rounding of values".
- */
+/* q[i] = clamp(round_half_even(x[i] / scale) + zero, -128, 127), the division in float; NaN gives
+ * the zero point, clamped. zero in -2^16 .. 2^16. See docs/numerics.md, "rounding of values". */
 typedef void (*sqz_quantize_s8_fn)(size_t n, const float *x, float scale, int32_t zero, int8_t *q);
 
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
     sqz_gemm_s8_fn gemm_s8;
+    sqz_dwconv_s8_fn dwconv_s8;
     sqz_requant_s8_fn requant_s8;
     sqz_minmax_f32_fn minmax_f32;
-    sqz_muladd_s8_fn muladd_s8;
     sqz_quantize_s8_fn quantize_s8;
 } sqz_kernels;
 
