@@ -16,6 +16,10 @@ int32_t sqz_rt_requant(int32_t acc, int32_t mult, int32_t shift);
 /* The whole way to the output: min(max(requant(acc) + zero, lo), hi), without overflow for any acc.
  * -128 <= lo <= hi <= 127. */
 int8_t sqz_rt_to_s8(int32_t acc, int32_t mult, int32_t shift, int32_t zero, int32_t lo, int32_t hi);
+/* The same for a small number, |v| < 2^24: it gets 7 bits of fraction first, or the first of the
+ * two roundings would be as coarse as the grid (1/4 would become 1/2 and then 1). */
+int8_t sqz_rt_small_to_s8(int32_t v, int32_t mult, int32_t shift, int32_t zero, int32_t lo,
+                          int32_t hi);
 
 typedef struct sqz_rt_conv {
     int32_t n, in_h, in_w, in_c, out_h, out_w, out_c;

@@ -33,8 +33,8 @@ void sqz_rt_sub_s8(const sqz_rt_binary *p, const int8_t *a, const int8_t *b, int
 void sqz_rt_mul_s8(const sqz_rt_binary *p, const int8_t *a, const int8_t *b, int8_t *y, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i] = sqz_rt_to_s8((a[i] - p->zero_a) * (b[i] - p->zero_b), p->mult_y, p->shift_y,
-                            p->zero_y, p->act_min, p->act_max);
+        y[i] = sqz_rt_small_to_s8((a[i] - p->zero_a) * (b[i] - p->zero_b), p->mult_y, p->shift_y,
+                                  p->zero_y, p->act_min, p->act_max);
 }
 
 void sqz_rt_lut_s8(const int8_t table[256], const int8_t *x, int8_t *y, int32_t n)
@@ -47,7 +47,7 @@ void sqz_rt_rescale_s8(int32_t zero_in, int32_t mult, int32_t shift, int32_t zer
                        const int8_t *x, int8_t *y, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i] = sqz_rt_to_s8(x[i] - zero_in, mult, shift, zero_out, INT8_MIN, INT8_MAX);
+        y[i] = sqz_rt_small_to_s8(x[i] - zero_in, mult, shift, zero_out, INT8_MIN, INT8_MAX);
 }
 
 void sqz_rt_prelu_s8(const sqz_rt_prelu *p, const int8_t *x, int8_t *y)
@@ -61,6 +61,6 @@ void sqz_rt_prelu_s8(const sqz_rt_prelu *p, const int8_t *x, int8_t *y)
                 mult = -mult;
                 d = -d;
             }
-            *y++ = sqz_rt_to_s8(d, mult, shift, p->out_zero, INT8_MIN, INT8_MAX);
+            *y++ = sqz_rt_small_to_s8(d, mult, shift, p->out_zero, INT8_MIN, INT8_MAX);
         }
 }

@@ -75,8 +75,8 @@ void sqz_rt_avgpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y)
                     for (int32_t ky = v.y0; ky < v.y1; ky++)
                         for (int32_t kx = v.x0; kx < v.x1; kx++)
                             acc += pixel(p, x, &v, ky, kx, c) - p->in_zero;
-                    *y++ = k ? sqz_rt_to_s8(acc, p->mult[k - 1], p->shift[k - 1], p->out_zero,
-                                            INT8_MIN, INT8_MAX)
+                    *y++ = k ? sqz_rt_small_to_s8(acc, p->mult[k - 1], p->shift[k - 1], p->out_zero,
+                                                  INT8_MIN, INT8_MAX)
                              : (int8_t)p->out_zero;
                 }
             }

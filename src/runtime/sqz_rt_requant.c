@@ -33,3 +33,11 @@ int8_t sqz_rt_to_s8(int32_t acc, int32_t mult, int32_t shift, int32_t zero, int3
         return (int8_t)lo;
     return (int8_t)(v > hi - zero ? hi : v + zero);
 }
+
+int8_t sqz_rt_small_to_s8(int32_t v, int32_t mult, int32_t shift, int32_t zero, int32_t lo,
+                          int32_t hi)
+{
+    if (shift < -24) /* |v| * 2^-25 is below a half */
+        return sqz_rt_to_s8(0, 0, 0, zero, lo, hi);
+    return sqz_rt_to_s8(v * 128, mult, shift - 7, zero, lo, hi);
+}

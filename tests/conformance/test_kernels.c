@@ -1,0 +1,273 @@
+/* Every implementation of every kernel against the scalar one, on random shapes with tails. All
+ * operands are heap blocks of exactly the size that the contract names, so that the address
+ * sanitizer sees a read or write past the end. */
+#include "ir/qround.h"
+#include "kernels/kernels.h"
+#include "sqz_test.h"
+
+enum { SEED = 20240611, ROUNDS = 400 };
+
+static void *block(size_t bytes) /* exact; never NULL */
+{
+    void *p = malloc(bytes ? bytes : 1);
+    if (!p)
+        abort();
+    return p;
+}
+
+static int8_t *random_s8(sqz_rng *r, size_t n)
+{
+    int8_t *p = block(n);
+    bool extreme = sqz_rng_below(r, 4) == 0; /* saturation inside a kernel shows on the corners */
+    for (size_t i = 0; i < n; i++)
+        p[i] = extreme ? (int8_t)(sqz_rng_below(r, 2) ? 127 : -128)
+                       : (int8_t)((int)sqz_rng_below(r, 256) - 128);
+    return p;
+}
+
+static void *packed(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k)
+{
+    void *p = block(sqz_pack_s8_bytes(n, k));
+    sqz_pack_s8(n, k, w, ld_n, ld_k, p);
+    return p;
+}
+
+/* The kernels that the processor has, each instruction set once. */
+static size_t implementations(sqz_kernels out[SQZ_N_ISA])
+{
+    size_t n = 0;
+    for (int isa = 0; isa < SQZ_N_ISA; isa++)
+        if (sqz_isa_supported((sqz_isa)isa))
+            sqz_kernels_select(&out[n++], (sqz_isa)isa);
+    return n;
+}
+
+static void test_gemm_s8_is_exact_for_every_instruction_set(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 0};
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t m = 1 + sqz_rng_below(&r, 40), n = 1 + sqz_rng_below(&r, 90),
+               k = 1 + sqz_rng_below(&r, 70);
+        size_t lda = k + sqz_rng_below(&r, 3), ldc = n + sqz_rng_below(&r, 3);
+        int8_t *a = random_s8(&r, (m - 1) * lda + k), *w = random_s8(&r, n * k);
+        bool columns = sqz_rng_below(&r, 2); /* w stored as (K,N) */
+        void *p = packed(n, k, w, columns ? 1 : k, columns ? n : 1);
+        for (size_t s = 0; s < n_set; s++) {
+            size_t c_bytes = ((m - 1) * ldc + n) * sizeof(int32_t);
+            int32_t *c = block(c_bytes);
+            memset(c, 0x5a, c_bytes);
+            set[s].gemm_s8(m, n, k, a, lda, p, c, ldc);
+            for (size_t i = 0; i < m; i++)
+                for (size_t j = 0; j < ldc && i * ldc + j < c_bytes / sizeof *c; j++) {
+                    int64_t want = j < n ? 0 : 0x5a5a5a5a; /* the gap between rows is not touched */
+                    for (size_t t = 0; t < k && j < n; t++)
+                        want += a[i * lda + t] * (columns ? w[t * n + j] : w[j * k + t]);
+                    if (c[i * ldc + j] != want)
+                        fail_msg("%s: m %zu n %zu k %zu at (%zu,%zu): %d, expected %lld",
+                                 sqz_isa_name(set[s].isa), m, n, k, i, j, c[i * ldc + j],
+                                 (long long)want);
+                }
+            free(c);
+        }
+        free(a);
+        free(w);
+        free(p);
+    }
+}
+
+static void test_gemm_s8_holds_the_largest_accumulator(void **state)
+{
+    (void)state;
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set), k = 66311; /* k * 255 * 127 just fits int32 */
+    int8_t *a = block(k), *w = block(k);
+    memset(a, 127, k);
+    memset(w, 127, k);
+    void *p = packed(1, k, w, k, 1);
+    for (size_t s = 0; s < n_set; s++) {
+        int32_t c = 0;
+        set[s].gemm_s8(1, 1, k, a, k, p, &c, 1);
+        assert_int_equal(c, 127 * 127 * (int64_t)k);
+    }
+    free(a);
+    free(w);
+    free(p);
+}
+
+static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 1 << 20};
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t n = 1 + sqz_rng_below(&r, 70), taps = 1 + sqz_rng_below(&r, 26);
+        int8_t *x[26] = {0}, *w = random_s8(&r, n * taps);
+        void *p = packed(n, taps, w, 1, n); /* (taps, n) */
+        for (size_t t = 0; t < taps; t++)
+            x[t] = random_s8(&r, n);
+        for (size_t s = 0; s < n_set; s++) {
+            int32_t *c = block(n * sizeof *c);
+            set[s].dwconv_s8(n, taps, (const int8_t *const *)x, p, c);
+            for (size_t j = 0; j < n; j++) {
+                int32_t want = 0;
+                for (size_t t = 0; t < taps; t++)
+                    want += x[t][j] * w[t * n + j];
+                if (c[j] != want)
+                    fail_msg("%s: n %zu taps %zu at %zu: %d, expected %d", sqz_isa_name(set[s].isa),
+                             n, taps, j, c[j], want);
+            }
+            free(c);
+        }
+        for (size_t t = 0; t < taps; t++)
+            free(x[t]);
+        free(w);
+        free(p);
+    }
+}
+
+/* An accumulator: small, anything, or a corner; acc + bias must fit. */
+static int32_t random_acc(sqz_rng *r)
+{
+    static const int32_t corner[] = {INT32_MIN, INT32_MAX, 0, 1, -1, INT32_MIN + 1, 1 << 30};
+    switch (sqz_rng_below(r, 3)) {
+    case 0: return (int32_t)sqz_rng_below(r, 4096) - 2048;
+    case 1: return (int32_t)((int64_t)sqz_rng_below(r, UINT64_C(1) << 32) - ((int64_t)1 << 31));
+    default: return corner[sqz_rng_below(r, SQZ_COUNT(corner))];
+    }
+}
+
+static void test_requant_s8_is_the_runtimes_for_every_instruction_set(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 2 << 20};
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set);
+    for (int round = 0; round < 4 * ROUNDS; round++) {
+        size_t m = 1 + sqz_rng_below(&r, 4), n = 1 + sqz_rng_below(&r, 40);
+        size_t ldy = n + sqz_rng_below(&r, 3), y_bytes = (m - 1) * ldy + n;
+        int32_t *acc = block(m * n * 4), *bias = block(n * 4), *mult = block(n * 4),
+                *shift = block(n * 4);
+        int32_t lo = (int32_t)sqz_rng_below(&r, 256) - 128;
+        int32_t hi = lo + (int32_t)sqz_rng_below(&r, (uint64_t)(128 - lo));
+        int32_t zero = (int32_t)sqz_rng_below(&r, 256) - 128;
+        bool left = sqz_rng_below(&r, 4) == 0;
+        for (size_t c = 0; c < n; c++) {
+            bias[c] = (int32_t)sqz_rng_below(&r, 2001) - 1000;
+            mult[c] = sqz_rng_below(&r, 20)
+                          ? (int32_t)((UINT64_C(1) << 30) + sqz_rng_below(&r, UINT64_C(1) << 30))
+                          : 0;
+            shift[c] = left ? (int32_t)sqz_rng_below(&r, 31) : -(int32_t)sqz_rng_below(&r, 32);
+        }
+        for (size_t i = 0; i < m * n; i++) {
+            acc[i] = random_acc(&r);
+            int64_t sum = (int64_t)acc[i] + bias[i % n];
+            if (sum < INT32_MIN || sum > INT32_MAX)
+                acc[i] = 0;
+        }
+        int8_t *want = block(y_bytes);
+        memset(want, 0x5a, y_bytes);
+        set[0].requant_s8(m, n, acc, bias, mult, shift, zero, lo, hi, want, ldy);
+        for (size_t s = 1; s < n_set; s++) {
+            int8_t *y = block(y_bytes);
+            memset(y, 0x5a, y_bytes);
+            set[s].requant_s8(m, n, acc, bias, mult, shift, zero, lo, hi, y, ldy);
+            assert_memory_equal(y, want, y_bytes);
+            free(y);
+        }
+        free(want);
+        free(acc);
+        free(bias);
+        free(mult);
+        free(shift);
+    }
+}
+
+static void test_minmax_f32_skips_nan_for_every_instruction_set(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 3 << 20};
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t n = 1 + sqz_rng_below(&r, 100);
+        float *x = block(n * sizeof *x), lo = INFINITY, hi = -INFINITY;
+        for (size_t i = 0; i < n; i++) {
+            x[i] = sqz_rng_below(&r, 5) ? (float)sqz_rng_normal(&r) : NAN;
+            if (!isnan(x[i])) {
+                lo = fminf(lo, x[i]);
+                hi = fmaxf(hi, x[i]);
+            }
+        }
+        for (size_t s = 0; s < n_set; s++) {
+            float a, b;
+            set[s].minmax_f32(x, n, &a, &b);
+            assert_true(a == lo && b == hi);
+        }
+        free(x);
+    }
+}
+
+static void test_quantize_s8_is_qround_for_every_instruction_set(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 4 << 20};
+    static const float corner[] = {NAN, INFINITY, -INFINITY, -0.0f, 3e38f, -3e38f, 1e-45f};
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t n = 1 + sqz_rng_below(&r, 70);
+        int32_t zero = (int32_t)sqz_rng_below(&r, 511) - 256;
+        float *x = block(n * sizeof *x);
+        float scale = (float)ldexp(0.5 + sqz_rng_uniform(&r), (int)sqz_rng_below(&r, 30) - 20);
+        if (sqz_rng_below(&r, 2))
+            scale = ldexpf(1, (int)sqz_rng_below(&r, 9) - 6); /* halves come out exactly */
+        for (size_t i = 0; i < n; i++)
+            x[i] = sqz_rng_below(&r, 9) ? scale * (float)((int)sqz_rng_below(&r, 700) - 350) / 2
+                                        : corner[sqz_rng_below(&r, SQZ_COUNT(corner))];
+        for (size_t s = 0; s < n_set; s++) {
+            int8_t *q = block(n);
+            set[s].quantize_s8(n, x, scale, zero, q);
+            for (size_t i = 0; i < n; i++)
+                if (q[i] != sqz_qround(x[i], scale, zero, -128, 127))
+                    fail_msg("%s: %a / %a, zero %d: %d", sqz_isa_name(set[s].isa), (double)x[i],
+                             (double)scale, zero, q[i]);
+            free(q);
+        }
+        free(x);
+    }
+}
+
+static void test_packing_refuses_what_does_not_fit(void **state)
+{
+    (void)state;
+    assert_int_equal(sqz_pack_s8_bytes(SIZE_MAX / 2, 64), 0);
+    assert_int_equal(sqz_pack_s8_bytes(64, SIZE_MAX / 2), 0);
+    assert_int_equal(sqz_pack_s8_bytes(17, 5), 2 * 64 * 3);
+}
+
+static void test_a_cap_selects_no_wider_kernels(void **state)
+{
+    (void)state;
+    sqz_kernels k;
+    sqz_kernels_select(&k, SQZ_ISA_scalar);
+    assert_true(k.gemm_s8 == sqz_gemm_s8_scalar && k.quantize_s8 == sqz_quantize_s8_scalar);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gemm_s8_is_exact_for_every_instruction_set),
+        cmocka_unit_test(test_gemm_s8_holds_the_largest_accumulator),
+        cmocka_unit_test(test_dwconv_s8_is_exact_for_every_instruction_set),
+        cmocka_unit_test(test_requant_s8_is_the_runtimes_for_every_instruction_set),
+        cmocka_unit_test(test_minmax_f32_skips_nan_for_every_instruction_set),
+        cmocka_unit_test(test_quantize_s8_is_qround_for_every_instruction_set),
+        cmocka_unit_test(test_packing_refuses_what_does_not_fit),
+        cmocka_unit_test(test_a_cap_selects_no_wider_kernels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
