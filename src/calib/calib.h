@@ -7,20 +7,39 @@
 
 /* Streaming statistics of one value (hist.c). Counters are integers and the range only ever doubles
  * with an exact pairwise merge, so results do not depend on batch size, order of merging or
- * threads. */
-#define SQZ_HIST_BINS 4096
+ * threads.
+ *
+ * Bins are equal and mirrored at 0: with w = 2 * reach / SQZ_HIST_BINS, bin BINS/2 + k holds
+ * [k w, (k+1) w) and bin BINS/2 - 1 - k holds (-(k+1) w, -k w], without +0 and -0, which are in the
+ * first. Values that no grid can hold are counted and else ignored: NaN and whatever is above
+ * SQZ_HIST_LIMIT in `nonfinite`, what is below -SQZ_HIST_LIMIT (attention masks of -inf, -3.4e38)
+ * in `masked`. */
+#define SQZ_HIST_BINS  8192
+#define SQZ_HIST_LIMIT 1e30f
+#define SQZ_HIST_EMA   0.01 /* weight of the newest sample in the moving average */
 typedef struct sqz_hist {
-    uint64_t bin[SQZ_HIST_BINS]; /* equal bins over [-reach, reach) */
-    float reach;                 /* power of two; 0: nothing seen but zeros */
-    float min, max;              /* exact */
+    uint64_t bin[SQZ_HIST_BINS];
+    float reach;    /* power of two above all magnitudes; 0: nothing seen yet */
+    float min, max; /* exact; +inf, -inf while nothing is seen */
     double sum, sum2;
-    uint64_t count, zeros, nonfinite; /* nonfinite values are counted and else ignored */
-    float ema_lo, ema_hi;             /* moving average of per-batch min and max; see calib_ema.c */
-    uint64_t batches;
+    uint64_t count, zeros; /* values in the bins; exact zeros among them */
+    uint64_t nonfinite, masked;
+    double ema_lo, ema_hi; /* moving sums of per-sample min and max, from 0: see calib_ema.c */
+    uint64_t batches;      /* samples seen */
 } sqz_hist;
 void sqz_hist_begin(sqz_hist *h);
-void sqz_hist_see(sqz_hist *h, const float *x, size_t n); /* one batch */
+void sqz_hist_see(sqz_hist *h, const float *x, size_t n); /* one sample */
+/* `from` counts as seen after `into`. */
 void sqz_hist_merge(sqz_hist *into, const sqz_hist *from);
+/* Lower edge of bin i; i == SQZ_HIST_BINS: upper edge of the last. */
+static inline double sqz_hist_edge(const sqz_hist *h, size_t i)
+{
+    return ((double)i - SQZ_HIST_BINS / 2) * ((double)h->reach / (SQZ_HIST_BINS / 2));
+}
+/* Bins first .. last-1 hold everything that was seen; 0, 0 when nothing was. */
+void sqz_hist_span(const sqz_hist *h, size_t *first, size_t *last);
+/* Share of what was seen that lies outside of r; within a bin spread evenly. */
+double sqz_hist_outside(const sqz_hist *h, sqz_range r);
 
 /* A calibrator turns a histogram into a range: calib_minmax.c ema percentile entropy mse. `levels`
  * of the grid (256 for int8); `symmetric` grids are centred on 0. */

@@ -1,0 +1,290 @@
+/* hist.c: streaming histogram over a range that doubles when a larger value comes.
+ *
+ * The bin of x is trunc(|x| * HALF / reach), mirrored for negative x. Scaling by a power of two is
+ * exact and trunc(y / 2) = trunc(trunc(y) / 2), so merging pairs of bins when reach doubles gives
+ * exactly the histogram that the wider range would have given from the start. */
+#include "calib/hist.h"
+#include <math.h>
+#include <string.h>
+
+enum { HALF = SQZ_HIST_BINS / 2, BLOCK = 1024 };
+
+void sqz_hist_begin(sqz_hist *h)
+{
+    memset(h, 0, sizeof *h);
+    h->min = INFINITY;
+    h->max = -INFINITY;
+}
+
+/* ---- scanning ---- */
+
+/* Vectors by name, since a compiler may not reorder float reductions on its own. */
+typedef float v4f __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+typedef double v4d __attribute__((vector_size(32)));
+enum { LANES = 4 };
+
+typedef struct lanes {
+    v4f lo, hi;
+    v4d sum, sum2;
+    v4i zero, bad; /* minus the count of zeros; not 0 where a number is not ordinary */
+} lanes;
+
+static inline v4f pick(v4i mask, v4f yes, v4f no)
+{
+    return (v4f)((mask & (v4i)yes) | (~mask & (v4i)no));
+}
+
+static inline void lanes_add(lanes *a, const float *x)
+{
+    const v4i magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
+    const v4f limit = {SQZ_HIST_LIMIT, SQZ_HIST_LIMIT, SQZ_HIST_LIMIT, SQZ_HIST_LIMIT};
+    v4f v;
+    memcpy(&v, x, sizeof v);
+    v4d d = __builtin_convertvector(v, v4d);
+    a->lo = pick(v < a->lo, v, a->lo);
+    a->hi = pick(v > a->hi, v, a->hi);
+    a->zero += v == (v4f){0};
+    a->bad |= ~((v4f)((v4i)v & magnitude) <= limit);
+    a->sum += d;
+    a->sum2 += d * d;
+}
+
+void sqz_hist_combine(sqz_hist_part *a, const sqz_hist_part *b)
+{
+    a->min = SQZ_MIN(a->min, b->min);
+    a->max = SQZ_MAX(a->max, b->max);
+    a->sum += b->sum;
+    a->sum2 += b->sum2;
+    a->count += b->count;
+    a->zeros += b->zeros;
+    a->nonfinite += b->nonfinite;
+    a->masked += b->masked;
+}
+
+/* Totals of n <= BLOCK numbers; false, with `p` as it was, when some are not ordinary. */
+static bool scan_block(const float *x, size_t n, sqz_hist_part *p)
+{
+    lanes a = {.lo = {p->min, p->min, p->min, p->min}, .hi = {p->max, p->max, p->max, p->max}};
+    sqz_hist_part t = {.min = p->min, .max = p->max};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_add(&a, x + i);
+    bool bad = (a.bad[0] | a.bad[1] | a.bad[2] | a.bad[3]) != 0;
+    for (; i < n; i++) {
+        bad = bad || !(fabsf(x[i]) <= SQZ_HIST_LIMIT);
+        t.min = SQZ_MIN(x[i], t.min);
+        t.max = SQZ_MAX(x[i], t.max);
+        t.zeros += x[i] == 0.0f;
+        t.sum += (double)x[i];
+        t.sum2 += (double)x[i] * (double)x[i];
+    }
+    if (bad)
+        return false;
+    for (int l = 0; l < LANES; l++) {
+        t.min = SQZ_MIN(a.lo[l], t.min);
+        t.max = SQZ_MAX(a.hi[l], t.max);
+        t.zeros += (uint64_t)-a.zero[l];
+        t.sum += a.sum[l];
+        t.sum2 += a.sum2[l];
+    }
+    t.count = n;
+    sqz_hist_combine(p, &t);
+    return true;
+}
+
+/* Copies the numbers that a histogram holds; the others are counted. */
+static size_t keep_ordinary(const float *x, size_t n, float *out, uint64_t *nonfinite,
+                            uint64_t *masked)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (fabsf(x[i]) <= SQZ_HIST_LIMIT)
+            out[k++] = x[i];
+        else if (x[i] < 0)
+            ++*masked;
+        else
+            ++*nonfinite; /* NaN too */
+    }
+    return k;
+}
+
+void sqz_hist_scan(const float *x, size_t n, sqz_hist_part *out)
+{
+    float kept[BLOCK];
+    *out = (sqz_hist_part){.min = INFINITY, .max = -INFINITY};
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t m = SQZ_MIN(n - i, BLOCK);
+        if (!scan_block(x + i, m, out)) {
+            m = keep_ordinary(x + i, m, kept, &out->nonfinite, &out->masked);
+            scan_block(kept, m, out);
+        }
+    }
+}
+
+/* ---- widening ---- */
+
+/* Least power of two above |x|, and not so small that HALF / reach would overflow. */
+static float reach_of(float x)
+{
+    int e;
+    (void)frexpf(fabsf(x), &e);
+    return ldexpf(1.0f, SQZ_MAX(e, -100));
+}
+
+static void widen(sqz_hist *h, float reach)
+{
+    int by = 0;
+    if (h->reach == 0.0f) {
+        h->reach = reach;
+        return;
+    }
+    for (; h->reach < reach; h->reach *= 2.0f)
+        by++;
+    by = SQZ_MIN(by, 31); /* all in the innermost bins long before */
+    if (by == 0)
+        return;
+    for (size_t k = 0; k < HALF; k++) {
+        uint64_t up = h->bin[HALF + k], down = h->bin[HALF - 1 - k];
+        h->bin[HALF + k] = h->bin[HALF - 1 - k] = 0;
+        h->bin[HALF + (k >> by)] += up;
+        h->bin[HALF - 1 - (k >> by)] += down;
+    }
+}
+
+void sqz_hist_take(sqz_hist *h, const sqz_hist_part *p)
+{
+    h->nonfinite += p->nonfinite;
+    h->masked += p->masked;
+    if (p->count == 0)
+        return;
+    widen(h, SQZ_MAX(reach_of(p->min), reach_of(p->max)));
+    h->min = SQZ_MIN(h->min, p->min);
+    h->max = SQZ_MAX(h->max, p->max);
+    h->sum += p->sum;
+    h->sum2 += p->sum2;
+    h->count += p->count;
+    h->zeros += p->zeros;
+    h->ema_lo += SQZ_HIST_EMA * ((double)p->min - h->ema_lo);
+    h->ema_hi += SQZ_HIST_EMA * ((double)p->max - h->ema_hi);
+    h->batches++;
+}
+
+/* ---- counting ---- */
+
+static inline void bins_of(const float *x, size_t n, float per_unit, int32_t *bin)
+{
+    for (size_t i = 0; i < n; i++)
+        bin[i] = (int32_t)(x[i] * per_unit) + HALF - (x[i] < 0.0f);
+}
+
+static void fill_block(const float *x, size_t n, float per_unit, sqz_hist_bins *b)
+{
+    int32_t bin[BLOCK];
+    size_t i = 0;
+    bins_of(x, n, per_unit, bin);
+    for (; i + 2 <= n; i += 2) {
+        b->n[0][bin[i]]++;
+        b->n[1][bin[i + 1]]++;
+    }
+    if (i < n)
+        b->n[0][bin[i]]++;
+}
+
+void sqz_hist_fill(const float *x, size_t n, const sqz_hist_part *part, float reach,
+                   sqz_hist_bins *b)
+{
+    float kept[BLOCK];
+    uint64_t ignored[2] = {0, 0};
+    bool plain = part->nonfinite + part->masked == 0;
+    if (part->count == 0)
+        return;
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t m = SQZ_MIN(n - i, BLOCK);
+        if (!plain)
+            m = keep_ordinary(x + i, m, kept, &ignored[0], &ignored[1]);
+        fill_block(plain ? x + i : kept, m, HALF / reach, b);
+    }
+}
+
+void sqz_hist_drain(sqz_hist *h, float lo, float hi, sqz_hist_bins *b)
+{
+    int32_t end[2];
+    float at[2] = {lo, hi};
+    if (!(lo <= hi))
+        return;
+    bins_of(at, 2, HALF / h->reach, end);
+    for (int32_t i = end[0]; i <= end[1]; i++) {
+        h->bin[i] += b->n[0][i] + (uint64_t)b->n[1][i];
+        b->n[0][i] = b->n[1][i] = 0;
+    }
+}
+
+void sqz_hist_see(sqz_hist *h, const float *x, size_t n)
+{
+    float kept[BLOCK];
+    int32_t bin[BLOCK];
+    uint64_t ignored[2] = {0, 0};
+    sqz_hist_part p;
+    sqz_hist_scan(x, n, &p);
+    sqz_hist_take(h, &p);
+    for (size_t i = 0; i < n && p.count; i += BLOCK) {
+        size_t m = keep_ordinary(x + i, SQZ_MIN(n - i, BLOCK), kept, &ignored[0], &ignored[1]);
+        bins_of(kept, m, HALF / h->reach, bin);
+        for (size_t k = 0; k < m; k++)
+            h->bin[bin[k]]++;
+    }
+}
+
+/* ---- whole histograms ---- */
+
+void sqz_hist_merge(sqz_hist *into, const sqz_hist *from)
+{
+    sqz_hist_part p = {from->min,   from->max,   from->sum,       from->sum2,
+                       from->count, from->zeros, from->nonfinite, from->masked};
+    double later = pow(1.0 - SQZ_HIST_EMA, (double)from->batches);
+    double lo = later * into->ema_lo + from->ema_lo, hi = later * into->ema_hi + from->ema_hi;
+    uint64_t batches = into->batches + from->batches;
+    sqz_hist_take(into, &p);
+    into->ema_lo = lo;
+    into->ema_hi = hi;
+    into->batches = batches;
+    int by = 0;
+    for (float r = from->reach; r > 0.0f && r < into->reach; r *= 2.0f)
+        by++;
+    by = SQZ_MIN(by, 31);
+    for (size_t k = 0; k < HALF && from->count; k++) {
+        into->bin[HALF + (k >> by)] += from->bin[HALF + k];
+        into->bin[HALF - 1 - (k >> by)] += from->bin[HALF - 1 - k];
+    }
+}
+
+void sqz_hist_span(const sqz_hist *h, size_t *first, size_t *last)
+{
+    *first = 0;
+    *last = h->count ? SQZ_HIST_BINS : 0;
+    while (*first < *last && h->bin[*first] == 0)
+        ++*first;
+    while (*last > *first && h->bin[*last - 1] == 0)
+        --*last;
+}
+
+double sqz_hist_outside(const sqz_hist *h, sqz_range r)
+{
+    size_t first, last;
+    double out = 0, lo = (double)r.lo, hi = (double)r.hi;
+    sqz_hist_span(h, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        double a = SQZ_MAX(sqz_hist_edge(h, i), (double)h->min);
+        double b = SQZ_MIN(sqz_hist_edge(h, i + 1), (double)h->max);
+        double n = (double)h->bin[i];
+        if (a >= lo && b <= hi)
+            continue;
+        if (b <= a) /* one point */
+            out += a < lo || a > hi ? n : 0.0;
+        else
+            out += n * (SQZ_MAX(0.0, SQZ_MIN(b, lo) - a) + SQZ_MAX(0.0, b - SQZ_MAX(a, hi))) /
+                   (b - a);
+    }
+    return h->count ? SQZ_MIN(out / (double)h->count, 1.0) : 0.0;
+}

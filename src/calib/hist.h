@@ -1,0 +1,31 @@
+/* hist.h: the two halves of sqz_hist_see, for collectors that spread one value over threads.
+ *
+ * scan (any thread) -> combine the parts of a sample in order -> take (one thread, samples in
+ * order) -> fill (any thread, into counters of its own) -> drain (one thread). */
+#ifndef SQZ_HIST_H
+#define SQZ_HIST_H
+#include "calib/calib.h"
+
+typedef struct sqz_hist_part { /* totals of a stretch of numbers */
+    float min, max;            /* +inf, -inf: none */
+    double sum, sum2;
+    uint64_t count, zeros, nonfinite, masked;
+} sqz_hist_part;
+
+/* Counters of one thread: two, used in turn, so that a run of equal numbers (zeros after a ReLU)
+ * does not wait for its own last increment. Zero between uses. */
+typedef struct sqz_hist_bins {
+    uint32_t n[2][SQZ_HIST_BINS];
+} sqz_hist_bins;
+#define SQZ_HIST_STRETCH 65536 /* numbers that one scan or fill gets: far from 2^32 */
+
+void sqz_hist_scan(const float *x, size_t n, sqz_hist_part *out);
+void sqz_hist_combine(sqz_hist_part *into, const sqz_hist_part *next);
+/* One whole sample: widens the histogram to hold it and adds the totals. */
+void sqz_hist_take(sqz_hist *h, const sqz_hist_part *sample);
+/* Counts what `part` was scanned from; `reach` is the histogram's after all takes. */
+void sqz_hist_fill(const float *x, size_t n, const sqz_hist_part *part, float reach,
+                   sqz_hist_bins *bins);
+/* Adds the counters of bins that [lo, hi] can have touched, and clears them. */
+void sqz_hist_drain(sqz_hist *h, float lo, float hi, sqz_hist_bins *bins);
+#endif
