@@ -20,3 +20,12 @@ const sqz_calib *sqz_calib_find(const char *name)
             return sqz_calibs[i];
     return NULL;
 }
+
+sqz_status sqz_calib_range(sqz_ctx *ctx, const sqz_calib *c, const void *opts, const sqz_hist *h,
+                           unsigned levels, bool symmetric, sqz_range *out)
+{
+    *out = (sqz_range){0.0f, 0.0f};
+    if (h->count == 0)
+        return SQZ_OK;
+    return c->range(ctx, h, opts, levels, symmetric, out);
+}

@@ -45,12 +45,16 @@ double sqz_hist_outside(const sqz_hist *h, sqz_range r);
  * of the grid (256 for int8); `symmetric` grids are centred on 0. */
 typedef struct sqz_calib {
     sqz_info info;
+    /* h holds at least one value. */
     sqz_status (*range)(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsigned levels,
                         bool symmetric, sqz_range *out);
 } sqz_calib;
 extern const sqz_calib *const sqz_calibs[];
 extern const size_t sqz_n_calibs;
 const sqz_calib *sqz_calib_find(const char *name);
+/* The range by calibrator c: finite, lo <= hi, inside of what was seen; 0, 0 when nothing was. */
+sqz_status sqz_calib_range(sqz_ctx *ctx, const sqz_calib *c, const void *opts, const sqz_hist *h,
+                           unsigned levels, bool symmetric, sqz_range *out);
 
 /* Histograms of every float activation of a graph over a data set. */
 typedef struct sqz_stats {

@@ -51,8 +51,8 @@ static sqz_status range(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsig
     if (symmetric)
         lo = -(hi = fmin(cut_magnitude(h, tail), fmax(-(double)h->min, (double)h->max)));
     else { /* an edge of a bin may lie beyond what was seen */
-        lo = fmax(lo, (double)h->min);
-        hi = fmin(hi, (double)h->max);
+        lo = fmin(fmax(lo, (double)h->min), (double)h->max);
+        hi = fmax(fmin(hi, (double)h->max), lo);
     }
     *out = (sqz_range){(float)lo, (float)hi};
     return SQZ_OK;

@@ -127,9 +127,10 @@ void sqz_hist_scan(const float *x, size_t n, sqz_hist_part *out)
 /* Least power of two above |x|, and not so small that HALF / reach would overflow. */
 static float reach_of(float x)
 {
+    const int least = -100;
     int e;
-    (void)frexpf(fabsf(x), &e);
-    return ldexpf(1.0f, SQZ_MAX(e, -100));
+    (void)frexpf(x, &e);
+    return ldexpf(1.0f, x == 0.0f ? least : SQZ_MAX(e, least));
 }
 
 static void widen(sqz_hist *h, float reach)

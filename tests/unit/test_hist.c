@@ -166,7 +166,7 @@ static void test_what_no_grid_holds_is_counted_apart(void **state)
 static void test_extreme_magnitudes_stay_inside(void **state)
 {
     (void)state;
-    const float x[] = {1e-45f, -1e-45f, 1e30f, -1e30f, 1e-38f};
+    const float x[] = {1e-45f, -1e-45f, 1e30f, -1e30f, 1e-38f, 0.0f};
     for (size_t first = 0; first < SQZ_COUNT(x); first++) { /* each one decides the first range */
         float y[SQZ_COUNT(x)];
         for (size_t i = 0; i < SQZ_COUNT(x); i++)
@@ -177,6 +177,15 @@ static void test_extreme_magnitudes_stay_inside(void **state)
         free(h);
         free(all);
     }
+}
+
+static void test_zeros_first_do_not_cost_resolution(void **state)
+{
+    (void)state;
+    const float x[] = {0.0f, 0.0f, 0.01f};
+    sqz_hist *h = seen(x, SQZ_COUNT(x), 1);
+    assert_true(h->reach == 0.015625f);
+    free(h);
 }
 
 static void test_share_outside_is_that_of_the_numbers(void **state)
@@ -210,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_halves_of_seeing_equal_the_whole),
         cmocka_unit_test(test_what_no_grid_holds_is_counted_apart),
         cmocka_unit_test(test_extreme_magnitudes_stay_inside),
+        cmocka_unit_test(test_zeros_first_do_not_cost_resolution),
         cmocka_unit_test(test_share_outside_is_that_of_the_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
