@@ -132,10 +132,11 @@ int64_t sqz_import_int(const sqz_import *im, const char *name, int64_t def);
 /* Constant input `slot` (NULL with SQZ_OK when absent; error that names the node when not
  * constant). */
 sqz_status sqz_import_const(sqz_import *im, unsigned slot, const sqz_tensor **t);
-/* The default: schema attributes from ONNX attributes or from constant inputs (attr.slot), other
- * inputs in order. `attrs` NULL: read by schema; else these are used as they are, with inputs
- * in[0..n_in). */
+/* The default: attributes by schema, from ONNX attributes or from constant inputs (attr.slot), over
+ * the defaults; checked. `attrs`: opt_size bytes. */
 sqz_status sqz_import_attrs(sqz_import *im, const struct sqz_op *op, void *attrs);
+/* Adds the node. attrs NULL: read by schema. in NULL: the node's inputs in order, without those
+ * that are attributes. */
 sqz_status sqz_import_node(sqz_import *im, const struct sqz_op *op, const void *attrs,
                            const sqz_vid *in, unsigned n_in);
 
@@ -148,6 +149,7 @@ typedef struct sqz_export_attr {
     sqz_ints ints;
     sqz_floats floats;
 } sqz_export_attr;
+#define SQZ_EXPORT_INPUTS 128
 typedef struct sqz_export { /* what an export hook fills: the node in the file's layout and opset */
     sqz_arena *arena;
     sqz_ctx *ctx;
@@ -167,7 +169,7 @@ typedef struct sqz_export { /* what an export hook fills: the node in the file's
         sqz_ints ints;
         sqz_floats floats;
         bool scalar;
-    } in[16];
+    } in[SQZ_EXPORT_INPUTS];
     unsigned n_in;
 } sqz_export;
 sqz_status
@@ -236,6 +238,18 @@ const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known);
 /* Infers one node; messages name it. */
 sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *out, sqz_dtype *dtype);
 void sqz_node_cost(const sqz_graph *g, const sqz_node *n, sqz_cost *out);
+/* Axes between the file's layout and channel-last (axes.c); 0 <= axis < rank. */
+int sqz_axis_to_last(int axis, int rank);
+int sqz_axis_to_file(int axis, int rank);
+/* A copy of the attributes with everything that names axes renumbered (rank: of input 0). */
+sqz_status sqz_attrs_renumber(sqz_ctx *ctx, sqz_arena *a, const sqz_op *op, const void *attrs,
+                              int32_t rank, bool to_last, void **out);
+/* Constant folding (fold.c). A node is foldable when all its inputs are constants and it is no
+ * dequantization; folding it turns its outputs into constants under the same ids. */
+bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n);
+sqz_status sqz_fold_node(sqz_graph *g, sqz_nid n);
+/* Folds what `v` is computed from when that is all constant; else does nothing. */
+sqz_status sqz_fold_value(sqz_graph *g, sqz_vid v);
 /* Runs one node on plain tensors (constant folding, tables, tests): prepare and run, float or
  * integer. */
 sqz_status sqz_op_run_once(sqz_ctx *ctx, const sqz_op *op, const void *attrs,
