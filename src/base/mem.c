@@ -94,6 +94,7 @@ void *sqz_arena_alloc(sqz_arena *a, size_t count, size_t elem)
         (void)sqz_fail(a->ctx, SQZ_E_LIMIT, "size overflow: %zu x %zu bytes", count, elem);
         return NULL;
     }
+    bytes = SQZ_MAX(bytes, 1); /* nothing has an address of its own, aligned like everything else */
 #ifndef SQZ_ARENA_STRICT
     bytes = (bytes + 15) & ~(size_t)15;
     if (bytes >= SQZ_ALIGN) /* only what may be vectorised pays for full alignment */

@@ -1,7 +1,7 @@
 /* yaml.h: strict YAML for people (device files, data specs, recipes), through libyaml.
  * Refused with file, line and column: repeated keys, anchors, aliases, tags, several documents,
- * more than 64 levels, more than 1 MiB. Scalars stay text; the readers below give them types and
- * units. */
+ * more than 64 levels, 4096 keys in a map, 1 MiB. Scalars stay text; the readers below give them
+ * types and units. */
 #ifndef SQZ_YAML_H
 #define SQZ_YAML_H
 #include "base/base.h"
@@ -10,8 +10,9 @@ typedef enum sqz_yaml_kind { SQZ_YAML_SCALAR, SQZ_YAML_LIST, SQZ_YAML_MAP } sqz_
 
 typedef struct sqz_yaml { /* a node; all of it lives in the arena given to sqz_yaml_load */
     sqz_yaml_kind kind;
-    int line, column; /* from 1 */
+    int line, column; /* of the value, from 1 */
     const char *key;  /* when in a map; else NULL */
+    int key_line, key_column;
     const char *text; /* scalar */
     bool quoted;      /* scalar was in quotes: never a number, boolean or null */
     struct sqz_yaml *child, *next;
@@ -44,8 +45,8 @@ sqz_status sqz_yaml_f64(const sqz_yaml_doc *d, const sqz_yaml *n, double min, do
                         double *out);
 
 /* Quantities carry their unit. The result is in the base unit of the dimension: bytes, hertz,
- * seconds, joules, watts, fraction (50 % and 50 pp are 0.5), money (as written, currency in
- * `currency`). "KB" is refused: KiB or kB? */
+ * seconds, joules, watts, fraction (50 % and 50 pp are 0.5), money (as written; the currency is the
+ * caller's to compare). Negative quantities are refused, and "KB": KiB or kB? */
 typedef enum sqz_dim {
     SQZ_DIM_BYTES,
     SQZ_DIM_HZ,
