@@ -1,0 +1,87 @@
+/* ew_int.c: integer forms of elementwise operators: tables for unary ones, multipliers for add, sub
+ * and mul. docs/numerics.md has the formulas. */
+#include "ir/qround.h"
+#include "kernels/multiplier.h"
+#include "ops/ew.h"
+#include "runtime/sqz_rt.h"
+
+#define GRAIN 65536 /* codes of one piece of work; fits the runtime's int32_t sizes */
+
+sqz_status sqz_lut_prepare(sqz_prep *p, sqz_map_fn map)
+{
+    bool integer;
+    float x[256], y[256];
+    SQZ_TRY(sqz_need_s8(p, 1, &integer));
+    if (!integer)
+        return SQZ_OK;
+    const sqz_quant *in = p->in_q[0], *out = p->out_q[0];
+    int8_t *table = sqz_arena_alloc(p->arena, 256, 1);
+    if (!table)
+        return SQZ_E_NOMEM;
+    for (int i = 0; i < 256; i++)
+        x[i] = in->scale[0] * (float)(i - 128 - in->zero[0]);
+    map(p->attrs, x, y, 256);
+    for (int i = 0; i < 256; i++)
+        table[i] = (int8_t)sqz_qround(y[i], out->scale[0], out->zero[0], -128, 127);
+    p->state = table;
+    return SQZ_OK;
+}
+
+static sqz_status lut_piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_call *c = arg;
+    sqz_rt_lut_s8(c->state, SQZ_S8P(c->in[0]) + begin, SQZ_S8P(c->out[0]) + begin,
+                  (int32_t)(end - begin));
+    return SQZ_OK;
+}
+
+sqz_status sqz_lut_run(const sqz_call *c)
+{
+    sqz_call call = *c;
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, lut_piece, &call);
+}
+
+/* Zero points and the full clamp of a binary operator; *out NULL: the node is a float one. */
+static sqz_status binary_state(sqz_prep *p, sqz_rt_binary **out)
+{
+    bool integer;
+    *out = NULL;
+    SQZ_TRY(sqz_need_s8(p, 2, &integer));
+    if (!integer)
+        return SQZ_OK;
+    sqz_rt_binary *b = sqz_arena_alloc(p->arena, 1, sizeof *b);
+    if (!b)
+        return SQZ_E_NOMEM;
+    b->zero_a = p->in_q[0]->zero[0];
+    b->zero_b = p->in_q[1]->zero[0];
+    b->zero_y = p->out_q[0]->zero[0];
+    b->act_min = -128;
+    b->act_max = 127;
+    p->state = *out = b;
+    return SQZ_OK;
+}
+
+sqz_status sqz_ew_add_prepare(sqz_prep *p)
+{
+    sqz_rt_binary *b;
+    SQZ_TRY(binary_state(p, &b));
+    if (!b)
+        return SQZ_OK;
+    double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
+    double twice = 2 * SQZ_MAX(sa, sb);
+    sqz_multiplier(sa / twice, &b->mult_a, &b->shift_a);
+    sqz_multiplier(sb / twice, &b->mult_b, &b->shift_b);
+    sqz_multiplier(twice / (1048576.0 * sy), &b->mult_y, &b->shift_y); /* inputs carry 20 bits */
+    return SQZ_OK;
+}
+
+sqz_status sqz_ew_mul_prepare(sqz_prep *p)
+{
+    sqz_rt_binary *b;
+    SQZ_TRY(binary_state(p, &b));
+    if (!b)
+        return SQZ_OK;
+    double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
+    sqz_multiplier(sa * sb / sy, &b->mult_y, &b->shift_y);
+    return SQZ_OK;
+}

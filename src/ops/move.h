@@ -1,0 +1,43 @@
+/* move.h: what operators that only move elements share. They work on every type of whole bytes, so
+ * their float run is their integer run too. */
+#ifndef SQZ_MOVE_H
+#define SQZ_MOVE_H
+#include "ir/op.h"
+
+/* Input i has elements of whole bytes (not packed 4-bit ones). */
+sqz_status sqz_need_bytes(const sqz_infer *q, unsigned i);
+static inline size_t sqz_elem(const sqz_tensor *t) { return sqz_dtype_bits(t->dtype) / 8; }
+
+/* Views: the same bytes under another shape; copies when the planner gave two places. */
+sqz_status sqz_view_run(const sqz_call *c);
+void sqz_view_cost(const sqz_infer *q, sqz_cost *out); /* nothing */
+void sqz_move_cost(const sqz_infer *q, sqz_cost *out); /* one move for each output element */
+
+/* ---- maps: output coordinate o reads input coordinate map[axis][o], -1: the fill value ----
+ * Slices, pads, repeats, nearest-neighbor resizing. Shapes are aligned at the end, as broadcasting
+ * does. */
+typedef void (*sqz_map_axis_fn)(const void *attrs, const sqz_prep *p, int32_t axis, int64_t in,
+                                int64_t out, int64_t *map);
+typedef struct sqz_maps {
+    int32_t rank, n_mapped; /* axes from n_mapped on are copied whole */
+    int64_t in[SQZ_MAX_RANK], out[SQZ_MAX_RANK];
+    size_t block; /* elements of the axes that are copied whole */
+    const int64_t *map[SQZ_MAX_RANK];
+} sqz_maps;
+sqz_status sqz_maps_prepare(sqz_prep *p, sqz_map_axis_fn fn); /* p->state becomes the maps */
+sqz_status sqz_maps_run(const sqz_call *c, const void *fill); /* one element; NULL: no -1 in maps */
+sqz_status sqz_maps_run_plain(const sqz_call *c);
+
+/* ---- axes ---- */
+/* Sizes before, at and after an axis. */
+typedef struct sqz_split3 {
+    size_t outer, n, inner;
+} sqz_split3;
+sqz_split3 sqz_split_at(const sqz_shape *s, int32_t axis);
+/* Bit mask of a list of axes of a tensor of that rank; refuses repeats. */
+sqz_status sqz_axes_mask(sqz_ctx *ctx, const sqz_ints *axes, int32_t rank, uint32_t *mask);
+
+/* Lists made by import hooks. */
+sqz_status sqz_ints_new(sqz_arena *a, uint32_t n, sqz_ints *list, int64_t **v);
+sqz_status sqz_ints_of_tensor(sqz_arena *a, const sqz_tensor *t, sqz_ints *list, int64_t **v);
+#endif

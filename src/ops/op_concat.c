@@ -1,0 +1,106 @@
+/* concat: inputs one after another along an axis. */
+#include "ops/move.h"
+#include <string.h>
+
+typedef struct attrs {
+    int64_t axis;
+} attrs;
+static const sqz_attr schema[] = {{.name = "axis",
+                                   .offset = offsetof(attrs, axis),
+                                   .type = SQZ_A_INT,
+                                   .def = 1,
+                                   .min = -SQZ_MAX_RANK,
+                                   .max = SQZ_MAX_RANK - 1,
+                                   .flags = SQZ_AF_REQUIRED | SQZ_AF_AXIS,
+                                   .doc = "axis that grows"}};
+
+static sqz_status infer(sqz_infer *q)
+{
+    int32_t axis;
+    sqz_shape *y = &q->out[0];
+    *y = q->in[0]->shape;
+    SQZ_TRY(sqz_axis(q->ctx, ((const attrs *)q->attrs)->axis, y->rank, &axis));
+    SQZ_TRY(sqz_need_bytes(q, 0));
+    for (unsigned i = 1; i < q->n_in; i++) {
+        const sqz_value *x = q->in[i];
+        bool fits = x->shape.rank == y->rank && x->dtype == q->in[0]->dtype;
+        for (int32_t d = 0; fits && d < y->rank; d++)
+            fits = d == axis || x->shape.dim[d] == y->dim[d];
+        if (!fits || __builtin_add_overflow(y->dim[axis], x->shape.dim[axis], &y->dim[axis])) {
+            char a[160], b[160];
+            sqz_shape_print(a, &q->in[0]->shape);
+            sqz_shape_print(b, &x->shape);
+            return sqz_fail(q->ctx, SQZ_E_SHAPE, "input %u is %s %s, input 0 is %s %s (axis %d)", i,
+                            sqz_dtype_name(x->dtype), b, sqz_dtype_name(q->in[0]->dtype), a,
+                            (int)axis);
+        }
+    }
+    return SQZ_OK;
+}
+
+typedef struct job {
+    const sqz_call *c;
+    int32_t axis;
+    size_t elem, row_bytes;
+} job;
+
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    unsigned char *y = (unsigned char *)j->c->out[0]->data;
+    for (size_t row = begin; row < end; row++) {
+        unsigned char *to = y + row * j->row_bytes;
+        for (unsigned i = 0; i < j->c->n_in; i++) {
+            sqz_split3 s = sqz_split_at(&j->c->in[i]->shape, j->axis);
+            size_t bytes = s.n * s.inner * j->elem;
+            if (bytes)
+                memcpy(to, (const unsigned char *)j->c->in[i]->data + row * bytes, bytes);
+            to += bytes;
+        }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    job j = {.c = c, .elem = sqz_elem(c->out[0])};
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->out[0]->shape.rank, &j.axis));
+    sqz_split3 s = sqz_split_at(&c->out[0]->shape, j.axis);
+    j.row_bytes = s.n * s.inner * j.elem;
+    return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
+}
+
+static const sqz_case cases[] = {
+    {.attrs = "axis=3", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 2}}}},
+    {.attrs = "axis=-2", .n_in = 3, .in = {{3, {2, 1, 4}}, {3, {2, 2, 4}}, {3, {2, 3, 4}}}},
+    {.attrs = "axis=1", .n_in = 1, .in = {{2, {3, 5}}}},
+    {.attrs = "axis=0",
+     .n_in = 2,
+     .in = {{1, {2}}, {1, {3}}},
+     .lo = -9,
+     .hi = 9,
+     .dtype = {SQZ_S64, SQZ_S64}},
+};
+
+const sqz_op sqz_op_concat = {
+    .info = {.name = "concat",
+             .doc = "inputs one after another along an axis",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 1,
+    .n_in_max = 255,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .traits = SQZ_T_MOVES,
+    .layout = SQZ_L_ANY,
+    .infer = infer,
+    .run = run,
+    .cost = sqz_move_cost,
+    .quant = {.kind = SQZ_Q_SAME},
+    .onnx = {.op_type = "Concat", .since = 4},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

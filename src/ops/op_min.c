@@ -1,0 +1,37 @@
+/* min: y = min(a, b), with broadcasting. */
+#include "ops/ew.h"
+
+/* A NaN of either input is the result. */
+SQZ_EW_ROW(f32, float, a < b || isnan(a) ? a : b)
+SQZ_EW_ROW(s32, int32_t, a < b ? a : b)
+SQZ_EW_ROW(s64, int64_t, a < b ? a : b)
+SQZ_EW_ROW(s8, int8_t, a < b ? a : b)
+static const sqz_rows rows = {f32, s32, s64};
+static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
+static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
+static sqz_status prepare(sqz_prep *p) { return sqz_need_same_grid(p); }
+static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, 1, s8, NULL); }
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
+    {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {1, {4}}}},
+    {.attrs = "", .n_in = 2, .in = {{2, {3, 1}}, {3, {2, 1, 5}}}},
+    {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {0}}, .constant = 2},
+    {.attrs = "",
+     .n_in = 2,
+     .in = {{2, {3, 4}}, {1, {4}}},
+     .lo = 1,
+     .hi = 9,
+     .dtype = {SQZ_S64, SQZ_S64}},
+};
+
+const sqz_op sqz_op_min = {
+    .info = {.name = "min", .doc = "elementwise minimum"},
+    SQZ_EW_BINARY,
+    .prepare = prepare,
+    .run_int = run_int,
+    .quant = {.kind = SQZ_Q_SAME},
+    .onnx = {.op_type = "Min", .since = 1, .import = sqz_ew_chain},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,148 @@
+/* split: cuts a tensor along an axis into its outputs. */
+#include "ops/move.h"
+#include <string.h>
+
+typedef struct attrs {
+    int64_t axis;
+    sqz_ints split;
+} attrs;
+static const sqz_attr schema[] = {
+    {.name = "axis",
+     .offset = offsetof(attrs, axis),
+     .type = SQZ_A_INT,
+     .min = -SQZ_MAX_RANK,
+     .max = SQZ_MAX_RANK - 1,
+     .flags = SQZ_AF_AXIS,
+     .doc = "axis that is cut"},
+    {.name = "split",
+     .offset = offsetof(attrs, split),
+     .type = SQZ_A_INTS,
+     .min = 0,
+     .max = INT32_MAX,
+     .slot = 1,
+     .since = 13,
+     .doc = "length of each output; empty: equal, the last one may be shorter"},
+};
+
+static sqz_status infer(sqz_infer *q)
+{
+    const attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape;
+    int32_t axis;
+    int64_t sum = 0;
+    SQZ_TRY(sqz_axis(q->ctx, at->axis, x->rank, &axis));
+    SQZ_TRY(sqz_need_bytes(q, 0));
+    const int64_t n = x->dim[axis], equal = n / q->n_out + (n % q->n_out != 0);
+    if (at->split.n && at->split.n != q->n_out)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "split lists %u lengths for %u outputs",
+                        (unsigned)at->split.n, q->n_out);
+    for (unsigned i = 0; i < q->n_out; i++) {
+        int64_t len = at->split.n ? at->split.v[i] : SQZ_MIN(equal, n - sum);
+        if (len < 0 || len > n - sum)
+            return sqz_fail(q->ctx, SQZ_E_SHAPE, "output %u of length %lld, %lld of %lld are left",
+                            i, (long long)len, (long long)(n - sum), (long long)n);
+        sum += len;
+        q->out[i] = *x;
+        q->out[i].dim[axis] = len;
+        q->out_dtype[i] = q->in[0]->dtype;
+    }
+    if (sum != n)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "split sums to %lld, the axis has %lld",
+                        (long long)sum, (long long)n);
+    return SQZ_OK;
+}
+
+typedef struct job {
+    const sqz_call *c;
+    int32_t axis;
+    size_t elem, row_bytes;
+} job;
+
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const unsigned char *x = (const unsigned char *)j->c->in[0]->data;
+    for (size_t row = begin; row < end; row++) {
+        const unsigned char *from = x + row * j->row_bytes;
+        for (unsigned i = 0; i < j->c->n_out; i++) {
+            sqz_split3 s = sqz_split_at(&j->c->out[i]->shape, j->axis);
+            size_t bytes = s.n * s.inner * j->elem;
+            if (bytes)
+                memcpy((unsigned char *)j->c->out[i]->data + row * bytes, from, bytes);
+            from += bytes;
+        }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    job j = {.c = c, .elem = sqz_elem(c->in[0])};
+    if (c->in[0]->count == 0)
+        return SQZ_OK;
+    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &j.axis));
+    sqz_split3 s = sqz_split_at(&c->in[0]->shape, j.axis);
+    j.row_bytes = s.n * s.inner * j.elem;
+    return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
+}
+
+/* num_outputs (opset 18) only repeats what the outputs say. */
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    int64_t n = sqz_import_int(im, "num_outputs", im->n_out);
+    if (n != (int64_t)im->n_out)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "num_outputs is %lld for %u outputs",
+                        (long long)n, im->n_out);
+    attrs at;
+    SQZ_TRY(sqz_import_attrs(im, op, &at));
+    return sqz_import_node(im, op, &at, im->in, 1);
+}
+
+static sqz_status write(sqz_export *e)
+{
+    const attrs *at = e->attrs;
+    attrs full = *at;
+    const sqz_node *n = e->node;
+    if (at->split.n == 0 && e->opset < 18) { /* unequal parts must be spelt out */
+        int64_t *v;
+        int32_t axis;
+        const sqz_shape *x = &sqz_val(e->g, n->in[0])->shape;
+        SQZ_TRY(sqz_axis(e->ctx, ((const attrs *)n->attrs)->axis, x->rank, &axis));
+        SQZ_TRY(sqz_ints_new(e->arena, n->n_out, &full.split, &v));
+        for (unsigned i = 0; i < n->n_out; i++)
+            v[i] = sqz_val(e->g, n->out[i])->shape.dim[axis];
+        e->attrs = &full;
+    }
+    sqz_status s = sqz_export_schema(e);
+    e->attrs = at;
+    if (s == SQZ_OK && at->split.n == 0 && e->opset >= 18)
+        e->attr[e->n_attr++] = (sqz_export_attr){.name = "num_outputs", .type = 2, .i = n->n_out};
+    return s;
+}
+
+static const sqz_case cases[] = {
+    {.attrs = "axis=3 split=1,3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
+    {.attrs = "axis=-1 split=2,2,1", .n_in = 1, .in = {{2, {3, 5}}}},
+    {.attrs = "axis=0", .n_in = 1, .in = {{1, {5}}}},
+};
+
+const sqz_op sqz_op_split = {
+    .info = {.name = "split",
+             .doc = "cuts a tensor along an axis",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 255,
+    .traits = SQZ_T_MOVES,
+    .layout = SQZ_L_ANY,
+    .infer = infer,
+    .run = run,
+    .cost = sqz_move_cost,
+    .quant = {.kind = SQZ_Q_SAME},
+    .onnx = {.op_type = "Split", .since = 2, .import = import, .write = write},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,68 @@
+/* tile: repeats x along each axis. */
+#include "ops/move.h"
+
+typedef struct attrs {
+    sqz_ints repeats;
+} attrs;
+static const sqz_attr schema[] = {{.name = "repeats",
+                                   .offset = offsetof(attrs, repeats),
+                                   .type = SQZ_A_INTS,
+                                   .min = 0,
+                                   .max = 0x1p62,
+                                   .flags = SQZ_AF_REQUIRED,
+                                   .slot = 1,
+                                   .since = 6,
+                                   .doc = "how often, for each axis"}};
+
+static sqz_status infer(sqz_infer *q)
+{
+    const attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape;
+    SQZ_TRY(sqz_need_bytes(q, 0));
+    if (at->repeats.n != (uint32_t)x->rank)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "%u repeats for an input of rank %d",
+                        (unsigned)at->repeats.n, (int)x->rank);
+    q->out[0].rank = x->rank;
+    for (int32_t i = 0; i < x->rank; i++)
+        if (at->repeats.v[i] < 0 ||
+            __builtin_mul_overflow(x->dim[i], at->repeats.v[i], &q->out[0].dim[i]))
+            return sqz_fail(q->ctx, SQZ_E_SHAPE, "%lld repeats of axis %d",
+                            (long long)at->repeats.v[i], (int)i);
+    return SQZ_OK;
+}
+
+static void map(const void *opts, const sqz_prep *p, int32_t axis, int64_t in, int64_t out,
+                int64_t *m)
+{
+    (void)opts, (void)p, (void)axis;
+    for (int64_t i = 0; i < out; i++)
+        m[i] = i % in;
+}
+static sqz_status prepare(sqz_prep *p) { return sqz_maps_prepare(p, map); }
+
+static const sqz_case cases[] = {
+    {.attrs = "repeats=1,2,3", .n_in = 1, .in = {{3, {2, 3, 2}}}},
+    {.attrs = "repeats=3", .n_in = 1, .in = {{1, {2}}}},
+};
+
+const sqz_op sqz_op_tile = {
+    .info = {.name = "tile",
+             .doc = "repeats along each axis",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .traits = SQZ_T_MOVES,
+    .layout = SQZ_L_FILE,
+    .infer = infer,
+    .run = sqz_maps_run_plain,
+    .prepare = prepare,
+    .cost = sqz_move_cost,
+    .quant = {.kind = SQZ_Q_SAME},
+    .onnx = {.op_type = "Tile", .since = 6},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

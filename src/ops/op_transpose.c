@@ -1,0 +1,139 @@
+/* transpose: axis i of the output is axis perm[i] of the input. */
+#include "ops/move.h"
+#include <string.h>
+
+typedef struct attrs {
+    sqz_ints perm;
+    int64_t view;
+} attrs;
+static const sqz_attr schema[] = {
+    {.name = "perm",
+     .offset = offsetof(attrs, perm),
+     .type = SQZ_A_INTS,
+     .min = 0,
+     .max = SQZ_MAX_RANK - 1,
+     .doc = "axis of the input for each of the output; empty: reversed"},
+    {.name = "view",
+     .offset = offsetof(attrs, view),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .flags = SQZ_AF_INTERNAL,
+     .doc = "the bytes are in the wanted order already; set by the layout pass"},
+};
+
+static int32_t source(const attrs *at, int32_t rank, int32_t i)
+{
+    return at->perm.n ? (int32_t)at->perm.v[i] : rank - 1 - i;
+}
+
+static sqz_status infer(sqz_infer *q)
+{
+    const attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape;
+    uint32_t mask;
+    SQZ_TRY(sqz_need_bytes(q, 0));
+    if (at->perm.n && at->perm.n != (uint32_t)x->rank)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "perm has %u entries for an input of rank %d",
+                        (unsigned)at->perm.n, (int)x->rank);
+    SQZ_TRY(sqz_axes_mask(q->ctx, &at->perm, x->rank, &mask));
+    q->out[0].rank = x->rank;
+    for (int32_t i = 0; i < x->rank; i++)
+        q->out[0].dim[i] = x->dim[source(at, x->rank, i)];
+    return SQZ_OK;
+}
+
+/* Output dimensions with the step of each in the input, in elements; neighbors that stay neighbors
+ * are one. */
+typedef struct job {
+    int32_t n;
+    size_t dim[SQZ_MAX_RANK], step[SQZ_MAX_RANK], elem;
+    const unsigned char *x;
+    unsigned char *y;
+} job;
+
+static void plan(const sqz_call *c, job *j)
+{
+    const sqz_shape *x = &c->in[0]->shape, *y = &c->out[0]->shape;
+    size_t step[SQZ_MAX_RANK], at = 1;
+    for (int32_t i = x->rank - 1; i >= 0; i--) {
+        step[i] = at;
+        at *= (size_t)x->dim[i];
+    }
+    for (int32_t i = 0; i < y->rank; i++) {
+        size_t d = (size_t)y->dim[i], s = step[source(c->attrs, x->rank, i)];
+        if (d == 1)
+            continue;
+        if (j->n == 0 || j->step[j->n - 1] != s * d)
+            j->dim[j->n++] = 1;
+        j->dim[j->n - 1] *= d;
+        j->step[j->n - 1] = s;
+    }
+}
+
+static void gather_row(const unsigned char *x, size_t step, size_t elem, size_t n, unsigned char *y)
+{
+    if (step == 1)
+        memcpy(y, x, n * elem);
+    else if (elem == 4)
+        for (size_t i = 0; i < n; i++)
+            memcpy(y + i * 4, x + i * step * 4, 4);
+    else if (elem == 1)
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i * step];
+    else
+        for (size_t i = 0; i < n; i++)
+            memcpy(y + i * elem, x + i * step * elem, elem);
+}
+
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const size_t n = j->dim[j->n - 1];
+    for (size_t row = begin; row < end; row++) {
+        size_t from = 0, rest = row;
+        for (int32_t d = j->n - 2; d >= 0; d--) {
+            from += rest % j->dim[d] * j->step[d];
+            rest /= j->dim[d];
+        }
+        gather_row(j->x + from * j->elem, j->step[j->n - 1], j->elem, n, j->y + row * n * j->elem);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    job j = {.elem = sqz_elem(c->in[0]), .x = c->in[0]->data, .y = c->out[0]->data};
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    plan(c, &j);
+    if (j.n == 0 || (j.n == 1 && j.step[0] == 1) || ((const attrs *)c->attrs)->view)
+        return sqz_view_run(c);
+    return sqz_parallel(c->ctx, c->out[0]->count / j.dim[j.n - 1], 256, piece, &j);
+}
+
+static const sqz_case cases[] = {
+    {.attrs = "perm=0,3,1,2", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}},
+    {.attrs = "perm=1,0,2", .n_in = 1, .in = {{3, {2, 3, 4}}}},
+};
+
+const sqz_op sqz_op_transpose = {
+    .info = {.name = "transpose",
+             .doc = "permutes the axes",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .traits = SQZ_T_MOVES,
+    .layout = SQZ_L_FILE,
+    .infer = infer,
+    .run = run,
+    .cost = sqz_move_cost,
+    .quant = {.kind = SQZ_Q_SAME},
+    .onnx = {.op_type = "Transpose", .since = 1},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
