@@ -5,51 +5,61 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define GROUP (4 * SQZ_PANEL)
+#define GROUP  (4 * SQZ_PANEL)
+
+#define INLINE static inline __attribute__((always_inline))
 
 /* 4 bytes of a row, widened, four times; the last group may have fewer. */
-static inline __m256i row4(const int8_t *a, size_t bytes)
+INLINE __m256i row4(const int8_t *a, size_t bytes)
 {
     int32_t v = 0;
-    if (bytes >= 4)
-        memcpy(&v, a, 4);
-    else
-        memcpy(&v, a, bytes);
+    memcpy(&v, a, bytes);
     return _mm256_cvtepi8_epi16(_mm_set1_epi32(v));
 }
 
-/* Columns q0 of the first register, then of the second: 8 finished sums in order. */
-static inline __m256i halves(__m256i a, __m256i b)
+/* Halves of columns 0..3 and of 4..7 to 8 finished sums in order. */
+INLINE __m256i halves(__m256i a, __m256i b)
 {
     return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), _MM_SHUFFLE(3, 1, 2, 0));
 }
 
-static inline __attribute__((always_inline)) void tile(const size_t mr, size_t k, const int8_t *a,
-                                                       size_t lda, const int8_t *w, int32_t *c,
-                                                       size_t ldc, size_t cols)
+/* The type that vpaddd works on: see k_gemm_s8_avx512vnni.c. */
+typedef int32_t lanes __attribute__((vector_size(32)));
+
+/* Adds `bytes` (1..4) successive k. */
+INLINE void step(const size_t mr, const int8_t *a, size_t lda, size_t bytes, const int8_t *w,
+                 lanes acc[3][4])
 {
-    __m256i acc[3][4];
+    __m256i x[3];
 #pragma GCC unroll 3
     for (size_t r = 0; r < mr; r++)
-        acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = _mm256_setzero_si256();
-    for (size_t j = 0; j < k; j += 4, w += GROUP) {
-        __m256i x[3];
+        x[r] = row4(a + r * lda, bytes);
+#pragma GCC unroll 4
+    for (size_t q = 0; q < 4; q++) {
+        __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 16 * q)));
 #pragma GCC unroll 3
         for (size_t r = 0; r < mr; r++)
-            x[r] = row4(a + r * lda + j, k - j);
-#pragma GCC unroll 4
-        for (size_t q = 0; q < 4; q++) {
-            __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 16 * q)));
-#pragma GCC unroll 3
-            for (size_t r = 0; r < mr; r++)
-                acc[r][q] = _mm256_add_epi32(acc[r][q], _mm256_madd_epi16(x[r], v));
-        }
+            acc[r][q] += (lanes)_mm256_madd_epi16(x[r], v);
     }
+}
+
+INLINE void tile(const size_t mr, size_t k, const int8_t *a, size_t lda, const int8_t *w,
+                 int32_t *c, size_t ldc, size_t cols)
+{
+    lanes acc[3][4];
+#pragma GCC unroll 3
+    for (size_t r = 0; r < mr; r++)
+        acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = (lanes){0};
+    size_t whole = k & ~(size_t)3;
+    if (whole < k) /* before the loop, not in or after it: that costs registers */
+        step(mr, a + whole, lda, k - whole, w + whole * SQZ_PANEL, acc);
+    for (size_t j = 0; j < whole; j += 4, w += GROUP)
+        step(mr, a + j, lda, 4, w, acc);
 #pragma GCC unroll 3
     for (size_t r = 0; r < mr; r++) {
         int32_t y[SQZ_PANEL];
-        _mm256_storeu_si256((__m256i *)y, halves(acc[r][0], acc[r][1]));
-        _mm256_storeu_si256((__m256i *)(y + 8), halves(acc[r][2], acc[r][3]));
+        _mm256_storeu_si256((__m256i *)y, halves((__m256i)acc[r][0], (__m256i)acc[r][1]));
+        _mm256_storeu_si256((__m256i *)(y + 8), halves((__m256i)acc[r][2], (__m256i)acc[r][3]));
         memcpy(c + r * ldc, y, cols * sizeof *y);
     }
 }
