@@ -16,6 +16,9 @@ typedef struct sqz_dataset {
     int64_t classes;       /* labels are 0..classes-1; 0: not classes (label_shape floats each) */
     sqz_shape label_shape; /* rank 0: one number */
     char checksum[65];     /* sha256 of what is in the set, "" until sqz_data_checksum */
+    sqz_dtype stored;      /* element type of the samples in the file */
+    bool seekable;         /* reading in any order costs the same; false: forwards is cheaper */
+    const char *x_name, *y_name; /* arrays to use; NULL: x, and y when there is one */
     void *impl;
 } sqz_dataset;
 
@@ -28,17 +31,33 @@ typedef struct sqz_data_format {
      * numbers exact) into y when not NULL. */
     sqz_status (*read)(sqz_dataset *ds, int64_t first, int64_t n, float *x, float *y);
     void (*close)(sqz_dataset *ds);
+    /* NULL: the format has no splits. */
+    bool (*has_split)(sqz_ctx *ctx, const char *path, const char *split);
 } sqz_data_format;
 extern const sqz_data_format *const sqz_data_formats[];
 extern const size_t sqz_n_data_formats;
 
 /* split NULL: the whole file, or for a prepared set its `train`. */
 sqz_status sqz_data_open(sqz_ctx *ctx, const char *path, const char *split, sqz_dataset **out);
+/* The same with the names of the arrays (NPZ, HDF5) given; y_name "": no labels. */
+sqz_status sqz_data_open_named(sqz_ctx *ctx, const char *path, const char *split,
+                               const char *x_name, const char *y_name, sqz_dataset **out);
 bool sqz_data_has_split(sqz_ctx *ctx, const char *path, const char *split);
 void sqz_data_close(sqz_dataset *ds);
 /* Range checked; any order. */
 sqz_status sqz_data_read(sqz_dataset *ds, int64_t first, int64_t n, float *x, float *y);
+/* Over the header text "squeeze data n=.. shape=.. labels=.. classes=..\n", then per sample the
+ * float32 numbers of x and the labels, little endian: the same for the same samples in any format.
+ * A prepared set carries it as an attribute, which is returned as it is. */
 sqz_status sqz_data_checksum(sqz_dataset *ds);
+/* The same for samples that are being written. */
+typedef struct sqz_data_sum {
+    sqz_sha256 sha;
+    size_t x, y; /* floats per sample */
+} sqz_data_sum;
+sqz_status sqz_data_sum_begin(sqz_ctx *ctx, sqz_data_sum *s, const sqz_dataset *like);
+void sqz_data_sum_add(sqz_data_sum *s, size_t n, const float *x, const float *y);
+void sqz_data_sum_end(sqz_data_sum *s, char hex[65]);
 
 /* How samples must be reordered to feed input value `v` of a graph (feed.c): by shape; `layout`
  * ("nchw", "nhwc", NULL) decides where both fit; an ambiguous shape without it is an error that
