@@ -56,6 +56,9 @@ const sqz_calib *sqz_calib_find(const char *name);
 sqz_status sqz_calib_range(sqz_ctx *ctx, const sqz_calib *c, const void *opts, const sqz_hist *h,
                            unsigned levels, bool symmetric, sqz_range *out);
 
+/* "percentile(p=99.9)" -> the entry and its options, in `a`. */
+sqz_status sqz_calib_spec(sqz_arena *a, const char *spec, const sqz_calib **c, const void **opts);
+
 /* Histograms of every float activation of a graph over a data set. */
 typedef struct sqz_stats {
     sqz_arena arena;
@@ -63,7 +66,7 @@ typedef struct sqz_stats {
     struct {
         const char *name; /* of the value */
         sqz_vid value;
-        sqz_hist *hist;
+        sqz_hist *hist; /* views of the same numbers share one */
     } * item;
     uint64_t samples;
     char data_checksum[65];
@@ -72,29 +75,36 @@ sqz_status sqz_stats_collect(const sqz_graph *g, sqz_dataset *ds, const char *la
                              int64_t samples, int64_t batch, sqz_stats **out);
 void sqz_stats_free(sqz_ctx *ctx, sqz_stats *s);
 
-/* Ranges by value name: what ranges.json holds. People may edit it: lo, hi, or "calibrator" per
- * value. */
+/* Ranges by value name: what ranges.json holds (docs/quantization.md). People may edit it: lo and
+ * hi, or "calibrator", per value. */
 typedef struct sqz_ranges {
     sqz_arena arena;
     uint32_t n;
     struct {
         const char *name;
-        sqz_range range;  /* what quantization uses */
-        float min, max;   /* seen */
-        double clipped;   /* share of samples outside range */
-        const char *rule; /* "mse", ... or "user" */
+        sqz_range range;  /* what quantization uses; lo NaN: to be computed by `rule` */
+        float min, max;   /* seen; NaN: not known */
+        double clipped;   /* share of samples outside range; NaN: not known */
+        const char *rule; /* "mse", "percentile(p=99.9)", ... or "user" */
     } * item;
-    const char *calibrator;
+    const char *calibrator; /* rule of most values, NULL: not known */
     uint64_t samples;
     char data_checksum[65];
 } sqz_ranges;
 /* spec: "percentile" or "percentile(p=99.99)". */
 sqz_status sqz_ranges_from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec,
                                  sqz_ranges **out);
+/* Computes what is left to be computed, each value by its own rule. Values that `s` does not have
+ * are an error that names them. */
+sqz_status sqz_ranges_resolve(sqz_ctx *ctx, sqz_ranges *r, const sqz_stats *s);
+bool sqz_ranges_complete(const sqz_ranges *r); /* nothing is left to be computed */
 sqz_status sqz_ranges_load(sqz_ctx *ctx, const char *path, sqz_ranges **out);
+sqz_status sqz_ranges_parse(sqz_ctx *ctx, const char *name, const char *text, size_t bytes,
+                            sqz_ranges **out);
 sqz_status sqz_ranges_save(sqz_ctx *ctx, const sqz_ranges *r, const char *path);
-void sqz_ranges_free(sqz_ctx *ctx, sqz_ranges *r);
-/* Sets value->range of the values that are named; *unknown: how many names the graph does not have.
- */
+sqz_status sqz_ranges_print(const sqz_ranges *r, sqz_str *out); /* what save writes */
+void sqz_ranges_free(sqz_ctx *ctx, sqz_ranges *r);              /* NULL is fine */
+/* Sets value->range of the values that are named; *unknown (may be NULL): how many names the graph
+ * does not have. */
 sqz_status sqz_ranges_apply(const sqz_ranges *r, sqz_graph *g, uint32_t *unknown);
 #endif
