@@ -1,0 +1,186 @@
+/* pass.c: the table of passes, and recipes: text such as "fold_bn,calib(method=mse),ptq".
+ *
+ *   recipe = step { ',' step }      step = name [ '(' options ')' ]
+ *
+ * Options are what sqz_opts_parse reads; quoted ones may hold parentheses. */
+#include "ir/pass.h"
+#include <string.h>
+
+#define MAX_STEPS 256 /* of one recipe */
+
+/* sqz_pass_list.inc is generated from the file names pass_<name>.c */
+#define SQZ_ENTRY(name) extern const sqz_pass sqz_pass_##name;
+#include "sqz_pass_list.inc"
+#undef SQZ_ENTRY
+const sqz_pass *const sqz_passes[] = {
+#define SQZ_ENTRY(name) &sqz_pass_##name,
+#include "sqz_pass_list.inc"
+#undef SQZ_ENTRY
+    NULL, /* the table may be empty while squeeze is being built up; not counted */
+};
+const size_t sqz_n_passes = SQZ_COUNT(sqz_passes) - 1;
+
+const sqz_pass *sqz_pass_find(const char *name)
+{
+    for (size_t i = 0; i < sqz_n_passes; i++)
+        if (strcmp(sqz_passes[i]->info.name, name) == 0)
+            return sqz_passes[i];
+    return NULL;
+}
+
+/* ---- reading a recipe ---- */
+
+typedef struct step {
+    const sqz_pass *pass;
+    void *opts;
+} step;
+
+static const char *skip_blank(const char *p) { return p + strspn(p, " \t\r\n"); }
+
+/* The ')' that closes the options begun at p, quotes skipped; NULL: none. */
+static const char *closing(const char *p)
+{
+    for (bool quoted = false; *p; p++) {
+        if (*p == '\\' && quoted && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (*p == ')' && !quoted)
+            return p;
+    }
+    return NULL;
+}
+
+static sqz_status find_pass(sqz_ctx *ctx, const char *name, const sqz_pass **out)
+{
+    *out = sqz_pass_find(name);
+    if (*out)
+        return SQZ_OK;
+    const char *near = NULL; /* sqz_nearest wants an array; names are spread over the table */
+    unsigned best = 3;
+    for (size_t i = 0; i < sqz_n_passes; i++) {
+        unsigned d = sqz_distance(name, sqz_passes[i]->info.name);
+        if (d < best) {
+            best = d;
+            near = sqz_passes[i]->info.name;
+        }
+    }
+    return near ? sqz_fail(ctx, SQZ_E_ARG, "recipe: no pass is called '%s'; did you mean '%s'?",
+                           name, near)
+                : sqz_fail(ctx, SQZ_E_ARG, "recipe: no pass is called '%s'", name);
+}
+
+static sqz_status read_step(sqz_arena *a, const char **text, step *out)
+{
+    const char *p = skip_blank(*text);
+    size_t n = strcspn(p, ",( \t\r\n)");
+    if (!n)
+        return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: the name of a pass is expected at '%.20s'", p);
+    char *name = sqz_arena_strndup(a, p, n), *options = "";
+    if (!name)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(find_pass(a->ctx, name, &out->pass));
+    p = skip_blank(p + n);
+    if (*p == '(') {
+        const char *end = closing(p + 1);
+        if (!end)
+            return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: '%s(' is not closed", name);
+        options = sqz_arena_strndup(a, p + 1, (size_t)(end - p) - 1);
+        p = skip_blank(end + 1);
+    }
+    *text = p;
+    const sqz_info *info = &out->pass->info;
+    out->opts = info->opt_size ? sqz_arena_alloc(a, 1, info->opt_size) : NULL;
+    if (!options || (info->opt_size && !out->opts))
+        return SQZ_E_NOMEM;
+    sqz_opts_default(info, out->opts);
+    SQZ_TRY(
+        sqz_note(a->ctx, sqz_opts_parse(a, info, options, out->opts), "recipe: pass '%s'", name));
+    return sqz_note(a->ctx, sqz_opts_check(a->ctx, info, out->opts), "recipe: pass '%s'", name);
+}
+
+static sqz_status read_recipe(sqz_arena *a, const char *text, step *out, unsigned *n)
+{
+    *n = 0;
+    for (const char *p = skip_blank(text); *p; p = skip_blank(p)) {
+        if (*n == MAX_STEPS)
+            return sqz_fail(a->ctx, SQZ_E_LIMIT, "recipe: more than %d passes", MAX_STEPS);
+        SQZ_TRY(read_step(a, &p, &out[(*n)++]));
+        if (*p && *p != ',')
+            return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: ',' is expected at '%.20s'", p);
+        if (*p == ',' && !*skip_blank(++p))
+            return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: the name of a pass is expected at the end");
+    }
+    return SQZ_OK;
+}
+
+/* ---- needs, gives and breaks ---- */
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} have_row[] = {{SQZ_HAS_LAYOUT, "layout"},
+                {SQZ_HAS_FOLDED, "folded constants"},
+                {SQZ_HAS_RANGES, "ranges"},
+                {SQZ_HAS_QUANT, "grids"}};
+
+static const char *giver(unsigned bit)
+{
+    for (size_t i = 0; i < sqz_n_passes; i++)
+        if (sqz_passes[i]->gives & bit)
+            return sqz_passes[i]->info.name;
+    return NULL;
+}
+
+/* The whole recipe is checked before its first pass changes anything. */
+static sqz_status check_needs(sqz_ctx *ctx, unsigned have, const step *st, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        unsigned lack = st[i].pass->needs & ~have;
+        for (size_t k = 0; k < SQZ_COUNT(have_row); k++) {
+            const char *by = lack & have_row[k].bit ? giver(have_row[k].bit) : NULL;
+            if (by)
+                return sqz_fail(ctx, SQZ_E_ARG, "pass '%s' needs %s: put '%s' before it",
+                                st[i].pass->info.name, have_row[k].name, by);
+            if (lack & have_row[k].bit)
+                return sqz_fail(ctx, SQZ_E_ARG, "pass '%s' needs %s, and no pass gives them",
+                                st[i].pass->info.name, have_row[k].name);
+        }
+        have = (have & ~st[i].pass->breaks) | st[i].pass->gives;
+    }
+    return SQZ_OK;
+}
+
+/* ---- running ---- */
+
+static sqz_status run_step(sqz_graph *g, const step *st, sqz_env *env)
+{
+    sqz_status s = st->pass->run(g, st->opts, env);
+    if (s == SQZ_OK) {
+        g->have = (g->have & ~st->pass->breaks) | st->pass->gives;
+        s = sqz_graph_verify(g);
+    }
+    return sqz_note(g->ctx, s, "pass '%s'", st->pass->info.name);
+}
+
+static sqz_status run_recipe(sqz_graph *g, const char *recipe, sqz_env *env, sqz_arena *a)
+{
+    unsigned n;
+    step *st = sqz_arena_alloc(a, MAX_STEPS, sizeof *st);
+    if (!st)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(read_recipe(a, recipe, st, &n));
+    SQZ_TRY(check_needs(g->ctx, g->have, st, n));
+    for (unsigned i = 0; i < n; i++)
+        SQZ_TRY(run_step(g, &st[i], env));
+    return SQZ_OK;
+}
+
+sqz_status sqz_run_recipe(sqz_graph *g, const char *recipe, sqz_env *env)
+{
+    sqz_env none = {0};
+    sqz_arena a = {.ctx = g->ctx};
+    sqz_status s = run_recipe(g, recipe, env ? env : &none, &a);
+    sqz_arena_free(&a);
+    return s;
+}
