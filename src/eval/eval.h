@@ -4,25 +4,26 @@
 #include "io/data.h"
 #include "ir/op.h"
 
-/* metric_<name>.c. Streams: `add` gets n rows of predictions (row floats each) and of labels. */
-typedef struct sqz_metric_state sqz_metric_state;
+/* One batch as a metric sees it: n rows. label and reference are NULL where there are none. */
+typedef struct sqz_metric_batch {
+    const float *pred, *label, *input, *reference;
+    int64_t n, classes; /* classes 0: labels are numbers or vectors */
+    size_t row, label_row, input_row;
+} sqz_metric_batch;
+
+enum { SQZ_M_CLASSES = 1, SQZ_M_VALUES = 2, SQZ_M_REFERENCE = 4 }; /* what a metric needs */
+
+/* metric_<name>.c. Streams; `state` is zeroed memory of state_bytes. */
 typedef struct sqz_metric {
-    sqz_info info;
+    sqz_info info; /* options as in "recon_auc(group=196)" */
     bool higher_is_better;
     bool fraction; /* 0..1, printed as percent */
-    enum {
-        SQZ_M_CLASS,
-        SQZ_M_VALUE,
-        SQZ_M_REFERENCE,
-        SQZ_M_SCORE
-    } labels; /* class numbers; label vectors;
-outputs of the reference model; binary labels with one score a sample */
+    unsigned needs;
     size_t state_bytes;
-    sqz_status (*begin)(sqz_ctx *ctx, void *state, size_t row, int64_t classes);
-    sqz_status (*add)(sqz_ctx *ctx, void *state, const float *pred, const float *label, int64_t n,
-                      size_t row, size_t label_row);
-    sqz_status (*value)(sqz_ctx *ctx, void *state, double *out);
-    void (*end)(sqz_ctx *ctx, void *state);
+    sqz_status (*add)(sqz_ctx *ctx, void *state, const void *opts, const sqz_metric_batch *b);
+    /* se: standard error, left 0 where it is not known */
+    sqz_status (*value)(sqz_ctx *ctx, void *state, const void *opts, double *out, double *se);
+    void (*end)(sqz_ctx *ctx, void *state); /* NULL: nothing to free */
 } sqz_metric;
 extern const sqz_metric *const sqz_metrics[];
 extern const size_t sqz_n_metrics;
@@ -38,7 +39,8 @@ typedef struct sqz_eval_options {
 } sqz_eval_options;
 typedef struct sqz_eval_metric {
     const sqz_metric *metric;
-    double value, stderr_; /* standard error; 0 when not known */
+    const char *spec; /* as asked for */
+    double value, se; /* se: standard error; 0 when not known */
 } sqz_eval_metric;
 typedef struct sqz_eval_layer {
     const char *name, *node, *op;

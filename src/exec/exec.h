@@ -35,13 +35,18 @@ typedef struct sqz_plan {
 sqz_status sqz_plan_build(const sqz_graph *g, const sqz_plan_options *opt, sqz_plan **out);
 void sqz_plan_free(sqz_ctx *ctx, sqz_plan *p);
 
+/* The node moves no byte: its output is its input under another shape (view.c). VIEW operators,
+ * transposes that move only axes of length 1, and integer clamps that the grid already makes (ReLU
+ * on a grid that begins at 0). */
+bool sqz_node_is_view(const sqz_graph *g, const sqz_node *n);
+
 /* ---- executor (exec.c) ----
  * Made for a graph after the canonical recipe and a batch size; keeps a private clone, so the graph
  * may change or go. Nothing is allocated while running. Float nodes run `run`, quantized ones
  * `run_int`. */
 typedef struct sqz_exec sqz_exec;
 /* Called after each node with its outputs (valid only during the call). Node and value ids are
- * those of the graph given. An error stops the run. */
+ * those of the graph given; graph inputs come first, with node SQZ_NONE. An error stops the run. */
 typedef sqz_status (*sqz_exec_hook)(void *user, sqz_nid node, sqz_vid value, const sqz_tensor *t);
 typedef struct sqz_exec_options {
     sqz_exec_hook hook;
@@ -59,7 +64,7 @@ const sqz_tensor *sqz_exec_value(const sqz_exec *e,
                                  sqz_vid v); /* keep_all only; NULL: not computed */
 /* Seconds of node n, summed over runs; time_nodes only. */
 double sqz_exec_seconds(const sqz_exec *e, sqz_nid n);
-size_t sqz_exec_bytes(const sqz_exec *e); /* arena + scratch + prepared state */
+size_t sqz_exec_bytes(const sqz_exec *e); /* activations and scratch */
 /* 1 when the graph can run any batch (set_batch works and outputs scale), else the file's fixed
  * batch. */
 sqz_status sqz_graph_max_batch(const sqz_graph *g, int64_t wanted, int64_t *out);

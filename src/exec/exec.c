@@ -1,0 +1,324 @@
+/* exec.c: runs a planned graph, float or integer node by node. Everything is allocated when it is
+ * made. */
+#include "exec/exec.h"
+#include <string.h>
+
+typedef struct step {
+    const sqz_node *node;
+    sqz_nid id;
+    sqz_status (*run)(const sqz_call *c); /* NULL: a view that shares its input's memory */
+    sqz_call call;
+    double seconds;
+} step;
+
+struct sqz_exec {
+    sqz_ctx *ctx;
+    sqz_graph *g; /* private clone at this batch */
+    sqz_exec_options opt;
+    sqz_arena arena; /* steps, tensors, prepared state */
+    step *step;
+    uint32_t n_step;
+    sqz_tensor *tensor;    /* of each value */
+    unsigned char *memory; /* activations */
+    size_t memory_bytes, scratch_bytes;
+    void *scratch;
+};
+
+static bool is_boundary(const sqz_op *op)
+{
+    return strcmp(op->info.name, "quantize") == 0 || strcmp(op->info.name, "dequantize") == 0;
+}
+
+static sqz_status copy_view(const sqz_call *c)
+{
+    memcpy(c->out[0]->data, c->in[0]->data, c->out[0]->bytes);
+    return SQZ_OK;
+}
+
+static bool touches_integers(const sqz_graph *g, const sqz_node *n)
+{
+    for (unsigned k = 0; k < n->n_in; k++)
+        if (n->in[k] != SQZ_NONE && sqz_val(g, n->in[k])->quant)
+            return true;
+    for (unsigned k = 0; k < n->n_out; k++)
+        if (n->out[k] != SQZ_NONE && sqz_val(g, n->out[k])->quant)
+            return true;
+    return false;
+}
+
+static sqz_status choose_run(sqz_exec *e, step *s)
+{
+    const sqz_op *op = s->node->op;
+    if (sqz_node_is_view(e->g, s->node)) {
+        s->run = s->call.out[0]->data && s->call.out[0]->data == s->call.in[0]->data ? NULL
+                                                                                     : copy_view;
+        return SQZ_OK;
+    }
+    s->run = op->run;
+    if (!touches_integers(e->g, s->node) || is_boundary(op))
+        return SQZ_OK;
+    if (op->run_int)
+        s->run = op->run_int;
+    else if (!(op->traits & SQZ_T_MOVES))
+        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "node '%s' (%s) has no integer form",
+                        s->node->name, op->info.name);
+    return SQZ_OK;
+}
+
+/* Offsets for keep_all: every activation has memory of its own. */
+static sqz_status lay_out_all(sqz_exec *e, size_t *offset)
+{
+    for (sqz_vid v = 0; v < e->g->n_value; v++) {
+        offset[v] = SIZE_MAX;
+        const sqz_value *val = sqz_val(e->g, v);
+        if (val->constant || val->producer == SQZ_NONE)
+            continue;
+        size_t padded;
+        if (!sqz_add(e->tensor[v].bytes, SQZ_ALIGN, &padded) ||
+            !sqz_add(e->memory_bytes, padded - padded % SQZ_ALIGN, &padded))
+            return sqz_fail(e->ctx, SQZ_E_LIMIT, "activations are too large");
+        offset[v] = e->memory_bytes;
+        e->memory_bytes = padded;
+    }
+    return SQZ_OK;
+}
+
+static sqz_status lay_out(sqz_exec *e, size_t *offset)
+{
+    if (e->opt.keep_all)
+        return lay_out_all(e, offset);
+    const sqz_plan_options po = {.alignment = SQZ_ALIGN, .in_place = true};
+    sqz_plan *p;
+    SQZ_TRY(sqz_plan_build(e->g, &po, &p));
+    for (sqz_vid v = 0; v < e->g->n_value; v++)
+        offset[v] = p->item_of_value[v] == SQZ_NONE ? SIZE_MAX
+                                                    : p->item[p->item_of_value[v]].offset;
+    e->memory_bytes = p->bytes;
+    sqz_plan_free(e->ctx, p);
+    return SQZ_OK;
+}
+
+static sqz_status make_tensors(sqz_exec *e)
+{
+    sqz_graph *g = e->g;
+    size_t *offset = sqz_arena_alloc(&e->arena, g->n_value + 1u, sizeof *offset);
+    e->tensor = sqz_arena_alloc(&e->arena, g->n_value + 1u, sizeof *e->tensor);
+    if (!offset || !e->tensor)
+        return SQZ_E_NOMEM;
+    for (sqz_vid v = 0; v < g->n_value; v++) {
+        const sqz_value *val = sqz_val(g, v);
+        SQZ_TRY(sqz_tensor_view(e->ctx, val->dtype, &val->shape, NULL, &e->tensor[v]));
+        if (val->constant)
+            e->tensor[v] = *val->constant;
+    }
+    SQZ_TRY(lay_out(e, offset));
+    e->memory = sqz_malloc_aligned(e->ctx, e->memory_bytes);
+    if (!e->memory)
+        return SQZ_E_NOMEM;
+    for (sqz_vid v = 0; v < g->n_value; v++)
+        if (offset[v] != SIZE_MAX)
+            e->tensor[v].data = e->memory + offset[v];
+    return SQZ_OK;
+}
+
+static sqz_status prepare_step(sqz_exec *e, step *s)
+{
+    const sqz_node *n = s->node;
+    sqz_arena *a = &e->arena;
+    const sqz_tensor **in = sqz_arena_alloc(a, n->n_in + 1u, sizeof *in);
+    sqz_tensor **out = sqz_arena_alloc(a, n->n_out + 1u, sizeof *out);
+    const sqz_quant **in_q = sqz_arena_alloc(a, n->n_in + 1u, sizeof *in_q);
+    const sqz_quant **out_q = sqz_arena_alloc(a, n->n_out + 1u, sizeof *out_q);
+    if (!in || !out || !in_q || !out_q)
+        return SQZ_E_NOMEM;
+    for (unsigned k = 0; k < n->n_in; k++)
+        if (n->in[k] != SQZ_NONE) {
+            in[k] = &e->tensor[n->in[k]];
+            in_q[k] = sqz_val(e->g, n->in[k])->quant;
+        }
+    for (unsigned k = 0; k < n->n_out; k++)
+        if (n->out[k] != SQZ_NONE) {
+            out[k] = &e->tensor[n->out[k]];
+            out_q[k] = sqz_val(e->g, n->out[k])->quant;
+        }
+    s->call = (sqz_call){.ctx = e->ctx,
+                         .attrs = n->attrs,
+                         .n_in = n->n_in,
+                         .n_out = n->n_out,
+                         .in = in,
+                         .out = out,
+                         .in_q = in_q,
+                         .out_q = out_q};
+    SQZ_TRY(choose_run(e, s));
+    if (!n->op->prepare || !s->run || s->run == copy_view)
+        return SQZ_OK;
+    /* prepare sees the numbers of constants only */
+    sqz_tensor *seen = sqz_arena_alloc(a, n->n_in + 1u, sizeof *seen);
+    const sqz_tensor **seen_in = sqz_arena_alloc(a, n->n_in + 1u, sizeof *seen_in);
+    if (!seen || !seen_in)
+        return SQZ_E_NOMEM;
+    for (unsigned k = 0; k < n->n_in; k++)
+        if (in[k]) {
+            seen[k] = *in[k];
+            if (!sqz_val(e->g, n->in[k])->constant)
+                seen[k].data = NULL;
+            seen_in[k] = &seen[k];
+        }
+    sqz_prep p = {.ctx = e->ctx,
+                  .arena = a,
+                  .attrs = n->attrs,
+                  .n_in = n->n_in,
+                  .n_out = n->n_out,
+                  .in = seen_in,
+                  .out = (const sqz_tensor *const *)out,
+                  .in_q = in_q,
+                  .out_q = out_q};
+    SQZ_TRY(sqz_note(e->ctx, n->op->prepare(&p), "node '%s' (%s)", n->name, n->op->info.name));
+    s->call.state = p.state;
+    e->scratch_bytes = SQZ_MAX(e->scratch_bytes, p.scratch_bytes);
+    return SQZ_OK;
+}
+
+static sqz_status make_steps(sqz_exec *e)
+{
+    SQZ_EACH_NODE(e->g, count) { e->n_step++; }
+    e->step = sqz_arena_alloc(&e->arena, e->n_step + 1u, sizeof *e->step);
+    if (!e->step)
+        return SQZ_E_NOMEM;
+    uint32_t i = 0;
+    SQZ_EACH_NODE(e->g, id)
+    {
+        e->step[i].node = sqz_nod(e->g, id);
+        e->step[i].id = id;
+        SQZ_TRY(prepare_step(e, &e->step[i++]));
+    }
+    if (e->scratch_bytes == 0)
+        return SQZ_OK;
+    e->scratch = sqz_malloc_aligned(e->ctx, e->scratch_bytes);
+    if (!e->scratch)
+        return SQZ_E_NOMEM;
+    for (i = 0; i < e->n_step; i++)
+        e->step[i].call.scratch = e->scratch;
+    return SQZ_OK;
+}
+
+static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
+{
+    SQZ_TRY(sqz_graph_clone(g, &e->g));
+    if (e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
+        SQZ_TRY(sqz_graph_set_batch(e->g, batch));
+    SQZ_TRY(make_tensors(e));
+    return make_steps(e);
+}
+
+sqz_status sqz_exec_create(const sqz_graph *g, int64_t batch, const sqz_exec_options *opt,
+                           sqz_exec **out)
+{
+    *out = NULL;
+    sqz_exec *e = sqz_calloc(g->ctx, 1, sizeof *e);
+    if (!e)
+        return SQZ_E_NOMEM;
+    e->ctx = g->ctx;
+    e->arena.ctx = g->ctx;
+    if (opt)
+        e->opt = *opt;
+    sqz_status s = create(e, g, batch);
+    if (s != SQZ_OK) {
+        sqz_exec_free(e);
+        return s;
+    }
+    *out = e;
+    return SQZ_OK;
+}
+
+void sqz_exec_free(sqz_exec *e)
+{
+    if (!e)
+        return;
+    sqz_free_aligned(e->ctx, e->scratch);
+    sqz_free_aligned(e->ctx, e->memory);
+    sqz_arena_free(&e->arena);
+    sqz_graph_free(e->g);
+    sqz_free(e->ctx, e);
+}
+
+/* Inputs and outputs are the caller's memory. A constant has its own; a value that is an output
+ * twice, or an input handed straight through, is copied at the end. */
+static void bind_io(sqz_exec *e, const void *const *in, void *const *out)
+{
+    for (uint32_t i = 0; i < e->g->n_output; i++)
+        if (sqz_val(e->g, e->g->output[i])->producer != SQZ_NONE && !e->opt.keep_all)
+            e->tensor[e->g->output[i]].data = out[i];
+    for (uint32_t i = 0; i < e->g->n_input; i++)
+        e->tensor[e->g->input[i]].data = (void *)(uintptr_t)in[i];
+}
+
+static sqz_status report(sqz_exec *e, const step *s)
+{
+    for (unsigned k = 0; k < s->node->n_out; k++)
+        if (s->node->out[k] != SQZ_NONE)
+            SQZ_TRY(
+                e->opt.hook(e->opt.hook_user, s->id, s->node->out[k], &e->tensor[s->node->out[k]]));
+    return SQZ_OK;
+}
+
+sqz_status sqz_exec_run(sqz_exec *e, const void *const *in, void *const *out)
+{
+    bind_io(e, in, out);
+    for (uint32_t i = 0; e->opt.hook && i < e->g->n_input; i++)
+        SQZ_TRY(
+            e->opt.hook(e->opt.hook_user, SQZ_NONE, e->g->input[i], &e->tensor[e->g->input[i]]));
+    for (uint32_t i = 0; i < e->n_step; i++) {
+        step *s = &e->step[i];
+        double start = e->opt.time_nodes ? sqz_now() : 0.0;
+        if (s->run)
+            SQZ_TRY(sqz_note(e->ctx, s->run(&s->call), "node '%s' (%s)", s->node->name,
+                             s->node->op->info.name));
+        if (e->opt.time_nodes)
+            s->seconds += sqz_now() - start;
+        if (e->opt.hook)
+            SQZ_TRY(report(e, s));
+    }
+    for (uint32_t i = 0; i < e->g->n_output; i++) {
+        const sqz_tensor *t = &e->tensor[e->g->output[i]];
+        if (t->data != out[i])
+            memcpy(out[i], t->data, t->bytes);
+    }
+    return SQZ_OK;
+}
+
+const sqz_tensor *sqz_exec_value(const sqz_exec *e, sqz_vid v)
+{
+    return e->opt.keep_all && v < e->g->n_value && e->tensor[v].data ? &e->tensor[v] : NULL;
+}
+
+double sqz_exec_seconds(const sqz_exec *e, sqz_nid n)
+{
+    for (uint32_t i = 0; i < e->n_step; i++)
+        if (e->step[i].id == n)
+            return e->step[i].seconds;
+    return 0.0;
+}
+
+size_t sqz_exec_bytes(const sqz_exec *e) { return e->memory_bytes + e->scratch_bytes; }
+
+sqz_status sqz_graph_max_batch(const sqz_graph *g, int64_t wanted, int64_t *out)
+{
+    *out = g->n_input && sqz_val(g, g->input[0])->shape.rank ? sqz_val(g, g->input[0])->shape.dim[0]
+                                                             : 1;
+    if (wanted <= *out)
+        return SQZ_OK;
+    sqz_graph *c;
+    SQZ_TRY(sqz_graph_clone(g, &c));
+    bool scales = *out == 1 && sqz_graph_set_batch(c, wanted) == SQZ_OK;
+    for (uint32_t i = 0; scales && i < g->n_output; i++) {
+        sqz_shape s = sqz_val(g, g->output[i])->shape;
+        if (s.rank > 0)
+            s.dim[0] *= wanted;
+        scales = s.rank > 0 && sqz_shape_eq(&s, &sqz_val(c, g->output[i])->shape);
+    }
+    sqz_graph_free(c);
+    if (scales)
+        *out = wanted;
+    return SQZ_OK;
+}
