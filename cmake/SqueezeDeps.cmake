@@ -8,9 +8,8 @@ pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c) # ONNX
 pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)        # float GEMM, LAPACK
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)            # device files
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)           # reports, ranges
-pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)           # the trial ledger
 find_package(HDF5 REQUIRED COMPONENTS C)                             # data sets, Keras models
 add_library(sqz_deps INTERFACE)
 target_include_directories(sqz_deps SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(sqz_deps INTERFACE Threads::Threads ZLIB::ZLIB JPEG::JPEG PNG::PNG PkgConfig::PROTOBUF_C
-  PkgConfig::OPENBLAS PkgConfig::YAML PkgConfig::CJSON PkgConfig::SQLITE ${HDF5_C_LIBRARIES} m)
+  PkgConfig::OPENBLAS PkgConfig::YAML PkgConfig::CJSON ${HDF5_C_LIBRARIES} m)

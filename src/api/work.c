@@ -1,0 +1,174 @@
+/* work.c: opening and closing what a job names. */
+#include "api/work.h"
+#include "quant/quantize.h"
+#include <string.h>
+
+static void close_work(sqz_work *w)
+{
+    sqz_graph_free(w->graph);
+    sqz_graph_free(w->reference);
+    sqz_data_close(w->calib);
+    sqz_data_close(w->judge);
+    sqz_data_close(w->test);
+    sqz_device_free(w->ctx, w->device);
+    sqz_stats_free(w->ctx, w->stats);
+    sqz_str_free(&w->notes);
+}
+
+sqz_status sqz_work_do(sqz_ctx *ctx, const sqz_job *job, const char *command, sqz_work_fn fn,
+                       sqz_report **out)
+{
+    if (!ctx || !out)
+        return SQZ_E_ARG;
+    *out = NULL;
+    if (!job || job->struct_size < sizeof job->struct_size)
+        return sqz_fail(ctx, SQZ_E_ARG,
+                        "the job is NULL or its struct_size is not set (use SQZ_JOB_INIT)");
+    sqz_work w = {.ctx = ctx, .notes = {.ctx = ctx}};
+    memcpy(&w.job, job, SQZ_MIN(job->struct_size, sizeof w.job));
+    SQZ_TRY(sqz_report_new(ctx, command, &w.rep));
+    double start = sqz_now();
+    sqz_status s = fn(&w);
+    if (s == SQZ_OK || s == SQZ_E_GATE || s == SQZ_E_BUDGET) {
+        sqz_json_num(w.rep, NULL, "seconds", sqz_now() - start);
+        sqz_status built = sqz_report_done(w.rep);
+        if (built != SQZ_OK)
+            s = built;
+    }
+    close_work(&w);
+    if (s == SQZ_OK || s == SQZ_E_GATE || s == SQZ_E_BUDGET)
+        *out = w.rep;
+    else
+        sqz_report_free(w.rep);
+    return s;
+}
+
+sqz_status sqz_canonical(sqz_ctx *ctx, sqz_graph *g)
+{
+    sqz_env env = {0};
+    (void)ctx;
+    return sqz_run_recipe(g, SQZ_CANONICAL, &env);
+}
+
+static sqz_status load(sqz_work *w, const char *path, sqz_graph **out)
+{
+    sqz_status s = sqz_import_file(w->ctx, path, w->job.shape, out);
+    if (s == SQZ_OK)
+        s = sqz_note(w->ctx, sqz_canonical(w->ctx, *out), "'%s'", path);
+    if (s != SQZ_OK) {
+        sqz_graph_free(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+sqz_status sqz_work_model(sqz_work *w)
+{
+    if (!w->job.model)
+        return sqz_fail(w->ctx, SQZ_E_ARG, "no model is given");
+    SQZ_TRY(load(w, w->job.model, &w->graph));
+    void *bytes;
+    SQZ_TRY(sqz_file_read(w->ctx, w->job.model, SIZE_MAX / 2, &bytes, &w->model_bytes));
+    sqz_sha256 h;
+    sqz_sha256_begin(&h);
+    sqz_sha256_add(&h, bytes, w->model_bytes);
+    sqz_sha256_end(&h, w->model_sha256);
+    sqz_free(w->ctx, bytes);
+    return SQZ_OK;
+}
+
+sqz_status sqz_work_reference(sqz_work *w)
+{
+    return w->job.against ? load(w, w->job.against, &w->reference) : SQZ_OK;
+}
+
+sqz_status sqz_work_device(sqz_work *w)
+{
+    return w->job.device ? sqz_device_load(w->ctx, w->job.device, &w->device) : SQZ_OK;
+}
+
+sqz_status sqz_work_data(sqz_work *w, const char *path, const char *splits, sqz_dataset **out)
+{
+    if (!path)
+        return sqz_fail(w->ctx, SQZ_E_ARG, "no data is given (--data)");
+    if (w->job.split)
+        return sqz_data_open(w->ctx, path, w->job.split, out);
+    while (splits && *splits) {
+        char name[32] = "";
+        size_t n = strcspn(splits, "|");
+        if (n < sizeof name) {
+            memcpy(name, splits, n);
+            if (sqz_data_has_split(w->ctx, path, name))
+                return sqz_data_open(w->ctx, path, name, out);
+        }
+        splits += n + (splits[n] == '|');
+    }
+    return sqz_data_open(w->ctx, path, NULL, out);
+}
+
+int64_t sqz_work_samples(const sqz_work *w) { return w->job.samples > 0 ? w->job.samples : 512; }
+
+static sqz_status ranges_of(sqz_work *w, const char *calibrator, sqz_ranges **out)
+{
+    if (w->job.ranges)
+        return sqz_ranges_load(w->ctx, w->job.ranges, out);
+    if (!w->calib)
+        return sqz_fail(w->ctx, SQZ_E_ARG, "calibration needs data (--data) or ranges (--ranges)");
+    if (!w->stats)
+        SQZ_TRY(sqz_stats_collect(w->graph, w->calib, w->job.layout, sqz_work_samples(w),
+                                  w->job.batch, &w->stats));
+    return sqz_ranges_from_stats(w->ctx, w->stats, calibrator, out);
+}
+
+sqz_status sqz_work_ranges(sqz_work *w, sqz_graph *g, const char *calibrator)
+{
+    sqz_ranges *r = NULL;
+    uint32_t unknown = 0;
+    SQZ_TRY(ranges_of(w, calibrator, &r));
+    sqz_status s = sqz_ranges_apply(r, g, &unknown);
+    sqz_ranges_free(w->ctx, r);
+    if (s == SQZ_OK && unknown)
+        sqz_str_addf(&w->notes, "%u ranges name values that the model does not have\n",
+                     (unsigned)unknown);
+    return s;
+}
+
+static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude)
+{
+    sqz_arena a = {.ctx = w->ctx};
+    sqz_env env = {.seed = w->job.seed, .notes = &w->notes};
+    sqz_status s = sqz_work_ranges(w, g, calibrator);
+    char *recipe = s == SQZ_OK
+                       ? sqz_arena_printf(&a, "ptq(per_tensor=%d%s%s%s)", w->job.per_tensor != 0,
+                                          exclude ? " exclude=\"" : "", exclude ? exclude : "",
+                                          exclude ? "\"" : "")
+                       : NULL;
+    if (s == SQZ_OK)
+        s = recipe ? sqz_run_recipe(g, recipe, &env) : SQZ_E_NOMEM;
+    sqz_arena_free(&a);
+    return s;
+}
+
+sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
+                              sqz_graph **out)
+{
+    SQZ_TRY(sqz_graph_clone(w->graph, out));
+    sqz_status s = quantize(w, *out, calibrator, exclude);
+    if (s != SQZ_OK) {
+        sqz_graph_free(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe)
+{
+    char seed[32];
+    sqz_print_f64(seed, (double)w->job.seed);
+    SQZ_TRY(sqz_graph_add_meta(g, "squeeze.version", sqz_version()));
+    SQZ_TRY(sqz_graph_add_meta(g, "squeeze.source_sha256", w->model_sha256));
+    if (w->stats && w->stats->data_checksum[0])
+        SQZ_TRY(sqz_graph_add_meta(g, "squeeze.data_sha256", w->stats->data_checksum));
+    SQZ_TRY(sqz_graph_add_meta(g, "squeeze.recipe", recipe));
+    return sqz_graph_add_meta(g, "squeeze.seed", seed);
+}

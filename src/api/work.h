@@ -1,0 +1,65 @@
+/* work.h: a job while it is being done: what it opened, to be closed together, and the steps
+ * commands share. */
+#ifndef SQZ_WORK_H
+#define SQZ_WORK_H
+#include "calib/calib.h"
+#include "device/device.h"
+#include "eval/eval.h"
+#include "eval/report.h"
+#include "io/data.h"
+#include "io/import.h"
+#include "ir/pass.h"
+
+typedef struct sqz_work {
+    sqz_ctx *ctx;
+    sqz_job job;                       /* every field the caller's header knew; the rest zero */
+    sqz_graph *graph;                  /* canonical: channel-last, folded */
+    sqz_graph *reference;              /* of job.against, canonical; or NULL */
+    sqz_dataset *calib, *judge, *test; /* may be NULL; judge is what choices are made on */
+    sqz_device *device;
+    sqz_stats *stats;
+    sqz_str notes;      /* warnings for the report, one line each */
+    size_t model_bytes; /* of the file, external data left out */
+    char model_sha256[65];
+    sqz_report *rep;
+} sqz_work;
+
+/* What a command is, once the job is copied and the report made. It fills w->rep. */
+typedef sqz_status (*sqz_work_fn)(sqz_work *w);
+/* Opens, runs `fn`, closes. *out is set when fn succeeded, or failed with E_GATE or E_BUDGET. */
+sqz_status sqz_work_do(sqz_ctx *ctx, const sqz_job *job, const char *command, sqz_work_fn fn,
+                       sqz_report **out);
+
+sqz_status sqz_work_model(sqz_work *w); /* job.model -> graph, canonical; E_ARG when not given */
+sqz_status sqz_work_reference(sqz_work *w); /* job.against -> reference; nothing when not given */
+sqz_status sqz_work_device(sqz_work *w);    /* job.device; nothing when not given */
+/* Opens job.data at the split asked for (job.split), else the first of `splits` ("calib|train")
+ * that the set has, else the whole file. */
+sqz_status sqz_work_data(sqz_work *w, const char *path, const char *splits, sqz_dataset **out);
+sqz_status sqz_canonical(sqz_ctx *ctx, sqz_graph *g);
+/* Ranges on `g` from job.ranges, or from statistics collected once (kept in w->stats) and
+ * `calibrator`. */
+sqz_status sqz_work_ranges(sqz_work *w, sqz_graph *g, const char *calibrator);
+/* A quantized copy of w->graph, after sqz_work_ranges' rules. `exclude` may be NULL. */
+sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
+                              sqz_graph **out);
+/* Metadata that every output model carries: source hash, data checksum, recipe, seed, version. */
+sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe);
+int64_t sqz_work_samples(const sqz_work *w); /* job.samples or 512 */
+
+/* ---- sections of reports (describe.c): JSON and view at once ---- */
+void sqz_describe_model(sqz_work *w, const char *key, const sqz_graph *g, double bytes);
+void sqz_describe_estimate(sqz_work *w, const char *key, const sqz_estimate *e);
+/* Limit rows; returns how many are broken. accuracy and reference are fractions, NaN: not measured.
+ */
+unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, double accuracy,
+                             double reference);
+void sqz_describe_nodes(sqz_work *w, const sqz_graph *g, const sqz_estimate *e);
+void sqz_describe_metrics(sqz_work *w, const char *key, const sqz_eval_result *r);
+void sqz_describe_layers(sqz_work *w, const sqz_eval_result *r);
+void sqz_describe_notes(sqz_work *w);
+/* "87.32 %", "0.0123", "34.1 dB" as the metric wants it. */
+void sqz_print_metric(char out[48], const sqz_metric *m, double v);
+void sqz_print_seconds(char out[32], double s);
+void sqz_print_joules(char out[32], double j);
+#endif
