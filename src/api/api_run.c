@@ -1,0 +1,191 @@
+/* api_run.c: squeeze run: a model once, on named arrays. */
+#include "api/work.h"
+#include "exec/exec.h"
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct arrays {
+    sqz_array *list;
+    size_t n;
+} arrays;
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* input_0.pb, input_1.pb, ... as ONNX's own test vectors have them. */
+static sqz_status read_folder(sqz_work *w, sqz_arena *a, const char *path, arrays *out)
+{
+    const sqz_graph *g = w->graph;
+    out->list = sqz_arena_alloc(a, g->n_input + 1u, sizeof *out->list);
+    if (!out->list)
+        return SQZ_E_NOMEM;
+    for (uint32_t i = 0; i < g->n_input; i++) {
+        char *file = sqz_arena_printf(a, "%s/input_%u.pb", path, (unsigned)i), name[256];
+        void *bytes;
+        size_t n;
+        if (!file)
+            return SQZ_E_NOMEM;
+        SQZ_TRY(sqz_file_read(w->ctx, file, SIZE_MAX / 2, &bytes, &n));
+        sqz_status s = sqz_tensor_from_pb(w->ctx, bytes, n, &out->list[out->n].t, name,
+                                          sizeof name);
+        sqz_free(w->ctx, bytes);
+        SQZ_TRY(sqz_note(w->ctx, s, "%s", file));
+        out->list[out->n].name =
+            sqz_val(g, g->input[i])->name; /* by position: names in the files are optional */
+        out->n++;
+    }
+    return SQZ_OK;
+}
+
+static const sqz_array *pick(const sqz_work *w, const arrays *in, uint32_t i)
+{
+    const char *name = sqz_val(w->graph, w->graph->input[i])->name;
+    for (size_t k = 0; k < in->n; k++)
+        if (strcmp(in->list[k].name, name) == 0)
+            return &in->list[k];
+    bool only = w->graph->n_input == 1 && in->n == 1; /* a lone array needs no name */
+    return only ? &in->list[0] : NULL;
+}
+
+/* The file's shape of a value that may be channel-last inside. */
+static sqz_shape file_shape(const sqz_value *v)
+{
+    sqz_shape s = v->shape;
+    for (int32_t i = s.rank - 1; v->channel_last && i > 1; i--)
+        s.dim[i] = v->shape.dim[i - 1];
+    if (v->channel_last)
+        s.dim[1] = v->shape.dim[s.rank - 1];
+    return s;
+}
+
+static sqz_status bind_batch(sqz_work *w, const arrays *in)
+{
+    const sqz_array *a = pick(w, in, 0);
+    const sqz_value *v = sqz_val(w->graph, w->graph->input[0]);
+    if (!a || a->t.shape.rank < 1 || v->shape.rank < 1 || a->t.shape.dim[0] == v->shape.dim[0])
+        return SQZ_OK;
+    return sqz_note(w->ctx, sqz_graph_set_batch(w->graph, a->t.shape.dim[0]),
+                    "array '%s' has batch %lld", a->name, (long long)a->t.shape.dim[0]);
+}
+
+static sqz_status convert_input(sqz_work *w, const arrays *in, uint32_t i, sqz_tensor *out)
+{
+    const sqz_value *v = sqz_val(w->graph, w->graph->input[i]);
+    const sqz_array *a = pick(w, in, i);
+    if (!a)
+        return sqz_fail(w->ctx, SQZ_E_FORMAT, "'%s' has no array for input '%s'", w->job.inputs,
+                        v->name);
+    sqz_shape want = file_shape(v);
+    if (!sqz_shape_eq(&a->t.shape, &want)) {
+        char got[160], wanted[160];
+        sqz_shape_print(got, &a->t.shape);
+        sqz_shape_print(wanted, &want);
+        return sqz_fail(w->ctx, SQZ_E_SHAPE, "'%s': array '%s' is %s, input '%s' wants %s",
+                        w->job.inputs, a->name, got, v->name, wanted);
+    }
+    sqz_tensor cast;
+    SQZ_TRY(sqz_tensor_cast(w->ctx, &a->t, v->dtype, &cast));
+    if (!v->channel_last) {
+        *out = cast;
+        return SQZ_OK;
+    }
+    int perm[SQZ_MAX_RANK] = {0};
+    for (int k = 1; k < want.rank; k++)
+        perm[k] = k + 1 < want.rank ? k + 1 : 1;
+    sqz_status s = sqz_tensor_permute(w->ctx, &cast, perm, out);
+    sqz_tensor_free(w->ctx, &cast);
+    return s;
+}
+
+static sqz_status execute(sqz_work *w, sqz_arena *a, const arrays *in, arrays *out)
+{
+    const sqz_graph *g = w->graph;
+    SQZ_TRY(bind_batch(w, in));
+    sqz_tensor *t = sqz_arena_alloc(a, g->n_input + 1u, sizeof *t);
+    const void **ins = sqz_arena_alloc(a, g->n_input + 1u, sizeof *ins);
+    void **outs = sqz_arena_alloc(a, g->n_output + 1u, sizeof *outs);
+    out->list = sqz_arena_alloc(a, g->n_output + 1u, sizeof *out->list);
+    sqz_status s = t && ins && outs && out->list ? SQZ_OK : SQZ_E_NOMEM;
+    for (uint32_t i = 0; s == SQZ_OK && i < g->n_input; i++) {
+        s = convert_input(w, in, i, &t[i]);
+        ins[i] = t[i].data;
+    }
+    for (uint32_t i = 0; s == SQZ_OK && i < g->n_output; i++) {
+        const sqz_value *v = sqz_val(g, g->output[i]);
+        out->list[i].name = v->name;
+        s = sqz_tensor_alloc(w->ctx, v->dtype, &v->shape, &out->list[i].t);
+        outs[i] = out->list[i].t.data;
+        out->n += s == SQZ_OK;
+    }
+    sqz_exec *e = NULL;
+    if (s == SQZ_OK)
+        s = sqz_exec_create(g,
+                            g->n_input && sqz_val(g, g->input[0])->shape.rank
+                                ? sqz_val(g, g->input[0])->shape.dim[0]
+                                : 1,
+                            NULL, &e);
+    if (s == SQZ_OK)
+        s = sqz_exec_run(e, ins, outs);
+    sqz_exec_free(e);
+    for (uint32_t i = 0; t && i < g->n_input; i++)
+        sqz_tensor_free(w->ctx, &t[i]);
+    return s;
+}
+
+static void describe(sqz_work *w, const arrays *out)
+{
+    cJSON *list = sqz_json_array(w->rep, NULL, "outputs");
+    sqz_view_table(w->rep, "output|type|shape|>min|>mean|>max");
+    for (size_t i = 0; i < out->n; i++) {
+        const sqz_tensor *t = &out->list[i].t;
+        double lo = INFINITY, hi = -INFINITY, sum = 0.0;
+        for (size_t k = 0; k < t->count; k++) {
+            double v = sqz_tensor_f64(t, k);
+            lo = SQZ_MIN(lo, v);
+            hi = SQZ_MAX(hi, v);
+            sum += v;
+        }
+        char shape[160];
+        sqz_shape_print(shape, &t->shape);
+        cJSON *o = sqz_json_object(w->rep, list, NULL);
+        sqz_json_str(w->rep, o, "name", out->list[i].name);
+        sqz_json_str(w->rep, o, "type", sqz_dtype_name(t->dtype));
+        sqz_json_str(w->rep, o, "shape", shape);
+        sqz_json_num(w->rep, o, "min", lo);
+        sqz_json_num(w->rep, o, "mean", t->count ? sum / (double)t->count : 0.0);
+        sqz_json_num(w->rep, o, "max", hi);
+        sqz_view_row(w->rep, "%s|%s|%s|%.6g|%.6g|%.6g", out->list[i].name, sqz_dtype_name(t->dtype),
+                     shape, lo, t->count ? sum / (double)t->count : 0.0, hi);
+    }
+}
+
+static sqz_status run(sqz_work *w)
+{
+    if (!w->job.inputs)
+        return sqz_fail(w->ctx, SQZ_E_ARG,
+                        "no inputs are given (--inputs in.npz, or a folder of input_0.pb, ...)");
+    SQZ_TRY(sqz_work_model(w));
+    sqz_arena a = {.ctx = w->ctx};
+    arrays in = {0}, out = {0};
+    sqz_status s = is_folder(w->job.inputs) ? read_folder(w, &a, w->job.inputs, &in)
+                                            : sqz_npz_read(&a, w->job.inputs, &in.list, &in.n);
+    if (s == SQZ_OK)
+        s = execute(w, &a, &in, &out);
+    if (s == SQZ_OK)
+        describe(w, &out);
+    if (s == SQZ_OK && w->job.out && !w->job.dry_run)
+        s = sqz_npz_write(w->ctx, w->job.out, out.list, out.n);
+    sqz_arrays_free(w->ctx, in.list, in.n);
+    sqz_arrays_free(w->ctx, out.list, out.n);
+    sqz_arena_free(&a);
+    return s;
+}
+
+sqz_status sqz_run(sqz_ctx *ctx, const sqz_job *job, sqz_report **out)
+{
+    return sqz_work_do(ctx, job, "run", run, out);
+}
