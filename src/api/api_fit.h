@@ -1,0 +1,36 @@
+/* api_fit.h: what quantize and fit share: judging a quantized candidate, and finding nodes to keep
+ * float. */
+#ifndef SQZ_API_FIT_H
+#define SQZ_API_FIT_H
+#include "api/work.h"
+#include "search/trial.h"
+
+typedef struct sqz_fit {
+    sqz_work *w;
+    sqz_arena arena;
+    sqz_trial *trial;
+    uint32_t n_trial, cap;
+    const char *metrics; /* evaluation asks for */
+    const sqz_metric *metric;
+    double reference;     /* accuracy of the float model on the judging split */
+    double max_drop, min; /* accepted loss and least accuracy; NaN: not asked */
+    int64_t judged;
+    double start, time_budget; /* seconds; 0: none */
+    int64_t trial_budget;      /* 0: none */
+} sqz_fit_state;
+
+sqz_status sqz_fit_open(sqz_fit_state *f,
+                        sqz_work *w); /* metrics, limits on accuracy, float reference on w->judge */
+void sqz_fit_close(sqz_fit_state *f);
+/* Makes, costs (when there is a device) and judges one candidate; appends it. calibrator NULL: the
+ * float model. */
+sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const char *calibrator,
+                       const char *exclude, sqz_trial **out);
+/* Adds trials that keep more and more of the worst nodes of `from` float until one holds the
+ * accuracy asked for. */
+sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from);
+bool sqz_fit_accurate(const sqz_fit_state *f, double accuracy);
+bool sqz_fit_out_of_budget(const sqz_fit_state *f);
+const sqz_trial *sqz_fit_best(const sqz_fit_state *f);
+void sqz_describe_trials(sqz_fit_state *f, const sqz_trial *best);
+#endif

@@ -1,0 +1,123 @@
+/* api_quantize.c: squeeze quantize: int8 post-training quantization, with the worst nodes kept
+ * float until the accuracy asked for holds. */
+#include "api/api_fit.h"
+
+static sqz_status open_all(sqz_work *w)
+{
+    SQZ_TRY(sqz_work_model(w));
+    SQZ_TRY(sqz_work_device(w));
+    if (w->job.data) {
+        SQZ_TRY(sqz_work_data(w, w->job.data, "calib|train", &w->calib));
+        SQZ_TRY(sqz_work_data(w, w->job.test ? w->job.test : w->job.data, "valid|calib|train",
+                              &w->judge));
+    } else if (!w->job.ranges) {
+        return sqz_fail(w->ctx, SQZ_E_ARG, "calibration needs data (--data) or ranges (--ranges)");
+    }
+    if (w->job.max_drop && (!w->judge || !w->judge->has_labels))
+        return sqz_fail(w->ctx, SQZ_E_ARG, "--max-drop needs data with labels (array 'y')");
+    return SQZ_OK;
+}
+
+/* Distance from the float model on up to 256 samples: cheap, and shows a collapse at once. */
+static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
+{
+    if (!w->judge)
+        return SQZ_OK;
+    const sqz_eval_options o = {.layout = w->job.layout,
+                                .metrics = "snr",
+                                .limit = 256,
+                                .reference = w->graph,
+                                .layers = w->job.layers != 0};
+    sqz_eval_result *r;
+    SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
+    double snr = r->metric[0].value;
+    sqz_json_num(w->rep, NULL, "snr_db", snr);
+    sqz_view_text(
+        w->rep, "signal to noise of the outputs against the float model: %.1f dB over %lld samples",
+        snr, (long long)r->samples);
+    if (snr < 10.0)
+        sqz_str_addf(
+            &w->notes,
+            "the outputs are far from the float model's (%.1f dB): look at --layers, exclude what "
+            "is worst\n",
+            snr);
+    if (w->job.layers)
+        sqz_describe_layers(w, r);
+    sqz_eval_free(w->ctx, r);
+    return SQZ_OK;
+}
+
+static sqz_status finish(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude)
+{
+    sqz_arena a = {.ctx = w->ctx};
+    void *bytes = NULL;
+    size_t n = 0;
+    char *recipe = sqz_arena_printf(&a, "calib(method=%s samples=%lld),ptq(per_tensor=%d%s%s%s)",
+                                    calibrator, (long long)sqz_work_samples(w),
+                                    w->job.per_tensor != 0, exclude ? " exclude=" : "",
+                                    exclude ? exclude : "", "");
+    sqz_status s = recipe ? sqz_work_stamp(w, g, recipe) : SQZ_E_NOMEM;
+    if (s == SQZ_OK)
+        s = sqz_export_onnx(g, &bytes, &n);
+    if (s == SQZ_OK) {
+        char size[32];
+        sqz_print_bytes(size, n);
+        sqz_json_num(w->rep, NULL, "output_bytes", (double)n);
+        sqz_json_num(w->rep, NULL, "ratio", (double)n / (double)w->model_bytes);
+        sqz_view_text(w->rep, "quantized: %s, %.3f of the float file", size,
+                      (double)n / (double)w->model_bytes);
+        s = describe_distance(w, g);
+    }
+    if (s == SQZ_OK && w->job.out && !w->job.dry_run)
+        s = sqz_file_write(w->ctx, w->job.out, bytes, n);
+    if (s == SQZ_OK && w->job.out && !w->job.dry_run)
+        sqz_view_text(w->rep, "written to %s", w->job.out);
+    sqz_free(w->ctx, bytes);
+    sqz_arena_free(&a);
+    return s;
+}
+
+static sqz_status with_target(sqz_work *w, const char *calibrator)
+{
+    sqz_fit_state f = {0};
+    sqz_trial *t = NULL;
+    sqz_status s = sqz_fit_open(&f, w);
+    if (s == SQZ_OK)
+        s = sqz_fit_try(&f, "int8", calibrator, w->job.exclude, &t);
+    if (s == SQZ_OK && !t->fits)
+        s = sqz_fit_fall_back(&f, t);
+    if (s == SQZ_OK) {
+        const sqz_trial *best = sqz_fit_best(&f);
+        sqz_describe_trials(&f, best);
+        s = finish(w, best->graph, calibrator, best->exclude);
+        if (s == SQZ_OK && !best->fits)
+            s = sqz_fail(w->ctx, SQZ_E_GATE, "no choice of nodes to keep float holds --max-drop %s",
+                         w->job.max_drop);
+    }
+    sqz_fit_close(&f);
+    return s;
+}
+
+static sqz_status quantize(sqz_work *w)
+{
+    const char *calibrator = w->job.calibrator ? w->job.calibrator : "mse";
+    SQZ_TRY(open_all(w));
+    sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
+    sqz_status s;
+    if (w->job.max_drop) {
+        s = with_target(w, calibrator);
+    } else {
+        sqz_graph *g;
+        SQZ_TRY(sqz_work_quantized(w, calibrator, w->job.exclude, &g));
+        s = finish(w, g, calibrator, w->job.exclude);
+        sqz_graph_free(g);
+    }
+    if (s == SQZ_OK || s == SQZ_E_GATE)
+        sqz_describe_notes(w);
+    return s;
+}
+
+sqz_status sqz_quantize(sqz_ctx *ctx, const sqz_job *job, sqz_report **out)
+{
+    return sqz_work_do(ctx, job, "quantize", quantize, out);
+}

@@ -1,0 +1,356 @@
+/* fit_state.c: candidates of a search, made, costed and judged one after the other. */
+#include "api/api_fit.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what is asked for ---- */
+static const char *chosen_metric(const sqz_work *w)
+{
+    if (w->job.metric)
+        return w->job.metric;
+    if (w->device && w->device->limits.accuracy.set && w->device->limits.accuracy.metric)
+        return w->device->limits.accuracy.metric;
+    return w->judge->classes > 0 ? "top1" : "mse";
+}
+
+/* Beside the metric: how far the outputs are from the float model's. */
+static bool about_classes(const char *metric)
+{
+    static const char *const list[] = {"top1", "top5", "f1", "precision", "recall", "auc"};
+    size_t n = strcspn(metric, "(,");
+    for (size_t i = 0; i < SQZ_COUNT(list); i++)
+        if (strlen(list[i]) == n && memcmp(list[i], metric, n) == 0)
+            return true;
+    return false;
+}
+
+static sqz_status accuracy_limits(sqz_fit_state *f)
+{
+    sqz_work *w = f->w;
+    f->max_drop = f->min = NAN;
+    if (w->device && w->device->limits.accuracy.set) {
+        f->max_drop = w->device->limits.accuracy.max_drop > 0.0
+                          ? w->device->limits.accuracy.max_drop
+                          : NAN;
+        f->min = w->device->limits.accuracy.min > 0.0 ? w->device->limits.accuracy.min : NAN;
+    }
+    if (w->job.max_drop)
+        SQZ_TRY(sqz_quantity(w->ctx, "--max-drop", w->job.max_drop, SQZ_DIM_POINTS, &f->max_drop));
+    return SQZ_OK;
+}
+
+static sqz_status budget(sqz_fit_state *f)
+{
+    const sqz_device *d = f->w->device;
+    const char *text = f->w->job.budget;
+    if (d) {
+        f->time_budget = d->budget.time;
+        f->trial_budget = d->budget.trials;
+    }
+    const char *end;
+    int64_t n;
+    if (text && sqz_parse_i64(text, &end, &n) &&
+        (strcmp(end, " trials") == 0 || strcmp(end, "trials") == 0) && n > 0) {
+        f->trial_budget = n;
+        return SQZ_OK;
+    }
+    return text ? sqz_quantity(f->w->ctx, "--budget", text, SQZ_DIM_SECONDS, &f->time_budget)
+                : SQZ_OK;
+}
+
+static double metric_value(const sqz_eval_result *r, const char *name, double *se)
+{
+    for (unsigned i = 0; i < r->n_metric; i++)
+        if (strcmp(r->metric[i].metric->info.name, name) == 0) {
+            if (se)
+                *se = r->metric[i].se;
+            return r->metric[i].value;
+        }
+    return NAN;
+}
+
+static sqz_status judge(sqz_fit_state *f, const sqz_graph *g, sqz_trial *t)
+{
+    const sqz_eval_options o = {.layout = f->w->job.layout,
+                                .metrics = f->metrics,
+                                .limit = f->w->job.limit,
+                                .reference = f->w->graph};
+    sqz_eval_result *r;
+    SQZ_TRY(sqz_eval_graph(g, f->w->judge, &o, &r));
+    f->metric = r->metric[0].metric;
+    f->judged = r->samples;
+    t->accuracy = r->metric[0].value;
+    t->se = r->metric[0].se;
+    t->agreement = metric_value(r, "agreement", NULL);
+    double kl = metric_value(r, "kl", NULL);
+    t->distance = isnan(kl) ? -metric_value(r, "snr", NULL) : kl;
+    sqz_eval_free(f->w->ctx, r);
+    return SQZ_OK;
+}
+
+sqz_status sqz_fit_open(sqz_fit_state *f, sqz_work *w)
+{
+    *f = (sqz_fit_state){.w = w, .arena = {.ctx = w->ctx}, .start = sqz_now()};
+    const char *metric = chosen_metric(w);
+    f->metrics = sqz_arena_printf(&f->arena, "%s,%s", metric,
+                                  about_classes(metric) ? "agreement,kl" : "snr");
+    f->cap = 256;
+    f->trial = sqz_arena_alloc(&f->arena, f->cap, sizeof *f->trial);
+    if (!f->metrics || !f->trial)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(accuracy_limits(f));
+    SQZ_TRY(budget(f));
+    sqz_trial t = {0};
+    SQZ_TRY(judge(f, w->graph, &t));
+    f->reference = t.accuracy;
+    return SQZ_OK;
+}
+
+void sqz_fit_close(sqz_fit_state *f)
+{
+    if (!f->w)
+        return;
+    for (uint32_t i = 0; i < f->n_trial; i++) {
+        sqz_graph_free(f->trial[i].graph);
+        sqz_estimate_free(f->w->ctx, f->trial[i].estimate);
+    }
+    sqz_arena_free(&f->arena);
+}
+
+bool sqz_fit_accurate(const sqz_fit_state *f, double accuracy)
+{
+    bool higher = f->metric->higher_is_better;
+    double loss = higher ? f->reference - accuracy : accuracy - f->reference;
+    /* a thousandth of a sample: shares are sums of doubles */
+    double slack = 1e-3 / (double)SQZ_MAX(f->judged, 1);
+    bool drop_ok = isnan(f->max_drop) || loss <= f->max_drop + slack;
+    bool min_ok = isnan(f->min) ||
+                  (higher ? accuracy >= f->min - slack : accuracy <= f->min + slack);
+    return drop_ok && min_ok;
+}
+
+bool sqz_fit_out_of_budget(const sqz_fit_state *f)
+{
+    return (f->time_budget > 0.0 && sqz_now() - f->start >= f->time_budget) ||
+           (f->trial_budget > 0 && f->n_trial >= f->trial_budget) || f->n_trial >= f->cap;
+}
+
+/* ---- one trial ---- */
+/* The first limit of the device that stands in the way, accuracy left out. */
+static sqz_status obstacle(sqz_fit_state *f, sqz_trial *t)
+{
+    sqz_limit_result row[8];
+    unsigned n = 0;
+    sqz_limits_check(f->w->device, t->estimate, NAN, NAN, row, &n);
+    for (unsigned i = 0; i < n; i++) {
+        if (row[i].verdict != SQZ_V_BROKEN)
+            continue;
+        t->obstacle = sqz_arena_printf(&f->arena, "%s: %s", row[i].what,
+                                       row[i].why ? row[i].why : "over its limit");
+        return t->obstacle ? SQZ_OK : SQZ_E_NOMEM;
+    }
+    return SQZ_OK;
+}
+
+static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
+{
+    sqz_work *w = f->w;
+    if (t->calibrator)
+        SQZ_TRY(sqz_work_quantized(w, t->calibrator, t->exclude, &t->graph));
+    else
+        SQZ_TRY(sqz_graph_clone(w->graph, &t->graph));
+    if (w->device) {
+        SQZ_TRY(sqz_estimate_graph(t->graph, w->device, &t->estimate));
+        SQZ_TRY(obstacle(f, t));
+        if (t->obstacle)
+            return SQZ_OK; /* no need to know how accurate it is */
+    }
+    SQZ_TRY(judge(f, t->graph, t));
+    t->fits = sqz_fit_accurate(f, t->accuracy);
+    if (t->fits)
+        return SQZ_OK;
+    char have[48], was[48];
+    sqz_print_metric(have, f->metric, t->accuracy);
+    sqz_print_metric(was, f->metric, f->reference);
+    t->obstacle = sqz_arena_printf(&f->arena, "accuracy: %s, float has %s", have, was);
+    return t->obstacle ? SQZ_OK : SQZ_E_NOMEM;
+}
+
+sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const char *calibrator,
+                       const char *exclude, sqz_trial **out)
+{
+    sqz_trial *t = &f->trial[f->n_trial];
+    if (out)
+        *out = t;
+    double start = sqz_now();
+    *t = (sqz_trial){.name = sqz_arena_strdup(&f->arena, name),
+                     .calibrator = calibrator ? sqz_arena_strdup(&f->arena, calibrator) : NULL,
+                     .exclude = exclude ? sqz_arena_strdup(&f->arena, exclude) : NULL,
+                     .accuracy = NAN,
+                     .distance = NAN,
+                     .agreement = NAN};
+    f->n_trial++;
+    if (!t->name || (calibrator && !t->calibrator) || (exclude && !t->exclude))
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_note(f->w->ctx, try_one(f, t), "trial '%s'", name));
+    t->seconds = sqz_now() - start;
+    SQZ_INFO(f->w->ctx, "trial '%s': %s", name, t->fits ? "fits" : t->obstacle);
+    return SQZ_OK;
+}
+
+const sqz_trial *sqz_fit_best(const sqz_fit_state *f)
+{
+    const sqz_trial *best = NULL;
+    for (uint32_t i = 0; i < f->n_trial; i++)
+        best = sqz_trial_better(best, &f->trial[i], f->metric->higher_is_better, f->judged);
+    return best;
+}
+
+/* ---- keeping the worst nodes float ---- */
+typedef struct suspect {
+    sqz_nid node;
+    double distance; /* of the whole model from float when this node alone stays float */
+} suspect;
+
+static int by_distance(const void *a, const void *b)
+{
+    const suspect *x = a, *y = b;
+    if (x->distance != y->distance)
+        return (x->distance > y->distance) - (x->distance < y->distance);
+    return (x->node > y->node) - (x->node < y->node);
+}
+
+static sqz_status distance_without(sqz_fit_state *f, const sqz_trial *from, const char *exclude,
+                                   double *out)
+{
+    sqz_graph *g;
+    const bool kl = strstr(f->metrics, "kl") != NULL;
+    const sqz_eval_options o = {.layout = f->w->job.layout,
+                                .metrics = kl ? "kl" : "snr",
+                                .limit = 256,
+                                .reference = f->w->graph};
+    SQZ_TRY(sqz_work_quantized(f->w, from->calibrator, exclude, &g));
+    sqz_eval_result *r = NULL;
+    sqz_status s = sqz_eval_graph(g, f->w->judge, &o, &r);
+    if (s == SQZ_OK)
+        *out = kl ? r->metric[0].value : -r->metric[0].value;
+    sqz_eval_free(f->w->ctx, r);
+    sqz_graph_free(g);
+    return s;
+}
+
+static sqz_status rank_suspects(sqz_fit_state *f, const sqz_trial *from, suspect **list,
+                                uint32_t *n)
+{
+    const sqz_graph *g = f->w->graph;
+    *n = 0;
+    *list = sqz_arena_alloc(&f->arena, g->n_node + 1u, sizeof **list);
+    if (!*list)
+        return SQZ_E_NOMEM;
+    SQZ_EACH_NODE(g, id)
+    {
+        if (sqz_nod(g, id)->op->quant.kind != SQZ_Q_LINEAR || sqz_fit_out_of_budget(f))
+            continue;
+        suspect *s = &(*list)[*n];
+        s->node = id;
+        SQZ_TRY(distance_without(f, from, sqz_nod(g, id)->name, &s->distance));
+        (*n)++;
+        if (!sqz_progress(f->w->ctx, "sensitivity", *n, g->n_node))
+            return sqz_fail(f->w->ctx, SQZ_E_ARG, "stopped");
+    }
+    qsort(*list, *n, sizeof **list, by_distance);
+    return SQZ_OK;
+}
+
+sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from)
+{
+    suspect *list;
+    uint32_t n;
+    sqz_str exclude = {.ctx = f->w->ctx};
+    SQZ_TRY(rank_suspects(f, from, &list, &n));
+    sqz_status s = SQZ_OK;
+    for (uint32_t i = 0; s == SQZ_OK && i < n && !sqz_fit_out_of_budget(f); i++) {
+        sqz_trial *t;
+        sqz_str_addf(&exclude, "%s%s", i ? "," : "", sqz_nod(f->w->graph, list[i].node)->name);
+        if (i != 0 && (i & (i + 1)) != 0 && i + 1 < n) /* 1, 2, 4, 8, ... nodes, then all */
+            continue;
+        char *name = sqz_arena_printf(&f->arena, "int8 %s, %u float", from->calibrator,
+                                      (unsigned)(i + 1));
+        s = exclude.status != SQZ_OK
+                ? exclude.status
+                : sqz_fit_try(f, name ? name : "int8", from->calibrator, exclude.data, &t);
+        if (s == SQZ_OK && t->fits)
+            break;
+    }
+    sqz_str_free(&exclude);
+    return s;
+}
+
+/* ---- report ---- */
+static void add_point(cJSON *points, const sqz_trial *t, bool fraction)
+{
+    cJSON *p = cJSON_CreateObject();
+    cJSON_AddNumberToObject(p, "x", t->estimate ? t->estimate->flash / 1024.0 : 0.0);
+    cJSON_AddNumberToObject(p, "y", fraction ? 100.0 * t->accuracy : t->accuracy);
+    cJSON_AddItemToArray(points, p);
+}
+
+static cJSON *scatter(const sqz_fit_state *f)
+{
+    cJSON *config = cJSON_CreateObject(), *data = cJSON_AddObjectToObject(config, "data");
+    cJSON *sets = cJSON_AddArrayToObject(data, "datasets");
+    cJSON_AddStringToObject(config, "type", "scatter");
+    for (int fits = 0; fits < 2; fits++) {
+        cJSON *set = cJSON_CreateObject(), *points = cJSON_AddArrayToObject(set, "data");
+        cJSON_AddStringToObject(set, "label", fits ? "fits" : "does not fit");
+        cJSON_AddNumberToObject(set, "pointRadius", 5);
+        cJSON_AddItemToArray(sets, set);
+        for (uint32_t i = 0; i < f->n_trial; i++)
+            if (f->trial[i].fits == (fits == 1) && !isnan(f->trial[i].accuracy))
+                add_point(points, &f->trial[i], f->metric->fraction);
+    }
+    return config;
+}
+
+void sqz_describe_trials(sqz_fit_state *f, const sqz_trial *best)
+{
+    sqz_report *r = f->w->rep;
+    cJSON *list = sqz_json_array(r, NULL, "trials");
+    sqz_view_table(r, "trial|>accuracy|>from float|>flash|>RAM|>latency|>seconds|result");
+    for (uint32_t i = 0; i < f->n_trial; i++) {
+        const sqz_trial *t = &f->trial[i];
+        char accuracy[48], flash[32] = "", ram[32] = "", latency[32] = "", distance[32] = "";
+        sqz_print_metric(accuracy, f->metric, t->accuracy);
+        if (!isnan(t->distance))
+            (void)snprintf(distance, sizeof distance, "%.3g", fabs(t->distance));
+        cJSON *o = sqz_json_object(r, list, NULL);
+        sqz_json_str(r, o, "name", t->name);
+        sqz_json_str(r, o, "calibrator", t->calibrator);
+        sqz_json_str(r, o, "exclude", t->exclude);
+        sqz_json_num(r, o, "accuracy", t->accuracy);
+        sqz_json_num(r, o, "standard_error", t->se);
+        sqz_json_num(r, o, "distance", t->distance);
+        sqz_json_num(r, o, "agreement", t->agreement);
+        sqz_json_num(r, o, "seconds", t->seconds);
+        sqz_json_bool(r, o, "fits", t->fits);
+        sqz_json_str(r, o, "obstacle", t->obstacle);
+        if (t->estimate) {
+            sqz_print_bytes(flash, (uint64_t)ceil(t->estimate->flash));
+            sqz_print_bytes(ram, (uint64_t)ceil(t->estimate->ram));
+            sqz_print_seconds(latency, t->estimate->latency);
+            sqz_json_num(r, o, "flash", t->estimate->flash);
+            sqz_json_num(r, o, "ram", t->estimate->ram);
+            sqz_json_num(r, o, "latency", t->estimate->latency);
+            sqz_json_num(r, o, "energy", t->estimate->energy);
+        }
+        sqz_view_row(r, "%s%s|%s|%s|%s|%s|%s|%.2f|%s", t == best ? "* " : "  ", t->name, accuracy,
+                     distance, flash, ram, latency, t->seconds,
+                     t->fits       ? "fits"
+                     : t->obstacle ? t->obstacle
+                                   : "");
+    }
+    if (f->w->device)
+        sqz_view_chart(r, "Accuracy on the judging split against flash, KiB", scatter(f));
+}
