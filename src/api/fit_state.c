@@ -1,5 +1,6 @@
 /* fit_state.c: candidates of a search, made, costed and judged one after the other. */
 #include "api/api_fit.h"
+#include "base/yaml.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,7 +227,7 @@ static sqz_status distance_without(sqz_fit_state *f, const sqz_trial *from, cons
                                    double *out)
 {
     sqz_graph *g;
-    const bool kl = strstr(f->metrics, "kl") != NULL;
+    const bool kl = strstr(f->metrics, ",kl") != NULL;
     const sqz_eval_options o = {.layout = f->w->job.layout,
                                 .metrics = kl ? "kl" : "snr",
                                 .limit = 256,
@@ -255,7 +256,11 @@ static sqz_status rank_suspects(sqz_fit_state *f, const sqz_trial *from, suspect
             continue;
         suspect *s = &(*list)[*n];
         s->node = id;
-        SQZ_TRY(distance_without(f, from, sqz_nod(g, id)->name, &s->distance));
+        char *exclude = sqz_arena_printf(&f->arena, "%s%s%s", from->exclude ? from->exclude : "",
+                                         from->exclude ? "," : "", sqz_nod(g, id)->name);
+        if (!exclude)
+            return SQZ_E_NOMEM;
+        SQZ_TRY(distance_without(f, from, exclude, &s->distance));
         (*n)++;
         if (!sqz_progress(f->w->ctx, "sensitivity", *n, g->n_node))
             return sqz_fail(f->w->ctx, SQZ_E_ARG, "stopped");
@@ -271,9 +276,12 @@ sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from)
     sqz_str exclude = {.ctx = f->w->ctx};
     SQZ_TRY(rank_suspects(f, from, &list, &n));
     sqz_status s = SQZ_OK;
+    if (from->exclude)
+        sqz_str_add(&exclude, from->exclude);
     for (uint32_t i = 0; s == SQZ_OK && i < n && !sqz_fit_out_of_budget(f); i++) {
         sqz_trial *t;
-        sqz_str_addf(&exclude, "%s%s", i ? "," : "", sqz_nod(f->w->graph, list[i].node)->name);
+        sqz_str_addf(&exclude, "%s%s", exclude.len ? "," : "",
+                     sqz_nod(f->w->graph, list[i].node)->name);
         if (i != 0 && (i & (i + 1)) != 0 && i + 1 < n) /* 1, 2, 4, 8, ... nodes, then all */
             continue;
         char *name = sqz_arena_printf(&f->arena, "int8 %s, %u float", from->calibrator,

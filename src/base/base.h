@@ -24,6 +24,7 @@ struct sqz_ctx {
     void *progress_user;
     size_t
         live; /* allocations not yet freed: sqz_ctx_free asserts 0, so every test is a leak test */
+    char *list; /* last text of sqz_list */
     char error[1024];
 };
 

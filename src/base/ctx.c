@@ -52,6 +52,7 @@ void sqz_ctx_free(sqz_ctx *ctx)
         return;
     sqz_pool_free(ctx, ctx->pool);
     sqz_free(ctx, ctx->kernels);
+    sqz_free(ctx, ctx->list);
     assert(ctx->live == 0); /* every test is a leak test */
     sqz_allocator m = ctx->mem;
     m.free(m.user, ctx);
