@@ -28,7 +28,7 @@ void sqz_dwconv_s8_avx512vnni(size_t n, size_t taps, const int8_t *const *x, con
 {
     const int8_t *w = packed;
     for (size_t j = 0; j < n; j += SQZ_PANEL) {
-        __mmask16 m = n - j >= 16 ? 0xffff : (__mmask16)(0xffffu >> (16 - (n - j)));
+        __mmask16 m = (__mmask16)(n - j >= 16 ? 0xffffu : 0xffffu >> (16 - (n - j)));
         __m512i acc = _mm512_sub_epi32(_mm512_setzero_si512(),
                                        _mm512_slli_epi32(_mm512_loadu_si512(w), 7));
         w += GROUP;

@@ -84,7 +84,7 @@ void sqz_gemm_s8_avx512vnni(size_t m, size_t n, size_t k, const int8_t *a, size_
     const int8_t *w = packed;
     for (size_t j = 0; j < n;) {
         size_t left = n - j, np = left > 48 ? 4 : (left + 15) / 16, wide = np * SQZ_PANEL;
-        __mmask16 cols = left >= wide ? 0xffff : (__mmask16)(0xffffu >> (wide - left));
+        __mmask16 cols = (__mmask16)(left >= wide ? 0xffffu : 0xffffu >> (wide - left));
         switch (np) { /* 24 accumulators or 12: enough to hide the latency, and no spills */
         case 4: rows(6, 4, m, k, a, lda, w, panel, c + j, ldc, cols); break;
         case 3: rows(8, 3, m, k, a, lda, w, panel, c + j, ldc, cols); break;

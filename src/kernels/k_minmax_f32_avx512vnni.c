@@ -16,7 +16,7 @@ void sqz_minmax_f32_avx512vnni(const float *x, size_t n, float *lo, float *hi)
             h[u] = _mm512_max_ps(v, h[u]);
         }
     for (; i < n; i += 16) {
-        __mmask16 m = n - i >= 16 ? 0xffff : (__mmask16)(0xffffu >> (16 - (n - i)));
+        __mmask16 m = (__mmask16)(n - i >= 16 ? 0xffffu : 0xffffu >> (16 - (n - i)));
         __m512 v = _mm512_maskz_loadu_ps(m, x + i);
         l[0] = _mm512_mask_min_ps(l[0], m, v, l[0]);
         h[0] = _mm512_mask_max_ps(h[0], m, v, h[0]);

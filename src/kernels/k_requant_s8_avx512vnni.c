@@ -38,7 +38,7 @@ void sqz_requant_s8_avx512vnni(size_t m, size_t n, const int32_t *acc, const int
     const __m512i none = _mm512_setzero_si512(), z = _mm512_set1_epi32(zero);
     const __m512i least = _mm512_set1_epi32(lo - zero), most = _mm512_set1_epi32(hi - zero);
     for (size_t c = 0; c < n; c += 16) {
-        __mmask16 in = n - c >= 16 ? 0xffff : (__mmask16)(0xffffu >> (16 - (n - c)));
+        __mmask16 in = (__mmask16)(n - c >= 16 ? 0xffffu : 0xffffu >> (16 - (n - c)));
         __m512i b = _mm512_maskz_loadu_epi32(in, bias + c);
         __m512i f = _mm512_maskz_loadu_epi32(in, mult + c);
         __m512i s = _mm512_maskz_loadu_epi32(in, shift + c);
