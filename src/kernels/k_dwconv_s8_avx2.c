@@ -30,10 +30,10 @@ static inline __m256i halves(__m256i a, __m256i b)
     return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), _MM_SHUFFLE(3, 1, 2, 0));
 }
 
-void sqz_dwconv_s8_avx2(size_t n, size_t taps, const int8_t *const *x, const void *packed,
-                        int32_t *c)
+void sqz_dwconv_s8_avx2(const sqz_packed *p, const int8_t *const *x, int32_t *c)
 {
-    const int8_t *w = packed;
+    const size_t n = p->n, taps = p->k;
+    const int8_t *w = p->data;
     for (size_t j = 0; j < n; j += SQZ_PANEL) {
         size_t cols = n - j < SQZ_PANEL ? n - j : SQZ_PANEL;
         __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;

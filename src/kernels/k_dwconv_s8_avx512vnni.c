@@ -23,10 +23,10 @@ static inline __m512i lanes(const int8_t *const *x, size_t t, size_t taps, size_
     return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
 }
 
-void sqz_dwconv_s8_avx512vnni(size_t n, size_t taps, const int8_t *const *x, const void *packed,
-                              int32_t *c)
+void sqz_dwconv_s8_avx512vnni(const sqz_packed *p, const int8_t *const *x, int32_t *c)
 {
-    const int8_t *w = packed;
+    const size_t n = p->n, taps = p->k;
+    const int8_t *w = p->data;
     for (size_t j = 0; j < n; j += SQZ_PANEL) {
         __mmask16 m = (__mmask16)(n - j >= 16 ? 0xffffu : 0xffffu >> (16 - (n - j)));
         __m512i acc = _mm512_sub_epi32(_mm512_setzero_si512(),

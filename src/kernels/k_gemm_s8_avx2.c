@@ -44,7 +44,7 @@ INLINE void step(const size_t mr, const int8_t *a, size_t lda, size_t bytes, con
 }
 
 INLINE void tile(const size_t mr, size_t k, const int8_t *a, size_t lda, const int8_t *w,
-                 int32_t *c, size_t ldc, size_t cols)
+                 int32_t out[3][SQZ_PANEL])
 {
     lanes acc[3][4];
 #pragma GCC unroll 3
@@ -57,23 +57,28 @@ INLINE void tile(const size_t mr, size_t k, const int8_t *a, size_t lda, const i
         step(mr, a + j, lda, 4, w, acc);
 #pragma GCC unroll 3
     for (size_t r = 0; r < mr; r++) {
-        int32_t y[SQZ_PANEL];
-        _mm256_storeu_si256((__m256i *)y, halves((__m256i)acc[r][0], (__m256i)acc[r][1]));
-        _mm256_storeu_si256((__m256i *)(y + 8), halves((__m256i)acc[r][2], (__m256i)acc[r][3]));
-        memcpy(c + r * ldc, y, cols * sizeof *y);
+        _mm256_storeu_si256((__m256i *)out[r], halves((__m256i)acc[r][0], (__m256i)acc[r][1]));
+        _mm256_storeu_si256((__m256i *)(out[r] + 8),
+                            halves((__m256i)acc[r][2], (__m256i)acc[r][3]));
     }
 }
 
-void sqz_gemm_s8_avx2(size_t m, size_t n, size_t k, const int8_t *a, size_t lda, const void *packed,
-                      int32_t *c, size_t ldc)
+void sqz_gemm_s8_avx2(const sqz_packed *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
+                      size_t ldc)
 {
-    size_t panel = (1 + (k + 3) / 4) * GROUP;
-    for (size_t j = 0; j < n; j += SQZ_PANEL) {
-        const int8_t *w = (const int8_t *)packed + j / SQZ_PANEL * panel + GROUP;
-        size_t i = 0, cols = n - j < SQZ_PANEL ? n - j : SQZ_PANEL;
-        for (; i + 3 <= m; i += 3)
-            tile(3, k, a + i * lda, lda, w, c + i * ldc + j, ldc, cols);
-        for (; i < m; i++)
-            tile(1, k, a + i * lda, lda, w, c + i * ldc + j, ldc, cols);
+    size_t panel = (1 + (w->k + 3) / 4) * GROUP;
+    for (size_t j = 0; j < w->n; j += SQZ_PANEL) {
+        const int8_t *b = (const int8_t *)w->data + j / SQZ_PANEL * panel + GROUP;
+        size_t cols = w->n - j < SQZ_PANEL ? w->n - j : SQZ_PANEL;
+        for (size_t i = 0, mr; i < m; i += mr) {
+            int32_t out[3][SQZ_PANEL];
+            mr = m - i >= 3 ? 3 : 1;
+            if (mr == 3)
+                tile(3, w->k, a + i * lda, lda, b, out);
+            else
+                tile(1, w->k, a + i * lda, lda, b, out);
+            for (size_t r = 0; r < mr; r++)
+                memcpy(c + (i + r) * ldc + j, out[r], cols * sizeof **out);
+        }
     }
 }

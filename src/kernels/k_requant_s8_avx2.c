@@ -22,8 +22,8 @@ static inline __m256i high(__m256i v, __m256i mult)
     return _mm256_blend_epi32(_mm256_srli_epi64(even, 31), _mm256_slli_epi64(odd, 1), 0xaa);
 }
 
-/* round(v / 2^s), halves away from zero; mask = 2^s - 1. rest and half are below 2^31, so the signed
- * comparison is right. */
+/* round(v / 2^s), halves away from zero; mask = 2^s - 1. rest and half are below 2^31, so the
+ * signed comparison is right. */
 static inline __m256i shift_right(__m256i v, __m256i s, __m256i mask)
 {
     __m256i rest = _mm256_and_si256(v, mask);
@@ -46,16 +46,17 @@ static inline void store(int8_t *y, size_t cols, __m256i v)
     memcpy(y, &s8, cols);
 }
 
-void sqz_requant_s8_avx2(size_t m, size_t n, const int32_t *acc, const int32_t *bias,
-                         const int32_t *mult, const int32_t *shift, int32_t zero, int32_t lo,
-                         int32_t hi, int8_t *y, size_t ldy)
+void sqz_requant_s8_avx2(const sqz_requant *p, size_t m, const int32_t *acc, int8_t *y, size_t ldy)
 {
+    const size_t n = p->n;
     const __m256i none = _mm256_setzero_si256(), one = _mm256_set1_epi32(1);
-    const __m256i least = _mm256_set1_epi32(lo - zero), most = _mm256_set1_epi32(hi - zero);
+    const __m256i least = _mm256_set1_epi32(p->lo - p->zero),
+                  most = _mm256_set1_epi32(p->hi - p->zero);
     for (size_t c = 0; c < n; c += 8) {
         size_t cols = n - c < 8 ? n - c : 8;
-        __m256i in = lanes(cols), b = _mm256_maskload_epi32(bias + c, in);
-        __m256i f = _mm256_maskload_epi32(mult + c, in), s = _mm256_maskload_epi32(shift + c, in);
+        __m256i in = lanes(cols), b = _mm256_maskload_epi32(p->bias + c, in);
+        __m256i f = _mm256_maskload_epi32(p->mult + c, in),
+                s = _mm256_maskload_epi32(p->shift + c, in);
         __m256i left = _mm256_max_epi32(s, none);
         __m256i right = _mm256_max_epi32(_mm256_sub_epi32(none, s), none);
         __m256i mask = _mm256_sub_epi32(_mm256_sllv_epi32(one, right), one);
@@ -63,7 +64,7 @@ void sqz_requant_s8_avx2(size_t m, size_t n, const int32_t *acc, const int32_t *
             __m256i v = _mm256_add_epi32(_mm256_maskload_epi32(acc + i * n + c, in), b);
             v = shift_right(high(shift_left(v, left), f), right, mask);
             v = _mm256_min_epi32(_mm256_max_epi32(v, least), most);
-            store(y + i * ldy + c, cols, _mm256_add_epi32(v, _mm256_set1_epi32(zero)));
+            store(y + i * ldy + c, cols, _mm256_add_epi32(v, _mm256_set1_epi32(p->zero)));
         }
     }
 }

@@ -31,17 +31,18 @@ static inline __m512i shift_right(__m512i v, __m512i s, __m512i mask)
     return _mm512_mask_sub_epi32(down, up, down, _mm512_set1_epi32(-1));
 }
 
-void sqz_requant_s8_avx512vnni(size_t m, size_t n, const int32_t *acc, const int32_t *bias,
-                               const int32_t *mult, const int32_t *shift, int32_t zero, int32_t lo,
-                               int32_t hi, int8_t *y, size_t ldy)
+void sqz_requant_s8_avx512vnni(const sqz_requant *p, size_t m, const int32_t *acc, int8_t *y,
+                               size_t ldy)
 {
-    const __m512i none = _mm512_setzero_si512(), z = _mm512_set1_epi32(zero);
-    const __m512i least = _mm512_set1_epi32(lo - zero), most = _mm512_set1_epi32(hi - zero);
+    const size_t n = p->n;
+    const __m512i none = _mm512_setzero_si512(), z = _mm512_set1_epi32(p->zero);
+    const __m512i least = _mm512_set1_epi32(p->lo - p->zero),
+                  most = _mm512_set1_epi32(p->hi - p->zero);
     for (size_t c = 0; c < n; c += 16) {
         __mmask16 in = (__mmask16)(n - c >= 16 ? 0xffffu : 0xffffu >> (16 - (n - c)));
-        __m512i b = _mm512_maskz_loadu_epi32(in, bias + c);
-        __m512i f = _mm512_maskz_loadu_epi32(in, mult + c);
-        __m512i s = _mm512_maskz_loadu_epi32(in, shift + c);
+        __m512i b = _mm512_maskz_loadu_epi32(in, p->bias + c);
+        __m512i f = _mm512_maskz_loadu_epi32(in, p->mult + c);
+        __m512i s = _mm512_maskz_loadu_epi32(in, p->shift + c);
         __m512i left = _mm512_max_epi32(s, none);
         __m512i right = _mm512_max_epi32(_mm512_sub_epi32(none, s), none);
         __m512i mask = _mm512_sub_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), right),

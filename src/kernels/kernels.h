@@ -16,28 +16,35 @@ typedef enum sqz_isa {
     SQZ_N_ISA
 } sqz_isa;
 
-/* Weights of a matrix product or of a depthwise window, in the order in which the kernels read
- * them, the same for every instruction set (pack.c): panels of SQZ_PANEL outputs, each one
- * SQZ_PANEL int32 sums of its weights, then for every 4 successive k: SQZ_PANEL x 4 int8. Ends are
- * filled with zeros. Aligned to 64 bytes. */
+/* Weights of a matrix product (n outputs, sums of k terms) or of a depthwise window (n channels, k
+ * taps) in the order in which the kernels read them, the same for every instruction set (pack.c):
+ * panels of SQZ_PANEL outputs, each one SQZ_PANEL int32 sums of its weights, then for every 4
+ * successive k: SQZ_PANEL x 4 int8. Ends are filled with zeros. Aligned to 64 bytes. */
 #define SQZ_PANEL 16
+typedef struct sqz_packed {
+    size_t n, k;
+    void *data;
+} sqz_packed;
 size_t sqz_pack_s8_bytes(size_t n, size_t k); /* 0: does not fit size_t */
-/* w of output i and input j is w[i*ld_n + j*ld_k]. */
-void sqz_pack_s8(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k, void *packed);
+/* w of output i and term j is w[i*ld_n + j*ld_k]; p->n, k and data are set. */
+void sqz_pack_s8(const sqz_packed *p, const int8_t *w, size_t ld_n, size_t ld_k);
 
-/* c[i*ldc + j] = sum_k a[i*lda + k] * w(j,k) for i < m, j < n: int32, exact while k * 255 * 128 <
- * 2^31. */
-typedef void (*sqz_gemm_s8_fn)(size_t m, size_t n, size_t k, const int8_t *a, size_t lda,
-                               const void *packed, int32_t *c, size_t ldc);
-/* Depthwise pixel: c[j] = sum over t < taps of x[t][j] * w(j,t) for n channels. x[t] points at n
- * values; `packed` holds an n x taps matrix. */
-typedef void (*sqz_dwconv_s8_fn)(size_t n, size_t taps, const int8_t *const *x, const void *packed,
-                                 int32_t *c);
-/* y[i*ldy + c] = sqz_rt_to_s8(acc[i*n + c] + bias[c], mult[c], shift[c], zero, lo, hi) for i < m,
- * c < n. acc + bias must fit int32. */
-typedef void (*sqz_requant_s8_fn)(size_t m, size_t n, const int32_t *acc, const int32_t *bias,
-                                  const int32_t *mult, const int32_t *shift, int32_t zero,
-                                  int32_t lo, int32_t hi, int8_t *y, size_t ldy);
+/* c[i*ldc + j] = sum_t a[i*lda + t] * w(j,t) for i < m, j < w->n: int32, exact while k * 255 * 128
+ * < 2^31. */
+typedef void (*sqz_gemm_s8_fn)(const sqz_packed *w, size_t m, const int8_t *a, size_t lda,
+                               int32_t *c, size_t ldc);
+/* Depthwise pixel: c[j] = sum over t < w->k of x[t][j] * w(j,t), for j < w->n. */
+typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const int8_t *const *x, int32_t *c);
+
+typedef struct sqz_requant { /* from accumulators to a grid, each column its own factor */
+    size_t n;                /* columns */
+    const int32_t *bias, *mult, *shift;
+    int32_t zero, lo, hi;
+} sqz_requant;
+/* y[i*ldy + c] = sqz_rt_to_s8(acc[i*n + c] + bias[c], mult[c], shift[c], zero, lo, hi) for i < m.
+ * acc + bias must fit int32. */
+typedef void (*sqz_requant_s8_fn)(const sqz_requant *p, size_t m, const int32_t *acc, int8_t *y,
+                                  size_t ldy);
 /* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
 typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi);
 /* q[i] = clamp(round_half_even(x[i] / scale) + zero, -128, 127), the division in float; NaN gives

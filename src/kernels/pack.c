@@ -11,10 +11,11 @@ size_t sqz_pack_s8_bytes(size_t n, size_t k)
     return fits ? bytes : 0;
 }
 
-void sqz_pack_s8(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k, void *packed)
+void sqz_pack_s8(const sqz_packed *p, const int8_t *w, size_t ld_n, size_t ld_k)
 {
-    int8_t *at = packed;
-    memset(packed, 0, sqz_pack_s8_bytes(n, k));
+    int8_t *at = p->data;
+    size_t n = p->n, k = p->k;
+    memset(at, 0, sqz_pack_s8_bytes(n, k));
     for (size_t first = 0; first < n; first += SQZ_PANEL) {
         int32_t sum[SQZ_PANEL] = {0};
         int8_t *head = at;

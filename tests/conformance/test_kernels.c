@@ -25,10 +25,10 @@ static int8_t *random_s8(sqz_rng *r, size_t n)
     return p;
 }
 
-static void *packed(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k)
+static sqz_packed packed(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k)
 {
-    void *p = block(sqz_pack_s8_bytes(n, k));
-    sqz_pack_s8(n, k, w, ld_n, ld_k, p);
+    sqz_packed p = {n, k, block(sqz_pack_s8_bytes(n, k))};
+    sqz_pack_s8(&p, w, ld_n, ld_k);
     return p;
 }
 
@@ -54,12 +54,12 @@ static void test_gemm_s8_is_exact_for_every_instruction_set(void **state)
         size_t lda = k + sqz_rng_below(&r, 3), ldc = n + sqz_rng_below(&r, 3);
         int8_t *a = random_s8(&r, (m - 1) * lda + k), *w = random_s8(&r, n * k);
         bool columns = sqz_rng_below(&r, 2); /* w stored as (K,N) */
-        void *p = packed(n, k, w, columns ? 1 : k, columns ? n : 1);
+        sqz_packed p = packed(n, k, w, columns ? 1 : k, columns ? n : 1);
         for (size_t s = 0; s < n_set; s++) {
             size_t c_bytes = ((m - 1) * ldc + n) * sizeof(int32_t);
             int32_t *c = block(c_bytes);
             memset(c, 0x5a, c_bytes);
-            set[s].gemm_s8(m, n, k, a, lda, p, c, ldc);
+            set[s].gemm_s8(&p, m, a, lda, c, ldc);
             for (size_t i = 0; i < m; i++)
                 for (size_t j = 0; j < ldc && i * ldc + j < c_bytes / sizeof *c; j++) {
                     int64_t want = j < n ? 0 : 0x5a5a5a5a; /* the gap between rows is not touched */
@@ -74,7 +74,7 @@ static void test_gemm_s8_is_exact_for_every_instruction_set(void **state)
         }
         free(a);
         free(w);
-        free(p);
+        free(p.data);
     }
 }
 
@@ -86,15 +86,15 @@ static void test_gemm_s8_holds_the_largest_accumulator(void **state)
     int8_t *a = block(k), *w = block(k);
     memset(a, 127, k);
     memset(w, 127, k);
-    void *p = packed(1, k, w, k, 1);
+    sqz_packed p = packed(1, k, w, k, 1);
     for (size_t s = 0; s < n_set; s++) {
         int32_t c = 0;
-        set[s].gemm_s8(1, 1, k, a, k, p, &c, 1);
+        set[s].gemm_s8(&p, 1, a, k, &c, 1);
         assert_int_equal(c, 127 * 127 * (int64_t)k);
     }
     free(a);
     free(w);
-    free(p);
+    free(p.data);
 }
 
 static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
@@ -106,12 +106,12 @@ static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         size_t n = 1 + sqz_rng_below(&r, 70), taps = 1 + sqz_rng_below(&r, 26);
         int8_t *x[26] = {0}, *w = random_s8(&r, n * taps);
-        void *p = packed(n, taps, w, 1, n); /* (taps, n) */
+        sqz_packed p = packed(n, taps, w, 1, n); /* (taps, n) */
         for (size_t t = 0; t < taps; t++)
             x[t] = random_s8(&r, n);
         for (size_t s = 0; s < n_set; s++) {
             int32_t *c = block(n * sizeof *c);
-            set[s].dwconv_s8(n, taps, (const int8_t *const *)x, p, c);
+            set[s].dwconv_s8(&p, (const int8_t *const *)x, c);
             for (size_t j = 0; j < n; j++) {
                 int32_t want = 0;
                 for (size_t t = 0; t < taps; t++)
@@ -125,7 +125,7 @@ static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
         for (size_t t = 0; t < taps; t++)
             free(x[t]);
         free(w);
-        free(p);
+        free(p.data);
     }
 }
 
@@ -168,13 +168,14 @@ static void test_requant_s8_is_the_runtimes_for_every_instruction_set(void **sta
             if (sum < INT32_MIN || sum > INT32_MAX)
                 acc[i] = 0;
         }
+        const sqz_requant p = {n, bias, mult, shift, zero, lo, hi};
         int8_t *want = block(y_bytes);
         memset(want, 0x5a, y_bytes);
-        set[0].requant_s8(m, n, acc, bias, mult, shift, zero, lo, hi, want, ldy);
+        set[0].requant_s8(&p, m, acc, want, ldy);
         for (size_t s = 1; s < n_set; s++) {
             int8_t *y = block(y_bytes);
             memset(y, 0x5a, y_bytes);
-            set[s].requant_s8(m, n, acc, bias, mult, shift, zero, lo, hi, y, ldy);
+            set[s].requant_s8(&p, m, acc, y, ldy);
             assert_memory_equal(y, want, y_bytes);
             free(y);
         }
