@@ -130,6 +130,7 @@ static sqz_status copy_graph(const sqz_graph *from, sqz_graph *g)
     g->node_names->made_up = from->node_names->made_up;
     SQZ_TRY(copy_text(&g->arena, from->name, &g->name));
     SQZ_TRY(copy_text(&g->arena, from->producer, &g->producer));
+    SQZ_TRY(copy_text(&g->arena, from->batch_name, &g->batch_name));
     SQZ_TRY(copy_values(from, g));
     SQZ_TRY(copy_nodes(from, g));
     SQZ_TRY(copy_ids(&g->arena, from->input, from->n_input, &g->input));

@@ -82,6 +82,19 @@ static sqz_status write_input(sqz_export *e, unsigned slot, const sqz_attr *at, 
     return SQZ_OK;
 }
 
+/* What a reader assumes anyway is not written. Lists are skipped when empty, where they are
+ * written. */
+static bool is_default(const sqz_attr *at, const void *field)
+{
+    if (at->flags & SQZ_AF_REQUIRED)
+        return false;
+    if (at->type == SQZ_A_FLOAT)
+        return *(const double *)field == at->def;
+    if (at->type == SQZ_A_INT || at->type == SQZ_A_BOOL || at->type == SQZ_A_ENUM)
+        return (double)*(const int64_t *)field == at->def;
+    return false;
+}
+
 static const sqz_attr *attr_in_slot(const sqz_export *e, unsigned slot)
 {
     const sqz_info *info = &e->node->op->info;
@@ -108,8 +121,10 @@ static sqz_status spread_inputs(sqz_export *e)
                             SQZ_COUNT(e->in));
         const sqz_attr *at = attr_in_slot(e, slot);
         e->in[slot].value = SQZ_NONE;
-        if (at)
+        if (at && !is_default(at, sqz_opt_field(at, e->attrs)))
             SQZ_TRY(write_input(e, slot, at, sqz_opt_field(at, e->attrs)));
+        else if (at)
+            continue;
         else if (next < n_old)
             e->in[slot] = old[next++];
         if (e->in[slot].value != SQZ_NONE || e->in[slot].is_const)
@@ -124,8 +139,9 @@ sqz_status sqz_export_schema(sqz_export *e)
     for (unsigned i = 0; i < info->n_opts; i++) {
         const sqz_attr *at = &info->opts[i];
         bool input = at->slot && e->opset >= at->since;
-        if (!input && !(at->flags & SQZ_AF_INTERNAL))
-            SQZ_TRY(write_attr(e, at, sqz_opt_field(at, e->attrs)));
+        const void *field = sqz_opt_field(at, e->attrs);
+        if (!input && !(at->flags & SQZ_AF_INTERNAL) && !is_default(at, field))
+            SQZ_TRY(write_attr(e, at, field));
     }
     return spread_inputs(e);
 }

@@ -2,13 +2,34 @@
 #include "ir/op.h"
 #include <string.h>
 
-/* Weights stay on their integer grid: unfolding them would undo the quantization of the file. */
+#define FOLD_BYTES ((size_t)64 << 20) /* of the results; more stays a node: files may ask for any  \
+                                       */
+#define FOLD_MACS ((uint64_t)1 << 30)
+
+static bool small_enough(const sqz_graph *g, const sqz_node *n)
+{
+    size_t bytes, total = 0;
+    sqz_cost cost;
+    for (unsigned i = 0; i < n->n_out; i++) {
+        const sqz_value *v = sqz_val(g, n->out[i]);
+        if (sqz_shape_count(g->ctx, &v->shape, v->dtype, NULL, &bytes) != SQZ_OK ||
+            !sqz_add(total, bytes, &total) || total > FOLD_BYTES)
+            return false;
+    }
+    sqz_node_cost(g, n, &cost);
+    return cost.macs <= FOLD_MACS;
+}
+
+/* Weights stay on their integer grid: unfolding them would undo the quantization of the file.
+ * Channel-last operators cannot run in the file's layout. */
 bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n)
 {
+    if (n->op->layout == SQZ_L_CHANNELS && !(g->have & SQZ_HAS_LAYOUT))
+        return false;
     for (unsigned i = 0; i < n->n_in; i++)
         if (n->in[i] != SQZ_NONE && !sqz_val(g, n->in[i])->constant)
             return false;
-    return strcmp(n->op->info.name, "dequantize") != 0;
+    return strcmp(n->op->info.name, "dequantize") != 0 && small_enough(g, n);
 }
 
 /* Unlinks the node and keeps its outputs, which become constants. */

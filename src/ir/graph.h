@@ -118,6 +118,7 @@ typedef struct sqz_value {
     const sqz_quant *quant; /* NULL: float */
     const sqz_range *range; /* NULL: not calibrated */
     sqz_nid producer;       /* SQZ_NONE: input or constant */
+    bool was_u8;            /* the file has this int8 value as uint8, 128 higher: so does export */
     uint32_t twin; /* value of the same name in the other layout that this one is a copy of, or
                       SQZ_NONE: export writes both as one */
 } sqz_value;
@@ -157,6 +158,7 @@ typedef struct sqz_graph {
     uint32_t n_input, n_output;
     unsigned have;
     bool batch_free; /* the file leaves dimension 0 of the inputs open, or any batch works */
+    const char *batch_name;      /* what the file calls the open dimension 0, or NULL */
     const char *name, *producer; /* of the model file */
     int64_t opset;               /* default domain, of the model file; 0: none */
     sqz_meta *meta;              /* metadata_props, in order */
