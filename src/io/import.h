@@ -19,8 +19,10 @@ extern const size_t sqz_n_importers;
 sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape, sqz_graph **out);
 sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
                             const sqz_import_options *opt, sqz_graph **out);
-/* Everything in a file that squeeze cannot run, one line each ("node 'x' (Op): why"), for inspect;
- * the import itself fails with the same list. */
+/* Everything in a file that squeeze cannot run, one line each ("node 'x' (Op, number 3): why"), for
+ * inspect; SQZ_OK when the file is well-formed, however many lines. The import itself fails with
+ * the first lines of the same list and logs all of it. */
+sqz_status sqz_onnx_unsupported(sqz_ctx *ctx, const void *bytes, size_t n, sqz_str *lines);
 
 /* Graph -> ONNX bytes (free with sqz_free): the file's layout, names and order; Q/DQ pairs around
  * integer values. Works before and after the canonical recipe and after ptq. */

@@ -1,0 +1,41 @@
+/* import.c: the table of importers, picked by content. */
+#include "io/import.h"
+
+#define MODEL_LIMIT ((size_t)2 << 30) /* bytes of a model file; ONNX itself ends there */
+
+/* sqz_import_list.inc is generated from the file names src/io/import_<name>.c */
+#define SQZ_ENTRY(name) extern const sqz_importer sqz_importer_##name;
+#include "sqz_import_list.inc"
+#undef SQZ_ENTRY
+const sqz_importer *const sqz_importers[] = {
+#define SQZ_ENTRY(name) &sqz_importer_##name,
+#include "sqz_import_list.inc"
+#undef SQZ_ENTRY
+};
+const size_t sqz_n_importers = SQZ_COUNT(sqz_importers);
+
+sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
+                            const sqz_import_options *opt, sqz_graph **out)
+{
+    static const sqz_import_options none;
+    *out = NULL;
+    for (size_t i = 0; i < sqz_n_importers; i++)
+        if (sqz_importers[i]->probe(bytes, n))
+            return sqz_importers[i]->load(ctx, bytes, n, opt ? opt : &none, out);
+    return sqz_fail(ctx, SQZ_E_FORMAT,
+                    n ? "not a model file that squeeze reads (%s)"
+                      : "the file is empty, expected a model (%s)",
+                    "ONNX");
+}
+
+sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape, sqz_graph **out)
+{
+    const sqz_import_options opt = {.path = path, .shape = shape};
+    void *bytes;
+    size_t n;
+    *out = NULL;
+    SQZ_TRY(sqz_file_read(ctx, path, MODEL_LIMIT, &bytes, &n));
+    sqz_status s = sqz_note(ctx, sqz_import_bytes(ctx, bytes, n, &opt, out), "%s", path);
+    sqz_free(ctx, bytes);
+    return s;
+}
