@@ -114,7 +114,7 @@ static sqz_status prove(sqz_fit_state *f, const sqz_trial *best, proof *p)
     SQZ_TRY(read_back(w, best->graph, p));
     sqz_dataset *final = w->test ? w->test : w->judge;
     sqz_eval_options o = {.layout = w->job.layout,
-                          .metrics = f->metrics,
+                          .metrics = f->final_metrics,
                           .limit = w->job.limit,
                           .reference = w->graph};
     SQZ_TRY(sqz_eval_graph(best->graph, final, &o, &p->best));
@@ -129,11 +129,12 @@ static void describe_result(sqz_fit_state *f, const sqz_trial *best, const proof
     char float_size[32], size[32], was[48], now[48];
     sqz_print_bytes(float_size, w->model_bytes);
     sqz_print_bytes(size, p->n);
-    sqz_print_metric(was, f->metric, p->reference->metric[0].value);
-    sqz_print_metric(now, f->metric, p->best->metric[0].value);
+    const sqz_metric *metric = p->best->metric[0].metric;
+    sqz_print_metric(was, metric, p->reference->metric[0].value);
+    sqz_print_metric(now, metric, p->best->metric[0].value);
     sqz_view_heading(w->rep, "Result: %s", best->name);
     sqz_view_table(w->rep, "|>float|>squeezed|");
-    sqz_view_row(w->rep, "%s, %s|%s|%s|%lld samples, measured", f->metric->info.name,
+    sqz_view_row(w->rep, "%s, %s|%s|%s|%lld samples, measured", metric->info.name,
                  w->test ? "test data" : "judging data", was, now, (long long)p->best->samples);
     sqz_view_row(w->rep, "model file|%s|%s|%.3f of the float file", float_size, size,
                  (double)p->n / (double)w->model_bytes);
@@ -142,12 +143,12 @@ static void describe_result(sqz_fit_state *f, const sqz_trial *best, const proof
     sqz_json_bool(w->rep, o, "fits", best->fits);
     sqz_json_num(w->rep, o, "file_bytes", (double)p->n);
     sqz_json_num(w->rep, o, "ratio", (double)p->n / (double)w->model_bytes);
-    sqz_json_str(w->rep, o, "metric", f->metric->info.name);
+    sqz_json_str(w->rep, o, "metric", p->best->metric[0].spec);
     sqz_json_num(w->rep, o, "accuracy", p->best->metric[0].value);
     sqz_json_num(w->rep, o, "float_accuracy", p->reference->metric[0].value);
     sqz_json_num(w->rep, o, "samples", (double)p->best->samples);
     sqz_view_heading(w->rep, "%s: the limits", w->device->name);
-    bool fraction = f->metric->fraction;
+    bool fraction = metric->fraction;
     *broken = sqz_describe_limits(w, "limits", best->estimate,
                                   fraction ? p->best->metric[0].value : NAN,
                                   fraction ? p->reference->metric[0].value : NAN);

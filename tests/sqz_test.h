@@ -36,4 +36,11 @@ static inline sqz_ctx *test_ctx(void)
             fail_msg("%s: status %d, sentence '%s', expected %d with '%s'", #expr, (int)test_s_,   \
                      sqz_last_error(ctx), (int)(want), part);                                      \
     } while (0)
+/* |got - want| <= tolerance, in double. */
+#define TEST_NEAR(got, want, tolerance)                                                            \
+    do {                                                                                           \
+        double test_g_ = (got), test_w_ = (want);                                                  \
+        if (!(fabs(test_g_ - test_w_) <= (tolerance)))                                             \
+            fail_msg("%s is %.17g, expected %.17g", #got, test_g_, test_w_);                       \
+    } while (0)
 #endif

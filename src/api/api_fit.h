@@ -10,7 +10,8 @@ typedef struct sqz_fit {
     sqz_arena arena;
     sqz_trial *trial;
     uint32_t n_trial, cap;
-    const char *metrics; /* evaluation asks for */
+    const char *metrics;       /* candidates are judged by the first of these */
+    const char *final_metrics; /* and the winner, on test data, by the first of these */
     const sqz_metric *metric;
     double reference;     /* accuracy of the float model on the judging split */
     double max_drop, min; /* accepted loss and least accuracy; NaN: not asked */
