@@ -19,7 +19,6 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
         if (training && training->count && sqz_tensor_i64(training, 0))
             return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
                             "Dropout in training mode; only inference is supported");
-        im->n_out = 1;
     }
     return sqz_import_node(im, op, NULL, im->in, 1);
 }

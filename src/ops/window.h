@@ -6,26 +6,26 @@
 #include <limits.h>
 
 /* Attributes as ONNX names them; put this struct into the operator's option struct and
- * SQZ_WINDOW_ROWS(type, field) into its schema. An empty list means all ones (strides, dilations)
+ * SQZ_WINDOW_ROWS(owner, member) into its schema. An empty list means all ones (strides, dilations)
  * or zeros (pads: all begins, then all ends). Padding is explicit: auto_pad ends at import. */
 typedef struct sqz_window_attrs {
     sqz_ints strides, pads, dilations;
 } sqz_window_attrs;
-#define SQZ_WINDOW_ROWS(type, field)                                                               \
+#define SQZ_WINDOW_ROWS(owner, member)                                                             \
     {.name = "strides",                                                                            \
-     .offset = offsetof(type, field.strides),                                                      \
+     .offset = offsetof(owner, member.strides),                                                    \
      .type = SQZ_A_INTS,                                                                           \
      .min = 1,                                                                                     \
      .max = INT32_MAX,                                                                             \
      .doc = "step of the window along each spatial axis"},                                         \
         {.name = "pads",                                                                           \
-         .offset = offsetof(type, field.pads),                                                     \
+         .offset = offsetof(owner, member.pads),                                                   \
          .type = SQZ_A_INTS,                                                                       \
          .min = 0,                                                                                 \
          .max = INT32_MAX,                                                                         \
          .doc = "padding: begins of all spatial axes, then ends"},                                 \
     {                                                                                              \
-        .name = "dilations", .offset = offsetof(type, field.dilations), .type = SQZ_A_INTS,        \
+        .name = "dilations", .offset = offsetof(owner, member.dilations), .type = SQZ_A_INTS,      \
         .min = 1, .max = INT32_MAX, .doc = "distance of two taps along each spatial axis"          \
     }
 

@@ -1,0 +1,25 @@
+/* global_max_pool: the largest element of each channel, (N,...,C) -> (N,1,...,1,C). */
+#include "ops/pool.h"
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
+    {.attrs = "", .n_in = 1, .in = {{3, {2, 7, 3}}}},
+};
+
+const sqz_op sqz_op_global_max_pool = {
+    .info = {.name = "global_max_pool", .doc = "largest element of each channel"},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .layout = SQZ_L_CHANNELS,
+    .infer = sqz_pool_infer_global,
+    .run = sqz_pool_run_max,
+    .cost = sqz_pool_cost,
+    .prepare = sqz_pool_prepare_max,
+    .run_int = sqz_pool_int_max,
+    .quant = {.kind = SQZ_Q_SAME},
+    .onnx = {.op_type = "GlobalMaxPool", .since = 1},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

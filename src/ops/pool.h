@@ -1,0 +1,37 @@
+/* pool.h: maximum and average over windows of a channel-last tensor (N,H,W,C), also of the whole
+ * image. Shared by the four pooling operators. */
+#ifndef SQZ_POOL_H
+#define SQZ_POOL_H
+#include "ops/window.h"
+
+typedef struct sqz_pool_attrs { /* global pools have no attributes: NULL */
+    sqz_window_attrs window;
+    sqz_ints kernel_shape;
+    int64_t ceil_mode, count_include_pad;
+} sqz_pool_attrs;
+#define SQZ_POOL_ROWS                                                                              \
+    SQZ_WINDOW_ROWS(sqz_pool_attrs, window),                                                       \
+        {.name = "kernel_shape",                                                                   \
+         .offset = offsetof(sqz_pool_attrs, kernel_shape),                                         \
+         .type = SQZ_A_INTS,                                                                       \
+         .min = 1,                                                                                 \
+         .max = INT32_MAX,                                                                         \
+         .flags = SQZ_AF_REQUIRED,                                                                 \
+         .doc = "size of the window along each spatial axis"},                                     \
+    {                                                                                              \
+        .name = "ceil_mode", .offset = offsetof(sqz_pool_attrs, ceil_mode), .type = SQZ_A_BOOL,    \
+        .max = 1, .doc = "a last window may stick out at the end"                     \
+    }
+
+sqz_status sqz_pool_infer(sqz_infer *q);
+sqz_status sqz_pool_infer_global(sqz_infer *q);
+void sqz_pool_cost(const sqz_infer *q, sqz_cost *out);
+sqz_status sqz_pool_import(sqz_import *im, const sqz_op *op);
+/* Leave the window and, for int8, the runtime's description as state. */
+sqz_status sqz_pool_prepare_max(sqz_prep *p);
+sqz_status sqz_pool_prepare_average(sqz_prep *p);
+sqz_status sqz_pool_run_max(const sqz_call *c);
+sqz_status sqz_pool_run_average(const sqz_call *c);
+sqz_status sqz_pool_int_max(const sqz_call *c);
+sqz_status sqz_pool_int_average(const sqz_call *c);
+#endif
