@@ -1,0 +1,227 @@
+/* reduce.c: see reduce.h. */
+#include "ops/reduce.h"
+#include "kernels/multiplier.h"
+#include "runtime/sqz_rt.h"
+
+#define BLOCK 256 /* elements that are converted and accumulated together */
+
+/* ---- shapes ---- */
+
+/* Bit mask of the axes that go. */
+static sqz_status reduced(sqz_ctx *ctx, const sqz_reduce_attrs *at, int32_t rank, uint32_t *mask)
+{
+    SQZ_TRY(sqz_axes_mask(ctx, &at->axes, rank, mask));
+    if (at->axes.n == 0 && !at->noop_with_empty_axes)
+        *mask = (1u << rank) - 1;
+    return SQZ_OK;
+}
+
+sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r)
+{
+    const sqz_reduce_attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape;
+    const sqz_dtype d = q->in[0]->dtype;
+    uint32_t mask;
+    if (!r->ints || (d != SQZ_S32 && d != SQZ_S64))
+        SQZ_TRY(sqz_need_real(q, 0));
+    SQZ_TRY(reduced(q->ctx, at, x->rank, &mask));
+    for (int32_t i = 0; i < x->rank; i++)
+        if (!(mask & 1u << i) || at->keepdims)
+            q->out[0].dim[q->out[0].rank++] = mask & 1u << i ? 1 : x->dim[i];
+    return SQZ_OK;
+}
+
+void sqz_reduce_cost(const sqz_infer *q, sqz_cost *out)
+{
+    *out = (sqz_cost){.kind = SQZ_COST_POOL, .ops = 1};
+    for (int32_t i = 0; i < q->in[0]->shape.rank; i++)
+        out->ops *= (uint64_t)q->in[0]->shape.dim[i];
+}
+
+/* ---- the walk ----
+ * The axes of the input fall into those kept and those reduced, each with its step; neighbors of
+ * one kind are one axis. The innermost axis is worked on in blocks: if it is kept, a block of
+ * accumulators; if it is reduced, one accumulator. */
+typedef struct axes {
+    int n;
+    size_t dim[SQZ_MAX_RANK], step[SQZ_MAX_RANK], total;
+} axes;
+
+typedef struct walk {
+    axes kept, gone;     /* without the innermost axis */
+    size_t inner;        /* length of the innermost axis */
+    bool inner_kept;     /* what it is */
+    double count;        /* elements behind each result */
+    const sqz_tensor *x; /* float, int32, int64, or int8 codes */
+    sqz_tensor *y;
+    const sqz_reducer *r;
+    const sqz_rt_pool *grid; /* int8 only */
+} walk;
+
+static void append(axes *a, size_t dim, size_t step)
+{
+    if (a->n && a->step[a->n - 1] == dim * step) {
+        a->dim[a->n - 1] *= dim;
+        a->step[a->n - 1] = step;
+    } else {
+        a->dim[a->n] = dim;
+        a->step[a->n++] = step;
+    }
+    a->total *= dim;
+}
+
+static void plan(walk *w, uint32_t mask)
+{
+    const sqz_shape *s = &w->x->shape;
+    size_t step = w->x->count;
+    w->kept.total = w->gone.total = 1;
+    for (int32_t i = 0; i < s->rank; i++) {
+        size_t d = (size_t)s->dim[i];
+        if (d == 1)
+            continue;
+        step /= d;
+        append(mask & 1u << i ? &w->gone : &w->kept, d, step);
+    }
+    w->count = (double)w->gone.total;
+    w->inner_kept = w->kept.n && w->kept.step[w->kept.n - 1] == 1;
+    axes *in = w->inner_kept ? &w->kept : &w->gone;
+    w->inner = 1;
+    if (in->n && in->step[in->n - 1] == 1) {
+        w->inner = in->dim[--in->n];
+        in->total /= w->inner;
+    }
+}
+
+static size_t offset_of(const axes *a, size_t i)
+{
+    size_t at = 0;
+    for (int d = a->n - 1; d >= 0; d--) {
+        at += i % a->dim[d] * a->step[d];
+        i /= a->dim[d];
+    }
+    return at;
+}
+
+static void load(const walk *w, size_t at, size_t n, double *v)
+{
+    const sqz_tensor *x = w->x;
+    if (x->dtype == SQZ_F32)
+        for (size_t i = 0; i < n; i++)
+            v[i] = (double)SQZ_F32P(x)[at + i];
+    else if (w->grid)
+        for (size_t i = 0; i < n; i++)
+            v[i] = SQZ_S8P(x)[at + i] - w->grid->in_zero;
+    else
+        for (size_t i = 0; i < n; i++)
+            v[i] = (double)sqz_tensor_i64(x, at + i);
+}
+
+static sqz_status store(const walk *w, size_t at, size_t n, const double *acc)
+{
+    for (size_t i = 0; i < n; i++) {
+        double v = w->r->finish ? w->r->finish(acc[i], w->count) : acc[i];
+        if (w->grid)
+            SQZ_S8P(w->y)
+            [at + i] = sqz_rt_small_to_s8((int32_t)v, w->grid->mult[0], w->grid->shift[0],
+                                          w->grid->out_zero, INT8_MIN, INT8_MAX);
+        else if (w->y->dtype == SQZ_F32)
+            SQZ_F32P(w->y)[at + i] = (float)v;
+        else if (fabs(v) > 0x1p53)
+            return SQZ_E_LIMIT; /* not exact any more */
+        else
+            sqz_tensor_set_f64(w->y, at + i, v);
+    }
+    return SQZ_OK;
+}
+
+/* Results of one place of the outer kept axes, n of the innermost from `from` on. */
+static sqz_status block(const walk *w, size_t outer, size_t from, size_t n)
+{
+    double acc[BLOCK], v[BLOCK];
+    const size_t base = offset_of(&w->kept, outer);
+    for (size_t i = 0; i < n; i++)
+        acc[i] = w->r->start;
+    for (size_t g = 0; g < w->gone.total; g++) {
+        const size_t at = base + offset_of(&w->gone, g);
+        if (w->inner_kept) {
+            load(w, at + from, n, v);
+            w->r->fold(acc, 1, v, n);
+        } else
+            for (size_t i = 0; i < w->inner; i += BLOCK) {
+                size_t m = SQZ_MIN(w->inner - i, (size_t)BLOCK);
+                load(w, at + i, m, v);
+                w->r->fold(acc, 0, v, m);
+            }
+    }
+    return store(w, w->inner_kept ? outer * w->inner + from : outer, n, acc);
+}
+
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const walk *w = arg;
+    const size_t per = w->inner_kept ? (w->inner + BLOCK - 1) / BLOCK : 1;
+    for (size_t i = begin; i < end; i++) {
+        size_t from = i % per * BLOCK;
+        size_t n = w->inner_kept ? SQZ_MIN(w->inner - from, (size_t)BLOCK) : 1;
+        SQZ_TRY(block(w, i / per, from, n));
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run_walk(const sqz_call *c, const sqz_reducer *r, const sqz_rt_pool *grid)
+{
+    walk w = {.x = c->in[0], .y = c->out[0], .r = r, .grid = grid};
+    uint32_t mask;
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    SQZ_TRY(reduced(c->ctx, c->attrs, c->in[0]->shape.rank, &mask));
+    if (c->in[0]->count == 0) { /* results of nothing */
+        for (size_t i = 0; i < c->out[0]->count; i++)
+            sqz_tensor_set_f64(c->out[0], i, r->finish ? r->finish(r->start, 0) : r->start);
+        return SQZ_OK;
+    }
+    plan(&w, mask);
+    size_t blocks = w.kept.total * (w.inner_kept ? (w.inner + BLOCK - 1) / BLOCK : 1);
+    size_t work = c->in[0]->count / blocks; /* not 0: every block has an element */
+    sqz_status s = sqz_parallel(c->ctx, blocks, 1 + 16384 / work, piece, &w);
+    if (s == SQZ_E_LIMIT)
+        return sqz_fail(c->ctx, s, "a result beyond 2^53 is not exact");
+    return s;
+}
+
+sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r) { return run_walk(c, r, NULL); }
+
+/* ---- int8 mean ---- */
+
+#define MAX_COUNT 65536 /* 255 of each stay below the 2^24 of sqz_rt_small_to_s8 */
+SQZ_REDUCE_FOLD(sum, a + v)
+
+sqz_status sqz_reduce_mean_prepare(sqz_prep *p)
+{
+    bool integer;
+    SQZ_TRY(sqz_need_s8(p, 1, &integer));
+    if (!integer)
+        return SQZ_OK;
+    const size_t out = SQZ_MAX(p->out[0]->count, (size_t)1), count = p->in[0]->count / out;
+    sqz_rt_pool *g = sqz_arena_alloc(p->arena, 1, sizeof *g);
+    int32_t *scale = sqz_arena_alloc(p->arena, 2, sizeof *scale);
+    if (!g || !scale)
+        return SQZ_E_NOMEM;
+    if (count == 0 || count > MAX_COUNT)
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "an int8 mean of %zu elements, expected 1 .. %d",
+                        count, MAX_COUNT);
+    sqz_multiplier((double)p->in_q[0]->scale[0] / ((double)p->out_q[0]->scale[0] * (double)count),
+                   &scale[0], &scale[1]);
+    g->mult = &scale[0];
+    g->shift = &scale[1];
+    g->in_zero = p->in_q[0]->zero[0];
+    g->out_zero = p->out_q[0]->zero[0];
+    p->state = g;
+    return SQZ_OK;
+}
+
+sqz_status sqz_reduce_mean_int(const sqz_call *c)
+{
+    static const sqz_reducer r = {.fold = sum};
+    return run_walk(c, &r, c->state);
+}
