@@ -1,0 +1,42 @@
+/* log_softmax: y = x - max - ln(sum(e^(x - max))) along an axis. */
+#include "ops/softmax.h"
+
+static void row(float *y, size_t n, size_t step)
+{
+    float top = y[0];
+    double sum = 0;
+    for (size_t i = 1; i < n; i++)
+        top = y[i * step] > top ? y[i * step] : top;
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)y[i * step] - (double)top);
+    const double shift = (double)top + log(sum);
+    for (size_t i = 0; i < n; i++)
+        y[i * step] = (float)((double)y[i * step] - shift);
+}
+static sqz_status run(const sqz_call *c) { return sqz_softmax_run(c, row); }
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 10}}}, .lo = -4, .hi = 4},
+    {.attrs = "axis=1", .n_in = 1, .in = {{3, {2, 5, 3}}}, .lo = -4, .hi = 4},
+};
+
+const sqz_op sqz_op_log_softmax = {
+    .info = {.name = "log_softmax",
+             .doc = "logarithm of softmax",
+             .opt_size = sizeof(sqz_softmax_attrs),
+             .opts = sqz_softmax_schema,
+             .n_opts = 1},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .traits = SQZ_T_IN_PLACE,
+    .layout = SQZ_L_ANY,
+    .infer = sqz_softmax_infer,
+    .run = run,
+    .cost = sqz_softmax_cost,
+    .quant = {.kind = SQZ_Q_FLOAT},
+    .onnx = {.op_type = "LogSoftmax", .since = 1, .import = sqz_softmax_import},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,112 @@
+/* softmax: y = e^(x - max) / sum(e^(x - max)) along an axis; int8 output on the grid 1/256, -128.
+ */
+#include "ops/softmax.h"
+#include "runtime/sqz_rt.h"
+
+static void row(float *y, size_t n, size_t step)
+{
+    float top = y[0];
+    double sum = 0;
+    for (size_t i = 1; i < n; i++)
+        top = y[i * step] > top ? y[i * step] : top;
+    for (size_t i = 0; i < n; i++) {
+        y[i * step] = top == -INFINITY ? 1.0f : expf(y[i * step] - top); /* all masked: uniform */
+        sum += (double)y[i * step];
+    }
+    for (size_t i = 0; i < n; i++)
+        y[i * step] = (float)((double)y[i * step] / sum);
+}
+static sqz_status run(const sqz_call *c) { return sqz_softmax_run(c, row); }
+
+typedef struct state {
+    uint32_t table[256];
+    sqz_split3 s;
+} state;
+
+static sqz_status prepare(sqz_prep *p)
+{
+    bool integer;
+    int32_t axis;
+    SQZ_TRY(sqz_need_s8(p, 1, &integer));
+    if (!integer)
+        return SQZ_OK;
+    if (p->out_q[0]->scale[0] != 1.0f / 256 || p->out_q[0]->zero[0] != -128)
+        return sqz_fail(p->ctx, SQZ_E_INTERNAL, "output grid %g, %d, expected 1/256, -128",
+                        (double)p->out_q[0]->scale[0], (int)p->out_q[0]->zero[0]);
+    state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
+    if (!s)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(
+        sqz_axis(p->ctx, ((const sqz_softmax_attrs *)p->attrs)->axis, p->in[0]->shape.rank, &axis));
+    s->s = sqz_split_at(&p->in[0]->shape, axis);
+    if (s->s.n > INT32_MAX)
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "rows of %zu", s->s.n);
+    for (int d = 0; d < 256; d++) /* docs/numerics.md */
+        s->table[d] = (uint32_t)nearbyint(8388608.0 * exp(-d * (double)p->in_q[0]->scale[0]));
+    p->state = s;
+    p->scratch_bytes = s->s.inner > 1 ? 2 * s->s.n : 0;
+    return SQZ_OK;
+}
+
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_call *c = arg;
+    const state *s = c->state;
+    sqz_rt_softmax_s8(s->table, SQZ_S8P(c->in[0]) + begin * s->s.n,
+                      SQZ_S8P(c->out[0]) + begin * s->s.n, (int32_t)(end - begin), (int32_t)s->s.n);
+    return SQZ_OK;
+}
+
+/* Rows that lie apart go through the scratch. */
+static void spread_rows(const sqz_call *c)
+{
+    const state *s = c->state;
+    int8_t *x = c->scratch, *y = x + s->s.n;
+    for (size_t r = 0; r < s->s.outer * s->s.inner; r++) {
+        const size_t at = r / s->s.inner * s->s.n * s->s.inner + r % s->s.inner;
+        for (size_t i = 0; i < s->s.n; i++)
+            x[i] = SQZ_S8P(c->in[0])[at + i * s->s.inner];
+        sqz_rt_softmax_s8(s->table, x, y, 1, (int32_t)s->s.n);
+        for (size_t i = 0; i < s->s.n; i++)
+            SQZ_S8P(c->out[0])[at + i * s->s.inner] = y[i];
+    }
+}
+
+static sqz_status run_int(const sqz_call *c)
+{
+    const state *s = c->state;
+    sqz_call call = *c;
+    if (c->out[0]->count && s->s.inner == 1)
+        return sqz_parallel(c->ctx, s->s.outer, 1 + 4096 / s->s.n, piece, &call);
+    if (c->out[0]->count)
+        spread_rows(c);
+    return SQZ_OK;
+}
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 10}}}, .lo = -4, .hi = 4},
+    {.attrs = "axis=1", .n_in = 1, .in = {{3, {2, 5, 3}}}, .lo = -4, .hi = 4},
+};
+
+const sqz_op sqz_op_softmax = {
+    .info = {.name = "softmax",
+             .doc = "exponentials along an axis, scaled to sum 1",
+             .opt_size = sizeof(sqz_softmax_attrs),
+             .opts = sqz_softmax_schema,
+             .n_opts = 1},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .traits = SQZ_T_IN_PLACE,
+    .layout = SQZ_L_ANY,
+    .infer = sqz_softmax_infer,
+    .run = run,
+    .cost = sqz_softmax_cost,
+    .prepare = prepare,
+    .run_int = run_int,
+    .quant = {.kind = SQZ_Q_FIXED, .fixed_scale = 1.0f / 256, .fixed_zero = -128},
+    .onnx = {.op_type = "Softmax", .since = 1, .import = sqz_softmax_import},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
