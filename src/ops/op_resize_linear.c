@@ -1,0 +1,133 @@
+/* resize_linear: bilinear interpolation, (N,H,W,C); (N,W,C) is one row. */
+#include "ops/resize.h"
+
+static const sqz_attr schema[] = {SQZ_RESIZE_ROWS};
+
+static sqz_status infer(sqz_infer *q)
+{
+    const int32_t rank = q->in[0]->shape.rank;
+    SQZ_TRY(sqz_need_real(q, 0));
+    if (rank != 3 && rank != 4)
+        return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "linear resizing of rank %d, expected 3 or 4",
+                        (int)rank);
+    return sqz_resize_infer(q);
+}
+
+/* Output coordinate -> two neighbors and the weight of the second. */
+typedef struct axis_table {
+    int64_t in, out;
+    int64_t *lo, *hi;
+    float *weight;
+} axis_table;
+
+typedef struct state {
+    axis_table h, w;
+    int64_t c;
+} state;
+
+static sqz_status table(sqz_prep *p, int32_t axis, axis_table *t)
+{
+    t->in = axis ? p->in[0]->shape.dim[axis] : 1; /* axis 0: the row that 1-D input is */
+    t->out = axis ? p->out[0]->shape.dim[axis] : 1;
+    t->lo = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->lo);
+    t->hi = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->hi);
+    t->weight = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->weight);
+    if (!t->lo || !t->hi || !t->weight)
+        return SQZ_E_NOMEM;
+    for (int64_t i = 0; axis && i < t->out; i++) {
+        float x = sqz_resize_source(p->attrs, axis, i, t->in, t->out);
+        x = fminf(fmaxf(x, 0.0f), (float)(t->in - 1));
+        t->lo[i] = (int64_t)x;
+        t->hi[i] = SQZ_MIN(t->lo[i] + 1, t->in - 1);
+        t->weight[i] = x - (float)t->lo[i];
+    }
+    return SQZ_OK;
+}
+
+static sqz_status prepare(sqz_prep *p)
+{
+    const int32_t rank = p->in[0]->shape.rank;
+    state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
+    if (!s)
+        return SQZ_E_NOMEM;
+    s->c = p->in[0]->shape.dim[rank - 1];
+    SQZ_TRY(table(p, rank == 4 ? 1 : 0, &s->h));
+    SQZ_TRY(table(p, rank - 2, &s->w));
+    p->state = s;
+    return SQZ_OK;
+}
+
+/* One output row of one sample. */
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_call *c = arg;
+    const state *s = c->state;
+    for (size_t row = begin; row < end; row++) {
+        const int64_t n = (int64_t)row / s->h.out, oy = (int64_t)row % s->h.out;
+        const float *x = SQZ_F32P(c->in[0]) + n * s->h.in * s->w.in * s->c;
+        const float *top = x + s->h.lo[oy] * s->w.in * s->c,
+                    *low = x + s->h.hi[oy] * s->w.in * s->c;
+        float *y = SQZ_F32P(c->out[0]) + (int64_t)row * s->w.out * s->c;
+        const float v = s->h.weight[oy];
+        for (int64_t ox = 0; ox < s->w.out; ox++) {
+            const int64_t l = s->w.lo[ox] * s->c, r = s->w.hi[ox] * s->c;
+            const float u = s->w.weight[ox];
+            for (int64_t k = 0; k < s->c; k++)
+                *y++ = (1.0f - v) * ((1.0f - u) * top[l + k] + u * top[r + k]) +
+                       v * ((1.0f - u) * low[l + k] + u * low[r + k]);
+        }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    const state *s = c->state;
+    sqz_call call = *c;
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    const size_t rows = (size_t)(c->out[0]->shape.dim[0] * s->h.out);
+    return sqz_parallel(c->ctx, rows, 1 + 4096 / (c->out[0]->count / rows), piece, &call);
+}
+
+/* Four products for each output element. */
+static void cost(const sqz_infer *q, sqz_cost *out)
+{
+    sqz_move_cost(q, out);
+    out->kind = SQZ_COST_ELEMENTWISE;
+    out->ops *= 4;
+}
+static sqz_status write(sqz_export *e) { return sqz_resize_write(e, "linear"); }
+
+static const sqz_case cases[] = {
+    {.attrs = "scales=1,2,2,1", .n_in = 1, .in = {{4, {2, 3, 4, 3}}}},
+    {.attrs = "sizes=0,5,3,0 coordinate_transformation_mode=align_corners",
+     .n_in = 1,
+     .in = {{4, {1, 3, 4, 3}}}},
+    {.attrs = "scales=1,1.5,1", .n_in = 1, .in = {{3, {2, 5, 2}}}},
+};
+
+const sqz_op sqz_op_resize_linear = {
+    .info = {.name = "resize_linear",
+             .doc = "bilinear resizing of the spatial axes",
+             .opt_size = sizeof(sqz_resize_attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .layout = SQZ_L_CHANNELS,
+    .infer = infer,
+    .run = run,
+    .cost = cost,
+    .prepare = prepare,
+    .quant = {.kind = SQZ_Q_FLOAT},
+    .onnx = {.op_type = "Resize",
+             .also = "Upsample",
+             .since = 7,
+             .import = sqz_resize_import,
+             .write = write},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
