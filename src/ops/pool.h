@@ -20,7 +20,7 @@ typedef struct sqz_pool_attrs { /* global pools have no attributes: NULL */
          .doc = "size of the window along each spatial axis"},                                     \
     {                                                                                              \
         .name = "ceil_mode", .offset = offsetof(sqz_pool_attrs, ceil_mode), .type = SQZ_A_BOOL,    \
-        .max = 1, .doc = "a last window may stick out at the end"                     \
+        .max = 1, .doc = "a last window may stick out at the end"                                  \
     }
 
 sqz_status sqz_pool_infer(sqz_infer *q);

@@ -30,7 +30,7 @@ typedef struct sqz_reduce_attrs {
     {                                                                                              \
         .name = "noop_with_empty_axes",                                                            \
         .offset = offsetof(sqz_reduce_attrs, noop_with_empty_axes), .type = SQZ_A_BOOL, .max = 1,  \
-        .since = opset, .doc = "no axes: nothing is reduced"                                       \
+        .doc = "no axes: nothing is reduced"                                                       \
     }
 
 typedef struct sqz_reducer {

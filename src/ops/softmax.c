@@ -3,14 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-const sqz_attr sqz_softmax_schema[1] = {{.name = "axis",
-                                         .offset = offsetof(sqz_softmax_attrs, axis),
-                                         .type = SQZ_A_INT,
-                                         .def = -1,
-                                         .min = -SQZ_MAX_RANK,
-                                         .max = SQZ_MAX_RANK - 1,
-                                         .flags = SQZ_AF_AXIS,
-                                         .doc = "axis along which the results sum to 1"}};
+const sqz_attr sqz_softmax_schema[1] = {
+    {.name = "axis",
+     .offset = offsetof(sqz_softmax_attrs, axis),
+     .type = SQZ_A_INT,
+     .def = -1,
+     .min = -SQZ_MAX_RANK,
+     .max = SQZ_MAX_RANK - 1,
+     .flags = SQZ_AF_AXIS | SQZ_AF_REQUIRED, /* defaults differ by opset */
+     .doc = "axis along which the results sum to 1"}};
 
 sqz_status sqz_softmax_infer(sqz_infer *q)
 {
