@@ -9,7 +9,7 @@ function(sqz_embed id file)
 endfunction()
 
 file(GLOB profiles CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/devices/*.yaml)
-set(text "/* generated from devices/*.yaml; do not edit */\n")
+set(text "/* generated from the files in devices; do not edit */\n")
 foreach(f ${profiles})
   get_filename_component(n ${f} NAME_WE)
   string(REPLACE "-" "_" id ${n})

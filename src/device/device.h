@@ -76,6 +76,7 @@ extern const size_t sqz_n_devices;
 
 typedef struct sqz_node_estimate {
     sqz_nid node;
+    const char *name; /* of the node, in the estimate's arena */
     sqz_cost cost;
     double weight_bytes, cycles, seconds, joules;
     double live_bytes; /* activations live while it runs */
