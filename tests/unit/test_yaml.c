@@ -223,23 +223,15 @@ static void test_quantities_in_base_units(void **state)
         const char *text;
         sqz_dim dim;
         double want;
-    } q[] = {{"64 KiB", SQZ_DIM_BYTES, 65536},
-             {"64KiB", SQZ_DIM_BYTES, 65536},
-             {"1.5 MiB", SQZ_DIM_BYTES, 1572864},
-             {"2 kB", SQZ_DIM_BYTES, 2000},
-             {"3 MB", SQZ_DIM_BYTES, 3e6},
-             {"0 B", SQZ_DIM_BYTES, 0},
-             {"216 MHz", SQZ_DIM_HZ, 216e6},
-             {"1.8 GHz", SQZ_DIM_HZ, 1.8e9},
-             {"40 ms", SQZ_DIM_SECONDS, 40 * 1e-3},
-             {"20 min", SQZ_DIM_SECONDS, 1200},
-             {"9 mJ", SQZ_DIM_JOULES, 9 * 1e-3},
-             {"30 Wh", SQZ_DIM_JOULES, 108000},
-             {"80 uW", SQZ_DIM_WATTS, 80 * 1e-6},
-             {"10 %", SQZ_DIM_PERCENT, 10 * 1e-2},
-             {"0.5 pp", SQZ_DIM_POINTS, 0.5 * 1e-2},
-             {"0.50 USD", SQZ_DIM_MONEY, 0.5},
-             {"0.12 EUR/h", SQZ_DIM_MONEY_PER_HOUR, 0.12}};
+    } q[] = {{"64 KiB", SQZ_DIM_BYTES, 65536},    {"64KiB", SQZ_DIM_BYTES, 65536},
+             {"1.5 MiB", SQZ_DIM_BYTES, 1572864}, {"2 kB", SQZ_DIM_BYTES, 2000},
+             {"3 MB", SQZ_DIM_BYTES, 3e6},        {"0 B", SQZ_DIM_BYTES, 0},
+             {"216 MHz", SQZ_DIM_HZ, 216e6},      {"1.8 GHz", SQZ_DIM_HZ, 1.8e9},
+             {"40 ms", SQZ_DIM_SECONDS, 0.04},    {"20 min", SQZ_DIM_SECONDS, 1200},
+             {"9 mJ", SQZ_DIM_JOULES, 0.009},     {"30 Wh", SQZ_DIM_JOULES, 108000},
+             {"80 uW", SQZ_DIM_WATTS, 80e-6},     {"10 %", SQZ_DIM_PERCENT, 0.1},
+             {"95 %", SQZ_DIM_PERCENT, 0.95},     {"0.5 pp", SQZ_DIM_POINTS, 0.005},
+             {"0.50 USD", SQZ_DIM_MONEY, 0.5},    {"0.12 EUR/h", SQZ_DIM_MONEY_PER_HOUR, 0.12}};
     for (size_t i = 0; i < SQZ_COUNT(q); i++) {
         double v = -1;
         TEST_OK(f->ctx, sqz_quantity(f->ctx, "--x", q[i].text, q[i].dim, &v));
