@@ -1,0 +1,24 @@
+/* blas.h: float matrix products. */
+#ifndef SQZ_BLAS_H
+#define SQZ_BLAS_H
+#include "base/base.h"
+
+typedef struct sqz_sgemm { /* c(M,N) = a(M,K) . b(K,N) + bias(N), row-major */
+    size_t m, n, k;
+    const float *a, *b, *bias; /* bias NULL: 0 */
+    size_t lda, ldb, ldc;      /* elements from row to row as stored */
+    bool b_rows;               /* b is stored as (N,K) */
+    float *c;
+} sqz_sgemm;
+/* Rows [begin, end) on the calling thread; for use inside a chunk. Dimensions fit int. */
+void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end);
+/* All rows, in chunks over the context's threads. */
+sqz_status sqz_sgemm_all(sqz_ctx *ctx, const sqz_sgemm *g);
+/* Rows of one chunk for products with sums of k terms: depends on nothing else. */
+size_t sqz_sgemm_grain(size_t k);
+
+/* Keeps OpenBLAS to one thread, for the whole process: the library has its own threads, and the
+ * bytes of float results then do not depend on how many. A library must not decide that for its
+ * host, so only the command line calls this. Warns where the build of OpenBLAS ignores it. */
+void sqz_blas_single_thread(sqz_ctx *ctx);
+#endif

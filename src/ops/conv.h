@@ -1,0 +1,56 @@
+/* conv.h: what conv2d, dwconv2d and conv_transpose share. Channel-last, weights
+ * (O, Kh, Kw, I/groups), for conv_transpose (I, Kh, Kw, O/groups); one spatial dimension runs as
+ * H = 1. */
+#ifndef SQZ_CONV_H
+#define SQZ_CONV_H
+#include "ops/linear.h"
+#include "ops/window.h"
+
+extern const sqz_op sqz_op_dwconv2d;
+
+typedef struct sqz_conv { /* one node with its shapes */
+    sqz_window w;
+    bool transposed;
+    bool pointwise; /* 1x1, stride 1, no padding: the input is the matrix */
+    size_t pixels;  /* outputs: batch * height * width */
+    size_t c_in, c_out, groups;
+    size_t depth;    /* input channels of a group */
+    size_t taps, k;  /* kernel size; taps * depth */
+    size_t grain;    /* output pixels of a chunk */
+    size_t each;     /* scratch bytes of a worker */
+    size_t shared;   /* scratch bytes before those of the workers */
+    sqz_linear *lin; /* NULL: float */
+} sqz_conv;
+
+/* Output shape from x, the kernel and the window; group 0 means depthwise. For a transposed
+ * convolution `extra` is the output padding, else NULL. */
+typedef struct sqz_conv_shape {
+    const sqz_window_attrs *attrs;
+    const sqz_ints *extra;
+    int64_t group;
+} sqz_conv_shape;
+sqz_status sqz_conv_infer(sqz_infer *q, const sqz_conv_shape *s);
+void sqz_conv_cost(const sqz_infer *q, sqz_cost *out);
+/* Geometry from the tensors of a prepared node (channel-last); grain, each and lin are left. */
+sqz_status sqz_conv_geometry(const sqz_prep *p, const sqz_conv_shape *s, sqz_conv *v);
+
+/* The convolution as a matrix product, in chunks of output pixels. */
+sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s);
+sqz_status sqz_conv_run(const sqz_call *c, const float *weights);
+sqz_status sqz_conv_run_s8(const sqz_call *c);
+
+/* Batch, row and column of output pixel i. */
+typedef struct sqz_pixel {
+    size_t n;
+    int64_t y, x;
+} sqz_pixel;
+static inline sqz_pixel sqz_pixel_at(const sqz_window *w, size_t i)
+{
+    size_t width = (size_t)w->out[1], height = (size_t)w->out[0];
+    return (sqz_pixel){i / width / height, (int64_t)(i / width % height), (int64_t)(i % width)};
+}
+/* Import: kernel sizes of weight `slot` (file layout) checked against kernel_shape. */
+sqz_status sqz_conv_import_window(sqz_import *im, sqz_window_attrs *out);
+/* Inputs without absent ones at the end. */
+unsigned sqz_import_n_in(const sqz_import *im);
+#endif
