@@ -300,6 +300,7 @@ static sqz_status transpose_before(work *w, sqz_vid v, sqz_nid before, sqz_vid *
     twin->channel_last = to_last;
     twin->twin = v;
     twin->range = val->range;
+    twin->was_u8 = val->was_u8;
     twin->quant = val->quant && val->quant->axis < 0 ? val->quant : NULL;
     return SQZ_OK;
 }
@@ -344,10 +345,13 @@ static sqz_status variant_of(work *w, sqz_vid v, int32_t rank, sqz_vid *out)
         return SQZ_E_NOMEM;
     SQZ_TRY(turned_tensor(w, v, rank, &t));
     SQZ_TRY(sqz_graph_constant(w->g, name, &t, out));
-    sqz_val(w->g, *out)->channel_last = true;
-    sqz_val(w->g, *out)->range = sqz_val(w->g, v)->range;
-    sqz_val(w->g, *out)->quant = sqz_val(w->g, v)->quant;
-    SQZ_TRY(move_quant(w, *out, sqz_val(w->g, v)->quant, from_rank, rank));
+    const sqz_value *from = sqz_val(w->g, v);
+    sqz_value *to = sqz_val(w->g, *out);
+    to->channel_last = true;
+    to->range = from->range;
+    to->quant = from->quant;
+    to->was_u8 = from->was_u8;
+    SQZ_TRY(move_quant(w, *out, from->quant, from_rank, rank));
     *x = (variant){v, *out, rank, w->variant[v]};
     w->variant[v] = x;
     return SQZ_OK;

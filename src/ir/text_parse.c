@@ -26,7 +26,7 @@ typedef struct reader {
 
 typedef struct described { /* a value as a line describes it */
     const char *name;      /* NULL: "_" */
-    bool typed, last;
+    bool typed, last, was_u8;
     sqz_dtype dtype;
     sqz_shape shape;
     const char *twin;
@@ -249,7 +249,7 @@ static sqz_status take_range(reader *r, described *d)
     return SQZ_OK;
 }
 
-/* name [ type shape { last | twin name | range [lo hi] | quant ... } ] */
+/* name [ type shape { last | was_u8 | twin name | range [lo hi] | quant ... } ] */
 static sqz_status take_value(reader *r, described *d)
 {
     *d = (described){.dtype = SQZ_F32};
@@ -263,6 +263,8 @@ static sqz_status take_value(reader *r, described *d)
     for (;;) {
         if (take_word(r, "last"))
             d->last = true;
+        else if (take_word(r, "was_u8"))
+            d->was_u8 = true;
         else if (take_word(r, "twin"))
             SQZ_TRY(take_name(r, &d->twin));
         else if (take_word(r, "range"))
@@ -280,6 +282,7 @@ static sqz_status dress(reader *r, sqz_vid v, const described *d)
     if (d->typed)
         val->channel_last = d->last;
     val->range = d->range;
+    val->was_u8 = d->was_u8;
     if (d->has_quant) {
         const sqz_quant *q = &d->quant;
         SQZ_TRY(sqz_value_set_quant(r->g, v, q->dtype, q->axis, q->n, q->scale, q->zero));
@@ -330,6 +333,10 @@ static sqz_status graph_line(reader *r)
             SQZ_TRY(take_int(r, &g->opset));
         } else if (take_word(r, "batch_free")) {
             g->batch_free = true;
+        } else if (take_word(r, "batch")) {
+            SQZ_TRY(take_name(r, &text));
+            if (!(g->batch_name = sqz_arena_strdup(&g->arena, text ? text : "")))
+                return SQZ_E_NOMEM;
         } else {
             known = false;
             for (size_t i = 0; !known && i < SQZ_COUNT(sqz_have_names); i++)

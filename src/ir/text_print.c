@@ -53,6 +53,8 @@ static void print_value(const sqz_graph *g, sqz_vid id, sqz_str *out)
     sqz_str_addf(out, " %s %s", sqz_dtype_name(v->dtype), shape);
     if (v->channel_last)
         sqz_str_add(out, " last");
+    if (v->was_u8)
+        sqz_str_add(out, " was_u8");
     if (v->twin != SQZ_NONE) {
         sqz_str_add(out, " twin ");
         print_name(out, sqz_val(g, v->twin)->name);
@@ -143,6 +145,10 @@ static void print_head(const sqz_graph *g, sqz_str *out)
         sqz_str_addf(out, " opset %lld", (long long)g->opset);
     if (g->batch_free)
         sqz_str_add(out, " batch_free");
+    if (g->batch_name) {
+        sqz_str_add(out, " batch ");
+        print_quoted(out, g->batch_name);
+    }
     for (size_t i = 0; i < SQZ_COUNT(sqz_have_names); i++)
         if (g->have & sqz_have_names[i].bit)
             sqz_str_addf(out, " %s", sqz_have_names[i].name);

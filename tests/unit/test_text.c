@@ -4,10 +4,10 @@
 #include "sqz_test.h"
 
 static const char sample[] =
-    "graph \"net \\\"1\\\"\" producer \"a\\\\b\" opset 13 batch_free ranges\n"
+    "graph \"net \\\"1\\\"\" producer \"a\\\\b\" opset 13 batch_free batch \"N\" ranges\n"
     "meta \"key\" \"two\\x0alines\"\n"
     "input x f32 1x2x3 range [-1 0.100000001]\n"
-    "input \"input\" u8 4\n"
+    "input \"input\" u8 4 was_u8\n"
     "const w f32 2x2 quant s8 axis=0 group=0 [0.5@0 0.25@-3] = 1 -0.333333343 1e-45 "
     "3.40282347e+38\n"
     "const i s64 3 = 9223372036854775807 -9223372036854775808 0\n"
