@@ -1,0 +1,192 @@
+/* export_node.c: one node of the graph as a NodeProto: attributes renumbered to the file's layout,
+ * then spelled by the operator's write hook or by its schema. */
+#include "io/onnx_export.h"
+#include <string.h>
+
+static sqz_status add_node(sqz_onnx_export *e, Onnx__NodeProto *n)
+{
+    Onnx__GraphProto *g = &e->graph;
+    if (g->n_node == e->node_room) {
+        size_t room = e->node_room ? 2 * e->node_room : 32;
+        Onnx__NodeProto **grown = sqz_arena_alloc(&e->arena, room, sizeof *grown);
+        if (!grown)
+            return SQZ_E_NOMEM;
+        if (g->n_node)
+            memcpy(grown, g->node, g->n_node * sizeof *grown);
+        g->node = grown;
+        e->node_room = room;
+    }
+    g->node[g->n_node++] = n;
+    return SQZ_OK;
+}
+
+sqz_status sqz_onnx_new_node(sqz_onnx_export *e, const char *op_type, const char *name, size_t n_in,
+                             size_t n_out, Onnx__NodeProto **out)
+{
+    Onnx__NodeProto *n = *out = sqz_arena_alloc(&e->arena, 1, sizeof *n);
+    if (!n)
+        return SQZ_E_NOMEM;
+    onnx__node_proto__init(n);
+    n->op_type = (char *)(uintptr_t)op_type;
+    n->name = (char *)(uintptr_t)name;
+    n->n_input = n_in;
+    n->n_output = n_out;
+    n->input = sqz_arena_alloc(&e->arena, n_in + 1, sizeof *n->input);
+    n->output = sqz_arena_alloc(&e->arena, n_out + 1, sizeof *n->output);
+    if (!n->input || !n->output)
+        return SQZ_E_NOMEM;
+    return add_node(e, n);
+}
+
+/* ---- attributes ---- */
+
+static sqz_status write_attr(sqz_onnx_export *e, const sqz_export_attr *x,
+                             Onnx__AttributeProto **out)
+{
+    Onnx__AttributeProto *a = *out = sqz_arena_alloc(&e->arena, 1, sizeof *a);
+    if (!a)
+        return SQZ_E_NOMEM;
+    onnx__attribute_proto__init(a);
+    a->name = (char *)(uintptr_t)x->name;
+    a->has_type = 1;
+    a->type = x->type;
+    a->has_f = x->type == SQZ_ONNX_FLOAT;
+    a->f = x->f;
+    a->has_i = x->type == SQZ_ONNX_INT;
+    a->i = x->i;
+    if (x->type == SQZ_ONNX_STRING) {
+        a->has_s = 1;
+        a->s.len = strlen(x->s);
+        a->s.data = (uint8_t *)(uintptr_t)x->s;
+    } else if (x->type == SQZ_ONNX_FLOATS) {
+        a->n_floats = x->floats.n;
+        a->floats = (float *)(uintptr_t)x->floats.v;
+    } else if (x->type == SQZ_ONNX_INTS) {
+        a->n_ints = x->ints.n;
+        a->ints = (int64_t *)(uintptr_t)x->ints.v;
+    }
+    return SQZ_OK;
+}
+
+static sqz_status write_attrs(sqz_onnx_export *e, const sqz_export_attr *x, unsigned n_attr,
+                              Onnx__NodeProto *n)
+{
+    n->attribute = sqz_arena_alloc(&e->arena, n_attr + 1u, sizeof *n->attribute);
+    if (!n->attribute)
+        return SQZ_E_NOMEM;
+    for (unsigned i = 0; i < n_attr; i++)
+        SQZ_TRY(write_attr(e, &x[i], &n->attribute[i]));
+    n->n_attribute = n_attr;
+    return SQZ_OK;
+}
+
+sqz_status sqz_onnx_set_int(sqz_onnx_export *e, Onnx__NodeProto *n, const char *name, int64_t v)
+{
+    const sqz_export_attr x = {.name = name, .type = SQZ_ONNX_INT, .i = v};
+    return write_attrs(e, &x, 1, n);
+}
+
+/* ---- inputs ---- */
+
+/* An attribute that this opset passes as an input. */
+static sqz_status attr_input(sqz_onnx_export *e, const sqz_export *x, unsigned k, const char **out)
+{
+    bool f = x->in[k].is_float;
+    uint32_t n = f ? x->in[k].floats.n : x->in[k].ints.n;
+    const void *data = f ? (const void *)x->in[k].floats.v : (const void *)x->in[k].ints.v;
+    const sqz_shape s = {.rank = !x->in[k].scalar, .dim = {n}};
+    return sqz_onnx_share(e, f ? SQZ_F32 : SQZ_S64, &s, data,
+                          (size_t)n * (f ? sizeof(float) : sizeof(int64_t)), out);
+}
+
+static sqz_status inputs(sqz_onnx_export *e, const sqz_export *x, const char **name)
+{
+    for (unsigned k = 0; k < x->n_in; k++) {
+        name[k] = "";
+        if (x->in[k].is_const)
+            SQZ_TRY(attr_input(e, x, k, &name[k]));
+        else if (x->in[k].value != SQZ_NONE)
+            SQZ_TRY(sqz_onnx_real(e, x->in[k].value, &name[k]));
+    }
+    return SQZ_OK;
+}
+
+/* ---- the node ---- */
+
+/* A transpose of the file that moves nothing in our layout keeps its own permutation. */
+static bool is_view(const sqz_node *n)
+{
+    for (unsigned i = 0; i < n->op->info.n_opts; i++)
+        if (strcmp(n->op->info.opts[i].name, "view") == 0)
+            return *(const int64_t *)sqz_opt_field(&n->op->info.opts[i], n->attrs) != 0;
+    return false;
+}
+
+static sqz_status spell(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
+{
+    const sqz_value *first = n->n_in && n->in[0] != SQZ_NONE ? sqz_val(e->g, n->in[0]) : NULL;
+    void *moved = NULL;
+    if (n->attrs && first && first->channel_last && !is_view(n))
+        SQZ_TRY(sqz_attrs_renumber(e->ctx, &e->arena, n->op, n->attrs, first->shape.rank, false,
+                                   &moved));
+    x->arena = &e->arena;
+    x->ctx = e->ctx;
+    x->g = e->g;
+    x->node = n;
+    x->attrs = moved ? moved : n->attrs;
+    x->opset = e->opset;
+    x->op_type = n->op->onnx.op_type;
+    x->domain = "";
+    if (n->n_in > SQZ_EXPORT_INPUTS)
+        return sqz_fail(e->ctx, SQZ_E_LIMIT, "more than %d inputs", SQZ_EXPORT_INPUTS);
+    for (unsigned k = 0; k < n->n_in; k++)
+        x->in[k].value = n->in[k];
+    x->n_in = n->n_in;
+    SQZ_TRY(n->op->onnx.write ? n->op->onnx.write(x) : sqz_export_schema(x));
+    if (!x->op_type)
+        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "the operator has no ONNX form");
+    if (*x->domain && strcmp(x->domain, "ai.onnx") != 0)
+        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "operators of domain '%s' cannot be written",
+                        x->domain);
+    return SQZ_OK;
+}
+
+static sqz_status operator_node(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
+{
+    Onnx__NodeProto *p;
+    const char **in = sqz_arena_alloc(&e->arena, SQZ_EXPORT_INPUTS, sizeof *in);
+    if (!in)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(spell(e, n, x));
+    SQZ_TRY(inputs(e, x, in));
+    SQZ_TRY(sqz_onnx_new_node(e, x->op_type, n->name, x->n_in, n->n_out, &p));
+    for (unsigned k = 0; k < x->n_in; k++)
+        p->input[k] = (char *)(uintptr_t)in[k];
+    SQZ_TRY(write_attrs(e, x->attr, x->n_attr, p));
+    for (unsigned k = 0; k < n->n_out; k++) {
+        const char *name;
+        SQZ_TRY(sqz_onnx_before(e, n->out[k], &name));
+        p->output[k] = (char *)(uintptr_t)name;
+    }
+    for (unsigned k = 0; k < n->n_out; k++)
+        SQZ_TRY(sqz_onnx_after(e, n->out[k], p->output[k]));
+    return SQZ_OK;
+}
+
+sqz_status sqz_onnx_export_node(sqz_onnx_export *e, sqz_nid id)
+{
+    const sqz_node *n = sqz_nod(e->g, id);
+    sqz_status s;
+    if (n->layout) /* ours: its output is written as the value that it copies */
+        return SQZ_OK;
+    if (strcmp(n->op->info.name, "quantize") == 0) {
+        s = sqz_onnx_quantize(e, n);
+    } else if (strcmp(n->op->info.name, "dequantize") == 0) {
+        s = sqz_onnx_dequantize(e, n);
+    } else {
+        sqz_export *x = sqz_calloc(e->ctx, 1, sizeof *x);
+        s = x ? operator_node(e, n, x) : SQZ_E_NOMEM;
+        sqz_free(e->ctx, x);
+    }
+    return sqz_note(e->ctx, s, "node '%s' (%s)", n->name, n->op->info.name);
+}

@@ -1,0 +1,175 @@
+/* export_quant.c: integer values in QDQ form. An operator reads DequantizeLinear and its result
+ * goes through QuantizeLinear; runtimes fuse the three. Where a clamp follows that stays on the
+ * same grid the pair between is left out, so that they fuse all four. */
+#include "io/onnx_export.h"
+#include <string.h>
+
+/* ---- grids as initializers ---- */
+
+static sqz_status scales(sqz_onnx_export *e, const sqz_quant *q, const char **out)
+{
+    const sqz_shape s = {.rank = q->axis >= 0, .dim = {q->n}};
+    return sqz_onnx_share(e, SQZ_F32, &s, q->scale, (size_t)q->n * sizeof *q->scale, out);
+}
+
+static sqz_status zeros(sqz_onnx_export *e, const sqz_value *v, const char **out)
+{
+    const sqz_quant *q = v->quant;
+    bool u8 = v->was_u8 && v->dtype == SQZ_S8;
+    sqz_tensor t;
+    const sqz_shape s = {.rank = q->axis >= 0, .dim = {q->n}};
+    SQZ_TRY(sqz_tensor_alloc(e->ctx, u8 ? SQZ_U8 : v->dtype, &s, &t));
+    for (uint32_t i = 0; i < q->n; i++)
+        sqz_tensor_set_i64(&t, i, (int64_t)q->zero[i] + (u8 ? 128 : 0));
+    sqz_status st = sqz_onnx_share(e, t.dtype, &s, t.data, t.bytes, out);
+    sqz_tensor_free(e->ctx, &t);
+    return st;
+}
+
+/* 0 is what a reader assumes, and the type is that of the integers. Pairs around activations keep
+ * theirs: QuantizeLinear needs it for the type, and runtimes compare the two. */
+static bool zero_is_clear(const sqz_value *v)
+{
+    for (uint32_t i = 0; i < v->quant->n; i++)
+        if (v->quant->zero[i])
+            return false;
+    return v->constant && !v->was_u8;
+}
+
+static bool same_grid(const sqz_value *a, const sqz_value *b)
+{
+    const sqz_quant *p = a->quant, *q = b->quant;
+    return p && q && a->dtype == b->dtype && a->was_u8 == b->was_u8 && p->axis < 0 && q->axis < 0 &&
+           p->scale[0] == q->scale[0] && p->zero[0] == q->zero[0];
+}
+
+/* QuantizeLinear or DequantizeLinear with the grid of `v`. */
+static sqz_status pair_node(sqz_onnx_export *e, bool quantize, const sqz_value *v, const char *node,
+                            const char *in, const char *out)
+{
+    Onnx__NodeProto *n;
+    const char *scale, *zero = NULL;
+    if (v->quant->group)
+        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED,
+                        "value '%s': a grid with groups cannot be written yet", v->name);
+    SQZ_TRY(scales(e, v->quant, &scale));
+    if (quantize || !zero_is_clear(v))
+        SQZ_TRY(zeros(e, v, &zero));
+    SQZ_TRY(sqz_onnx_new_node(e, quantize ? "QuantizeLinear" : "DequantizeLinear", node,
+                              zero ? 3 : 2, 1, &n));
+    n->input[0] = (char *)(uintptr_t)in;
+    n->input[1] = (char *)(uintptr_t)scale;
+    if (zero)
+        n->input[2] = (char *)(uintptr_t)zero;
+    n->output[0] = (char *)(uintptr_t)out;
+    int32_t axis = sqz_onnx_file_axis(v, v->quant->axis);
+    return axis >= 0 && axis != 1 ? sqz_onnx_set_int(e, n, "axis", axis) : SQZ_OK;
+}
+
+/* ---- the two faces ---- */
+
+sqz_status sqz_onnx_ints(sqz_onnx_export *e, sqz_vid v, const char **out)
+{
+    sqz_vid root = sqz_onnx_root(e->g, v);
+    const sqz_value *val = sqz_val(e->g, root);
+    sqz_onnx_face *f = &e->face[root];
+    if (!f->ints && val->role == SQZ_ROLE_ACTIVATION)
+        return sqz_fail(e->ctx, SQZ_E_INTERNAL, "value '%s' is read before it is written",
+                        val->name);
+    if (!f->ints) {
+        f->ints = sqz_onnx_name(e, root);
+        if (!f->ints)
+            return SQZ_E_NOMEM;
+        if (val->constant)
+            SQZ_TRY(sqz_onnx_add_constant(e, root, f->ints));
+    }
+    *out = f->ints;
+    return SQZ_OK;
+}
+
+sqz_status sqz_onnx_real(sqz_onnx_export *e, sqz_vid v, const char **out)
+{
+    sqz_vid root = sqz_onnx_root(e->g, v);
+    const sqz_value *val = sqz_val(e->g, root);
+    sqz_onnx_face *f = &e->face[root];
+    const char *ints;
+    if (!f->real && sqz_onnx_is_ints(val)) {
+        SQZ_TRY(sqz_onnx_ints(e, root, &ints));
+        const char *name = sqz_onnx_fresh(e);
+        if (!name)
+            return SQZ_E_NOMEM;
+        SQZ_TRY(pair_node(e, false, val, NULL, ints, name));
+        f->real = name;
+    } else if (!f->real) { /* a float constant or input, or integers of another kind */
+        f->real = sqz_onnx_name(e, root);
+        if (!f->real)
+            return SQZ_E_NOMEM;
+        if (val->constant)
+            SQZ_TRY(sqz_onnx_add_constant(e, root, f->real));
+    }
+    *out = f->real;
+    return SQZ_OK;
+}
+
+/* Only reader of `root` is a clamp on the same grid: it needs no pair before it. */
+static bool clamped_next(const sqz_onnx_export *e, sqz_vid root)
+{
+    const sqz_value *v = sqz_val(e->g, root);
+    const sqz_qkind kind = sqz_nod(e->g, v->producer)->op->quant.kind;
+    if ((kind != SQZ_Q_LINEAR && kind != SQZ_Q_REALIGN) || sqz_n_uses(&e->uses, root) != 1)
+        return false;
+    sqz_nid reader = e->uses.node[e->uses.first[root]];
+    if (reader == SQZ_NONE)
+        return false;
+    const sqz_node *n = sqz_nod(e->g, reader);
+    return (n->op->traits & SQZ_T_RELU_LIKE) && n->n_out == 1 &&
+           sqz_onnx_root(e->g, n->in[0]) == root && same_grid(v, sqz_val(e->g, n->out[0]));
+}
+
+sqz_status sqz_onnx_before(sqz_onnx_export *e, sqz_vid root, const char **out)
+{
+    bool shown = sqz_onnx_is_ints(sqz_val(e->g, root)) && sqz_onnx_is_output(e, root);
+    *out = shown ? sqz_onnx_fresh(e) : sqz_onnx_name(e, root);
+    return *out ? SQZ_OK : SQZ_E_NOMEM;
+}
+
+sqz_status sqz_onnx_after(sqz_onnx_export *e, sqz_vid root, const char *written)
+{
+    const sqz_value *v = sqz_val(e->g, root);
+    sqz_onnx_face *f = &e->face[root];
+    if (!sqz_onnx_is_ints(v) || clamped_next(e, root)) {
+        f->real = written;
+        return SQZ_OK;
+    }
+    const char *ints = sqz_onnx_is_output(e, root) ? v->name : sqz_onnx_fresh(e);
+    if (!ints)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(pair_node(e, true, v, NULL, written, ints));
+    f->ints = ints;
+    return SQZ_OK;
+}
+
+/* ---- quantize and dequantize nodes of the graph ---- */
+
+sqz_status sqz_onnx_quantize(sqz_onnx_export *e, const sqz_node *n)
+{
+    const char *in, *out = sqz_onnx_name(e, n->out[0]);
+    if (!out)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_onnx_real(e, n->in[0], &in));
+    SQZ_TRY(pair_node(e, true, sqz_val(e->g, n->out[0]), n->name, in, out));
+    e->face[n->out[0]].ints = out;
+    return SQZ_OK;
+}
+
+sqz_status sqz_onnx_dequantize(sqz_onnx_export *e, const sqz_node *n)
+{
+    const char *in, *out = sqz_onnx_name(e, n->out[0]);
+    sqz_vid from = sqz_onnx_root(e->g, n->in[0]);
+    if (!out)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_onnx_ints(e, from, &in));
+    SQZ_TRY(pair_node(e, false, sqz_val(e->g, from), n->name, in, out));
+    e->face[n->out[0]].real = out;
+    return SQZ_OK;
+}
