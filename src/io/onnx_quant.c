@@ -161,7 +161,8 @@ static sqz_status quantize(sqz_import *im)
     sqz_arena a = {.ctx = im->g->ctx};
     const sqz_op *op = sqz_op_find("quantize");
     sqz_status s = op && im->n_in ? quantize_in(im, &a, op)
-                                  : sqz_fail(im->g->ctx, SQZ_E_FORMAT, "has no input");
+                                  : sqz_fail(im->g->ctx, op ? SQZ_E_FORMAT : SQZ_E_UNSUPPORTED,
+                                             op ? "has no input" : "the operator is not supported");
     sqz_arena_free(&a);
     return s;
 }
@@ -207,7 +208,8 @@ static sqz_status dequantize(sqz_import *im)
     sqz_arena a = {.ctx = im->g->ctx};
     const sqz_op *op = sqz_op_find("dequantize");
     sqz_status s = op && im->n_in ? dequantize_in(im, &a, op)
-                                  : sqz_fail(im->g->ctx, SQZ_E_FORMAT, "has no input");
+                                  : sqz_fail(im->g->ctx, op ? SQZ_E_FORMAT : SQZ_E_UNSUPPORTED,
+                                             op ? "has no input" : "the operator is not supported");
     sqz_arena_free(&a);
     return s;
 }
