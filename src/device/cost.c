@@ -28,9 +28,11 @@ typedef struct estimator {
 /* ---- what a node computes with ---- */
 static number number_of(const sqz_value *v)
 {
-    if (v->quant)
-        return v->quant->dtype == SQZ_S16 || v->quant->dtype == SQZ_U16 ? NUMBER_S16 : NUMBER_S8;
-    return sqz_dtype_is_float(v->dtype) ? NUMBER_F32 : NUMBER_OTHER;
+    if (sqz_dtype_is_float(v->dtype))
+        return NUMBER_F32;
+    if (!v->quant)
+        return NUMBER_OTHER; /* shapes and indices */
+    return v->dtype == SQZ_S16 || v->dtype == SQZ_U16 ? NUMBER_S16 : NUMBER_S8;
 }
 
 static bool is_boundary(const sqz_node *n) /* changes between real numbers and grids */
@@ -44,35 +46,14 @@ static const sqz_value *weight_of(const sqz_graph *g, const sqz_node *n)
     return slot > 0 && slot < n->n_in && n->in[slot] != SQZ_NONE ? sqz_val(g, n->in[slot]) : NULL;
 }
 
-static bool is_4bit(const sqz_value *v)
-{
-    return v && (v->dtype == SQZ_S4 || v->dtype == SQZ_U4 ||
-                 (v->quant && (v->quant->dtype == SQZ_S4 || v->quant->dtype == SQZ_U4)));
-}
-
-static bool same_grid(const sqz_quant *a, const sqz_quant *b)
-{
-    return a && b && a->dtype == b->dtype && a->n == 1 && b->n == 1 && a->scale[0] == b->scale[0] &&
-           a->zero[0] == b->zero[0];
-}
-
-/* Nothing is left of it on the device: a view, or a clamp that the grid itself performs. */
-static bool is_free(const sqz_graph *g, const sqz_node *n)
-{
-    if (n->op->traits & SQZ_T_VIEW)
-        return true;
-    return (n->op->traits & SQZ_T_RELU_LIKE) &&
-           same_grid(sqz_val(g, n->in[0])->quant, sqz_val(g, n->out[0])->quant);
-}
+static bool is_4bit(const sqz_value *v) { return v && (v->dtype == SQZ_S4 || v->dtype == SQZ_U4); }
 
 /* ---- bytes ---- */
 static double value_bytes(const sqz_graph *g, const sqz_value *v)
 {
-    size_t count, bytes;
-    if (sqz_shape_count(g->ctx, &v->shape, v->dtype, &count, &bytes) != SQZ_OK)
-        return 0; /* was counted when the value was made: cannot fail */
-    unsigned bits = v->quant ? sqz_dtype_bits(v->quant->dtype) : sqz_dtype_bits(v->dtype);
-    return (double)((count / 8) * bits + ((count % 8) * bits + 7) / 8);
+    size_t count, bytes = 0; /* was counted when the value was made: cannot fail */
+    (void)sqz_shape_count(g->ctx, &v->shape, v->dtype, &count, &bytes);
+    return (double)bytes;
 }
 
 /* Bytes that node n reads of constants, and those that no earlier node counted for flash. */
@@ -95,7 +76,7 @@ static void count_constants(estimator *x, const sqz_node *n, sqz_node_estimate *
     double tables = 0;
     if (integer && w)
         tables = BYTES_PER_SCALE * (double)(w->quant ? w->quant->n : 1);
-    else if (integer && n->op->quant.kind == SQZ_Q_LUT && !is_free(x->g, n))
+    else if (integer && n->op->quant.kind == SQZ_Q_LUT && !sqz_node_is_view(x->g, n))
         tables = BYTES_PER_TABLE;
     row->weight_bytes += tables;
     x->e->weight_bytes += tables;
@@ -146,7 +127,7 @@ static void estimate_cycles(const estimator *x, const sqz_node *n, sqz_node_esti
 {
     number as = number_of(sqz_val(x->g, n->out[0]));
     sqz_cost_kind kind = row->cost.kind;
-    if (is_free(x->g, n) || kind == SQZ_COST_NONE)
+    if (sqz_node_is_view(x->g, n) || kind == SQZ_COST_NONE)
         return;
     double work = (double)(row->cost.macs ? row->cost.macs : row->cost.ops);
     double compute = work * cycles_per_work(x->d, kind, as, is_4bit(weight_of(x->g, n)));

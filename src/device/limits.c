@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* A figure for people, three digits, whatever the locale. */
+/* A figure for people whatever the locale: three digits, four of a percentage. */
 static void print_figure(char out[48], double v, const char *unit)
 {
     static const struct {
@@ -22,12 +22,14 @@ static void print_figure(char out[48], double v, const char *unit)
             unit = prefixed[i].small[k];
             v *= k == 0 ? 1e3 : k == 1 ? 1e6 : 1e9;
         }
+    int digits = 3;
     if (*unit == 'f') {
         unit = "%";
         v *= 100;
+        digits = 4;
     }
-    double scale = v > 0 ? pow(10, 2 - floor(log10(v))) : 1;
-    double rounded = v >= 1000 ? round(v) : round(v * scale) / scale;
+    double scale = v > 0 ? pow(10, digits - 1 - floor(log10(v))) : 1;
+    double rounded = scale <= 1 ? round(v) : round(v * scale) / scale;
     sqz_print_f64(number, rounded);
     (void)snprintf(out, 48, "%s %s", number, unit);
 }
@@ -75,11 +77,14 @@ static sqz_limit_result *add(writer *w, const char *what, const char *unit, doub
     return r;
 }
 
+/* Figures are sums of doubles: one that equals its limit must hold in spite of the last bits. */
+#define SLACK 1e-9
+
 static void judge(sqz_limit_result *r, double limit, double margin)
 {
     r->limit = limit;
     r->margin = margin;
-    r->verdict = r->value * (1 + margin) <= limit ? SQZ_V_HOLDS : SQZ_V_BROKEN;
+    r->verdict = r->value * (1 + margin) <= limit * (1 + SLACK) ? SQZ_V_HOLDS : SQZ_V_BROKEN;
 }
 
 /* The limit that the file states, or the memory's size less its reserve if that is smaller. */
@@ -175,9 +180,7 @@ static void check_accuracy(writer *w, double accuracy, double reference)
         r->why = "accuracy and that of the reference were not both measured";
         if (!isnan(r->value)) {
             r->why = NULL;
-            /* Accuracies are counts over counts: a difference that equals the limit must hold in
-             * spite of the last bit. */
-            r->verdict = r->value <= drop + 1e-12 ? SQZ_V_HOLDS : SQZ_V_BROKEN;
+            r->verdict = r->value <= drop + SLACK ? SQZ_V_HOLDS : SQZ_V_BROKEN;
             if (r->verdict == SQZ_V_BROKEN)
                 r->why = why_more(w, r, "loses", "");
         }

@@ -246,6 +246,328 @@ static void test_shipped_profiles_are_complete(void **state)
     }
 }
 
+/* ---- costs: an operator of our own, so that every figure below can be worked out by hand ---- */
+static sqz_status fake_infer(sqz_infer *q)
+{
+    q->out[0] = sqz_shape_of(4, (const int64_t[]){1, 8, 8, 16});
+    return SQZ_OK;
+}
+static sqz_status fake_run(const sqz_call *c)
+{
+    (void)c;
+    return SQZ_OK;
+}
+static void fake_cost(const sqz_infer *q, sqz_cost *out)
+{
+    (void)q;
+    *out = (sqz_cost){.macs = 100000, .device_scratch = 100, .kind = SQZ_COST_CONV};
+}
+static const sqz_op fake = {.info = {.name = "fake", .doc = "100,000 MACs"},
+                            .n_in_min = 2,
+                            .n_in_max = 3,
+                            .n_out_min = 1,
+                            .n_out_max = 1,
+                            .infer = fake_infer,
+                            .run = fake_run,
+                            .cost = fake_cost,
+                            .run_int = fake_run,
+                            .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2},
+                            .onnx = {.op_type = "Fake"}};
+static const sqz_op lazy = {.info = {.name = "lazy", .doc = "without integer kernel"},
+                            .n_in_min = 1,
+                            .n_in_max = 1,
+                            .n_out_min = 1,
+                            .n_out_max = 1,
+                            .infer = fake_infer,
+                            .run = fake_run,
+                            .cost = fake_cost,
+                            .onnx = {.op_type = "Lazy"}};
+
+static sqz_vid constant(fixture *f, const char *name, sqz_dtype d, sqz_shape s)
+{
+    sqz_tensor t;
+    sqz_vid v;
+    TEST_OK(f->ctx, sqz_tensor_alloc(f->ctx, d, &s, &t));
+    TEST_OK(f->ctx, sqz_graph_constant(f->g, name, &t, &v));
+    return v;
+}
+
+static void grid(fixture *f, sqz_vid v, uint32_t n, int32_t zero)
+{
+    float scale[16];
+    int32_t zeros[16];
+    for (int i = 0; i < 16; i++) {
+        scale[i] = 0.1f;
+        zeros[i] = zero;
+    }
+    const sqz_dtype d = sqz_val(f->g, v)->dtype;
+    TEST_OK(f->ctx, sqz_value_set_quant(f->g, v, d, n > 1 ? 0 : -1, n, scale, zeros));
+}
+
+/* x(1,8,8,4) -> fake -> relu -> sigmoid -> reshape; int8 with weights of type w, or float. */
+static void build(fixture *f, bool integer, sqz_dtype w, uint32_t scales)
+{
+    const sqz_shape xs = {4, {1, 8, 8, 4}}, ws = {2, {16, 4}}, bs = {1, {16}};
+    sqz_vid x, v[3], out = SQZ_NONE;
+    sqz_estimate_free(f->ctx, f->e);
+    sqz_graph_free(f->g);
+    f->e = NULL;
+    TEST_OK(f->ctx, sqz_graph_create(f->ctx, &f->g));
+    TEST_OK(f->ctx, sqz_graph_input(f->g, "x", integer ? SQZ_S8 : SQZ_F32, &xs, &x));
+    v[0] = x;
+    v[1] = constant(f, "w", integer ? w : SQZ_F32, ws);
+    v[2] = constant(f, "b", integer ? SQZ_S32 : SQZ_F32, bs);
+    if (integer) {
+        grid(f, x, 1, 0);
+        grid(f, v[1], scales, 0);
+        grid(f, v[2], scales, 0);
+    }
+    TEST_OK(f->ctx, sqz_graph_node(f->g, &fake, "first", NULL, v, 3, NULL, 1, SQZ_NONE, &out));
+    static const char *const ops[] = {"relu", "sigmoid", "reshape"};
+    for (size_t i = 0; i < SQZ_COUNT(ops); i++) {
+        if (integer)
+            grid(f, out, 1, -128);
+        v[0] = out;
+        TEST_OK(f->ctx, sqz_graph_node_text(f->g, ops[i], ops[i], i == 2 ? "shape=1,1024" : "", v,
+                                            1, SQZ_NONE, &out));
+    }
+    if (integer)
+        grid(f, out, 1, -128);
+    TEST_OK(f->ctx, sqz_graph_set_outputs(f->g, &out, 1));
+}
+
+#define MEMORY                                                                                     \
+    "memory: [{name: r, kind: ram, size: 8 KiB, bytes_per_cycle: 0.5}, "                           \
+    "{name: f, kind: flash, size: 64 KiB, bytes_per_cycle: 1}]\n"                                  \
+    "runtime: {ram: 1000 B, code: 5000 B, alignment: 1}\n"                                         \
+    "energy: {active_power: 2 W}\n"
+#define COSTS                                                                                      \
+    "squeeze_device: 1\ncore: {clock: 1 MHz}\nlatency_error: 20 %\n"                               \
+    "kernels: {conv: {int8: 2, float32: 5, int4: 3, fixed: 1000}, elementwise: {int8: 3, fixed: "  \
+    "10}}\n" MEMORY
+
+static void estimate(fixture *f)
+{
+    sqz_estimate_free(f->ctx, f->e);
+    f->e = NULL;
+    TEST_OK(f->ctx, sqz_estimate_graph(f->g, f->d, &f->e));
+}
+
+static void test_integer_graph_by_hand(void **state)
+{
+    fixture *f = *state;
+    TEST_OK(f->ctx, load(f, COSTS));
+    build(f, true, SQZ_S8, 16);
+    estimate(f);
+    const sqz_estimate *e = f->e;
+    assert_int_equal(e->n_node, 4);
+    assert_string_equal(e->node[0].name, "first");
+    /* weights 64, bias 64, 8 for each of 16 scales; the sigmoid's table */
+    assert_true(e->node[0].weight_bytes == 256 && e->node[2].weight_bytes == 256);
+    assert_true(e->weight_bytes == 512 && e->flash == 5512);
+    assert_int_equal(e->parameters, 80);
+    assert_int_equal(e->macs, 100000);
+    /* first: 100000 x 2 against 256 / 1 + (256 + 1024) / 0.5; then 1000 for the call */
+    assert_true(e->node[0].cycles == 201000);
+    /* relu and reshape leave nothing; sigmoid: 1024 x 3 against 256 / 1 + 2048 / 0.5 = 4352, and 10
+     */
+    assert_true(e->node[1].cycles == 0 && e->node[2].cycles == 4362 && e->node[3].cycles == 0);
+    assert_true(fabs(e->latency - 0.205362) < 1e-12 && fabs(e->energy - 0.410724) < 1e-12);
+    assert_true(e->latency_error == 0.2);
+    /* x, y and scratch of the first node live together; all else happens in y's memory */
+    assert_true(e->arena_bytes == 256 + 1024 + 100 && e->ram == 2380);
+    assert_true(e->node[0].live_bytes == 1380 && e->node[2].live_bytes == 1024);
+    assert_string_equal(e->peak_node, "first");
+    assert_int_equal(e->n_refused, 0);
+}
+
+static void test_types_change_the_figures(void **state)
+{
+    fixture *f = *state;
+    TEST_OK(f->ctx, load(f, COSTS));
+    build(f, true, SQZ_S4, 1);
+    estimate(f);
+    assert_true(f->e->node[0].weight_bytes == 32 + 64 + 8); /* two weights to a byte, one scale */
+    assert_true(f->e->node[0].cycles == 301000);            /* int4: 3 cycles */
+    build(f, false, SQZ_F32, 1);
+    estimate(f);
+    assert_true(f->e->node[0].weight_bytes == 256 + 64); /* no multipliers, no table */
+    assert_true(f->e->weight_bytes == 320);
+    assert_true(f->e->node[0].cycles == 501000);
+    /* elementwise states no float32: 3 x 5/2, as its convolution; relu is in place but not free */
+    assert_true(f->e->node[1].cycles == SQZ_MAX(1024 * 7.5, 8192 / 0.5) + 10);
+    assert_true(f->e->arena_bytes == 4 * (256 + 1024) + 100);
+}
+
+static void test_memory_bound_nodes_take_the_time_of_their_bytes(void **state)
+{
+    fixture *f = *state;
+    TEST_OK(f->ctx, load(f, "squeeze_device: 1\ncore: {clock: 1 MHz}\n"
+                            "kernels: {conv: {int8: 0.001}}\n" MEMORY));
+    build(f, true, SQZ_S8, 16);
+    estimate(f);
+    assert_true(f->e->node[0].cycles == 2816);
+}
+
+static void test_io_of_the_application_is_not_in_the_arena(void **state)
+{
+    fixture *f = *state;
+    TEST_OK(f->ctx, load(f, "squeeze_device: 1\ncore: {clock: 1 MHz}\nkernels: {conv: {int8: 2}}\n"
+                            "runtime: {io_in_arena: false, alignment: 64}\n"));
+    build(f, true, SQZ_S8, 16);
+    estimate(f);
+    assert_true(f->e->arena_bytes <= 1024 + 128 + 1024 && f->e->arena_bytes >= 1024 + 128);
+}
+
+static void test_what_cannot_run_is_refused_by_name(void **state)
+{
+    fixture *f = *state;
+    TEST_OK(f->ctx, load(f, COSTS "numerics: {activations: [int8], weights: [int8], granularity: "
+                                  "per_tensor}\n"));
+    build(f, false, SQZ_F32, 1);
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 3); /* the reshape moves nothing */
+    assert_non_null(strstr(f->e->refused[0], "node 'first' (Fake): it computes in float32"));
+    assert_non_null(strstr(f->e->refused[0], "must be quantized"));
+    build(f, true, SQZ_S8, 16);
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 1);
+    assert_non_null(strstr(f->e->refused[0], "its weights have 16 scales"));
+    build(f, true, SQZ_S4, 1);
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 1);
+    assert_non_null(strstr(f->e->refused[0], "its weights are int4"));
+    build(f, true, SQZ_S8, 1);
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 0);
+
+    sqz_vid x = f->g->input[0], out;
+    TEST_OK(f->ctx, sqz_graph_node(f->g, &lazy, "slow", NULL, &x, 1, NULL, 1, SQZ_NONE, &out));
+    sqz_val(f->g, out)->dtype = SQZ_F32;
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 1);
+    assert_non_null(strstr(f->e->refused[0], "node 'slow' (Lazy): it has no integer kernel"));
+
+    TEST_OK(f->ctx, load(f, COSTS "numerics: {activations: [float32]}\n"));
+    build(f, true, SQZ_S8, 1);
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 4);
+    assert_non_null(strstr(f->e->refused[0], "its activations are int8"));
+    TEST_OK(f->ctx, load(f, "squeeze_device: 1\ncore: {clock: 1 MHz}\n"
+                            "kernels: {conv: {int8: 2}, unsupported: [Sigmoid, Fake]}\n"));
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 2);
+    assert_non_null(strstr(f->e->refused[1], "node 'sigmoid' (Sigmoid): "));
+    assert_non_null(strstr(f->e->refused[1], "does not run Sigmoid"));
+}
+
+/* ---- limits ---- */
+static const sqz_limit_result *row(const sqz_limit_result *r, unsigned n, const char *what)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(r[i].what, what) == 0)
+            return &r[i];
+    return NULL;
+}
+
+static void check(fixture *f, const char *more, double accuracy, double reference,
+                  sqz_limit_result out[8], unsigned *n)
+{
+    char text[2000];
+    (void)snprintf(text, sizeof text, "%s%s", COSTS, more);
+    TEST_OK(f->ctx, load(f, text));
+    if (!f->g)
+        build(f, true, SQZ_S8, 16);
+    estimate(f);
+    sqz_limits_check(f->d, f->e, accuracy, reference, out, n);
+    assert_true(*n <= 8);
+}
+
+static void test_limits_hold_up_to_equality(void **state)
+{
+    fixture *f = *state;
+    sqz_limit_result r[8];
+    unsigned n;
+    check(f,
+          "limits: {flash: 5512 B, ram: {max: 2618 B, margin: 10 %}, latency: 205.362 ms, energy: "
+          "1 J}\n",
+          (double)NAN, (double)NAN, r, &n);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(r[i].verdict, SQZ_V_HOLDS);
+    assert_non_null(row(r, n, "operators"));
+    assert_null(row(r, n, "accuracy"));
+    check(f,
+          "limits: {flash: 5511 B, ram: {max: 2617 B, margin: 10 %}, latency: 205 ms, energy: 0.4 "
+          "J}\n",
+          (double)NAN, (double)NAN, r, &n);
+    static const char *const broken[] = {"flash", "ram", "latency", "energy"};
+    for (size_t i = 0; i < SQZ_COUNT(broken); i++)
+        assert_int_equal(row(r, n, broken[i])->verdict, SQZ_V_BROKEN);
+}
+
+static void test_broken_limits_say_what_is_in_the_way(void **state)
+{
+    fixture *f = *state;
+    sqz_limit_result r[8];
+    unsigned n;
+    check(f,
+          "limits: {flash: 4 KiB, ram: {max: 2 KiB, margin: 10 %}, latency: 100 ms, energy: 200 "
+          "mJ}\n",
+          (double)NAN, (double)NAN, r, &n);
+    assert_string_equal(row(r, n, "flash")->why,
+                        "needs 5.4 KiB, 1.4 KiB more than the 4 KiB allowed; weights are 512 B and "
+                        "the runtime's code is 4.9 KiB; most is in node 'first' (256 B)");
+    assert_string_equal(
+        row(r, n, "ram")->why,
+        "needs 2.3 KiB (with the margin of 10 %), 570 B more than the 2 KiB allowed; "
+        "peak is at node 'first'; activations need 1.3 KiB and the runtime 1000 B");
+    assert_string_equal(row(r, n, "latency")->why,
+                        "takes 205 ms, 105 ms more than the 100 ms allowed; 97.88 % of it is node "
+                        "'first' with 100000 MAC");
+    assert_string_equal(row(r, n, "energy")->why,
+                        "takes 411 mJ, 211 mJ more than the 200 mJ allowed; 97.88 % of it is node "
+                        "'first' with 100000 MAC");
+}
+
+static void test_memory_less_its_reserve_is_a_limit_of_its_own(void **state)
+{
+    fixture *f = *state;
+    sqz_limit_result r[8];
+    unsigned n;
+    check(f, "", (double)NAN, (double)NAN, r, &n);
+    assert_true(row(r, n, "ram")->limit == 8192 && row(r, n, "ram")->verdict == SQZ_V_HOLDS);
+    assert_int_equal(row(r, n, "latency")->verdict, SQZ_V_NOT_ASKED);
+    static const char tight[] =
+        "squeeze_device: 1\ncore: {clock: 1 MHz}\nkernels: {conv: {int8: 2}}\n"
+        "memory: [{name: r, kind: ram, size: 8 KiB, reserve: 7 KiB}]\n"
+        "limits: {ram: 1 MiB}\n";
+    TEST_OK(f->ctx, load(f, tight)); /* a generous limit does not make the memory larger */
+    estimate(f);
+    sqz_limits_check(f->d, f->e, (double)NAN, (double)NAN, r, &n);
+    assert_int_equal(row(r, n, "ram")->verdict, SQZ_V_BROKEN);
+    assert_true(row(r, n, "ram")->limit == 1024);
+    assert_int_equal(row(r, n, "flash")->verdict, SQZ_V_NOT_ASKED); /* no flash, no limit stated */
+}
+
+static void test_accuracy_limits(void **state)
+{
+    fixture *f = *state;
+    sqz_limit_result r[8];
+    unsigned n;
+    static const char limits[] =
+        "limits: {accuracy: {metric: top1, min: 85 %, max_drop: 0.5 pp}}\n";
+    check(f, limits, 0.85, 0.855, r, &n);
+    assert_int_equal(row(r, n, "accuracy")->verdict, SQZ_V_HOLDS);
+    assert_int_equal(row(r, n, "accuracy drop")->verdict, SQZ_V_HOLDS);
+    check(f, limits, 0.8499, 0.87, r, &n);
+    assert_string_equal(row(r, n, "accuracy")->why, "is 84.99 %; at least 85 % is asked");
+    assert_string_equal(row(r, n, "accuracy drop")->why,
+                        "loses 2.01 %, 1.51 % more than the 0.5 % allowed");
+    check(f, limits, (double)NAN, (double)NAN, r, &n);
+    assert_int_equal(row(r, n, "accuracy")->verdict, SQZ_V_NOT_ASKED);
+    assert_non_null(row(r, n, "accuracy drop")->why);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, enter, leave)
 int main(void)
 {
@@ -255,6 +577,15 @@ int main(void)
         TEST(test_later_files_override_key_by_key),
         TEST(test_circles_are_refused),
         TEST(test_shipped_profiles_are_complete),
+        TEST(test_integer_graph_by_hand),
+        TEST(test_types_change_the_figures),
+        TEST(test_memory_bound_nodes_take_the_time_of_their_bytes),
+        TEST(test_io_of_the_application_is_not_in_the_arena),
+        TEST(test_what_cannot_run_is_refused_by_name),
+        TEST(test_limits_hold_up_to_equality),
+        TEST(test_broken_limits_say_what_is_in_the_way),
+        TEST(test_memory_less_its_reserve_is_a_limit_of_its_own),
+        TEST(test_accuracy_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
