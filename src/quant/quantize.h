@@ -4,7 +4,10 @@
 #include "ir/pass.h"
 #include "kernels/multiplier.h" /* sqz_multiplier */
 
-/* true when the node matches one of the comma-separated names, regular expressions or operator
- * types. */
+/* true when the node matches one of the comma-separated names, regular expressions (of the whole
+ * name) or operator types: ours ("conv") or ONNX's ("Conv"). */
 sqz_status sqz_node_selected(const sqz_graph *g, sqz_nid n, const char *selection, bool *yes);
+/* Every entry of the selection matches a node; else SQZ_E_NOTFOUND with the entry and the nearest
+ * name. */
+sqz_status sqz_selection_check(const sqz_graph *g, const char *selection);
 #endif

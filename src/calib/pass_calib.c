@@ -1,0 +1,81 @@
+/* calib: gives every float activation a range, from ranges that were read or from data. */
+#include "calib/calib.h"
+#include "ir/pass.h"
+
+typedef struct options {
+    const char *method;
+    int64_t samples;
+} options;
+
+/* Ranges that a person left open ("calibrator": ...) are computed from the data, if there is any.
+ */
+static sqz_status complete(const sqz_graph *g, const sqz_env *env, int64_t samples,
+                           sqz_ranges **out)
+{
+    sqz_str text = {.ctx = g->ctx};
+    sqz_stats *stats = NULL;
+    sqz_status s = sqz_ranges_print(env->ranges, &text);
+    if (s == SQZ_OK)
+        s = sqz_ranges_parse(g->ctx, "ranges", text.data, text.len, out);
+    if (s == SQZ_OK)
+        s = sqz_stats_collect(g, env->calib, NULL, samples, env->batch, &stats);
+    if (s == SQZ_OK)
+        s = sqz_ranges_resolve(g->ctx, *out, stats);
+    sqz_stats_free(g->ctx, stats);
+    sqz_str_free(&text);
+    return s;
+}
+
+static sqz_status from_data(const sqz_graph *g, const sqz_env *env, const char *method,
+                            int64_t samples, sqz_ranges **out)
+{
+    sqz_stats *stats = NULL;
+    sqz_status s = sqz_stats_collect(g, env->calib, NULL, samples, env->batch, &stats);
+    if (s == SQZ_OK)
+        s = sqz_ranges_from_stats(g->ctx, stats, method, out);
+    sqz_stats_free(g->ctx, stats);
+    return s;
+}
+
+static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
+{
+    const options *o = opts;
+    int64_t samples = o->samples ? o->samples : env->samples;
+    sqz_ranges *made = NULL;
+    sqz_status s = SQZ_OK;
+    if (!env->ranges && !env->calib)
+        return sqz_fail(g->ctx, SQZ_E_ARG, "calibration needs data, or ranges from a file");
+    if (!env->ranges)
+        s = from_data(g, env, o->method, samples, &made);
+    else if (env->calib && !sqz_ranges_complete(env->ranges))
+        s = complete(g, env, samples, &made);
+    if (s == SQZ_OK)
+        s = sqz_ranges_apply(made ? made : env->ranges, g, NULL);
+    sqz_ranges_free(g->ctx, made);
+    return s;
+}
+
+static const sqz_attr schema[] = {
+    {.name = "method",
+     .offset = offsetof(options, method),
+     .type = SQZ_A_STRING,
+     .names = "mse",
+     .doc = "calibrator, with options in brackets: \"percentile(p=99.9)\""},
+    {.name = "samples",
+     .offset = offsetof(options, samples),
+     .type = SQZ_A_INT,
+     .max = 9007199254740992.0,
+     .doc = "samples to look at, taken evenly from the set; 0: as the job says, else 512"},
+};
+
+const sqz_pass sqz_pass_calib = {
+    .info = {.name = "calib",
+             .doc = "ranges of activations from calibration data",
+             .opt_size = sizeof(options),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .needs = SQZ_HAS_LAYOUT,
+    .gives = SQZ_HAS_RANGES,
+    .exact = true,
+    .run = run,
+};

@@ -1,0 +1,121 @@
+/* ptq: post-training quantization to int8. Activations get asymmetric grids from their ranges,
+ * weights symmetric ones per output channel, biases 32 bits. docs/quantization.md says what becomes
+ * integer and which grids are shared. */
+#include "quant/ptq.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+typedef struct options {
+    const char *exclude;
+    int64_t per_tensor, weights;
+} options;
+
+static void note(const sqz_ptq *p, sqz_log_level level, const char *fmt, va_list ap)
+{
+    char text[512];
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    sqz_log(p->g->ctx, level, "%s", text);
+    if (p->env->notes) {
+        sqz_str_add(p->env->notes, text);
+        sqz_str_add(p->env->notes, "\n");
+    }
+}
+
+void sqz_ptq_note(const sqz_ptq *p, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    note(p, SQZ_LOG_WARN, fmt, ap);
+    va_end(ap);
+}
+
+void sqz_ptq_fact(const sqz_ptq *p, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    note(p, SQZ_LOG_INFO, fmt, ap);
+    va_end(ap);
+}
+
+static sqz_status refuse_quantized(const sqz_graph *g)
+{
+    if (g->have & SQZ_HAS_QUANT)
+        return sqz_fail(g->ctx, SQZ_E_ARG, "the model is quantized already");
+    for (sqz_vid v = 0; v < g->n_value; v++)
+        if (!sqz_value_dead(sqz_val(g, v)) && sqz_val(g, v)->quant)
+            return sqz_fail(g->ctx, SQZ_E_ARG,
+                            "the model is quantized already: value '%s' has a "
+                            "scale",
+                            sqz_val(g, v)->name);
+    return SQZ_OK;
+}
+
+static sqz_status prepare(sqz_ptq *p)
+{
+    p->n_value = p->g->n_value;
+    p->n_node = p->g->n_node;
+    p->integer = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *p->integer);
+    p->range = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->range);
+    p->grid = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->grid);
+    p->set_grid = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->set_grid);
+    p->fixed_apart = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->fixed_apart);
+    if (!p->integer || !p->range || !p->grid || !p->set_grid || !p->fixed_apart)
+        return SQZ_E_NOMEM;
+    return sqz_uses_build(p->g, p->a, &p->uses);
+}
+
+static sqz_status quantize(sqz_ptq *p)
+{
+    SQZ_TRY(prepare(p));
+    SQZ_TRY(sqz_ptq_plan(p));
+    SQZ_TRY(sqz_ptq_grids(p));
+    SQZ_TRY(sqz_ptq_weights(p));
+    SQZ_TRY(sqz_ptq_borders(p));
+    return p->env->notes ? p->env->notes->status : SQZ_OK;
+}
+
+static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
+{
+    const options *o = opts;
+    sqz_arena a = {.ctx = g->ctx};
+    sqz_ptq p = {.g = g,
+                 .env = env,
+                 .a = &a,
+                 .exclude = o->exclude && *o->exclude ? o->exclude : NULL,
+                 .per_tensor = o->per_tensor != 0};
+    SQZ_TRY(refuse_quantized(g));
+    SQZ_TRY(sqz_note(g->ctx, sqz_selection_check(g, p.exclude), "exclude"));
+    sqz_status s = quantize(&p);
+    sqz_arena_free(&a);
+    return s;
+}
+
+static const sqz_attr schema[] = {
+    {.name = "exclude",
+     .offset = offsetof(options, exclude),
+     .type = SQZ_A_STRING,
+     .doc = "nodes that stay float: names, regular expressions or operator types, by commas"},
+    {.name = "per_tensor",
+     .offset = offsetof(options, per_tensor),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .doc = "one scale for all output channels of a weight"},
+    {.name = "weights",
+     .offset = offsetof(options, weights),
+     .type = SQZ_A_INT,
+     .def = 8,
+     .min = 8,
+     .max = 8,
+     .doc = "bits of a weight"},
+};
+
+const sqz_pass sqz_pass_ptq = {
+    .info = {.name = "ptq",
+             .doc = "int8 post-training quantization",
+             .opt_size = sizeof(options),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .needs = SQZ_HAS_LAYOUT | SQZ_HAS_RANGES,
+    .gives = SQZ_HAS_QUANT,
+    .run = run,
+};
