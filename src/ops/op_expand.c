@@ -1,4 +1,5 @@
-/* expand: x broadcast to a shape, both ways as NumPy does. */
+/* expand: x broadcast to a shape, both ways as NumPy does. ConstantOfShape, whose shape must be
+ * known, is a constant from the import on. */
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -34,6 +35,35 @@ static void map(const void *opts, const sqz_prep *p, int32_t axis, int64_t in, i
 }
 static sqz_status prepare(sqz_prep *p) { return sqz_maps_prepare(p, map); }
 
+static sqz_status constant_of_shape(sqz_import *im)
+{
+    const sqz_raw_attr *value = sqz_import_attr(im, "value");
+    const sqz_tensor *dims = NULL;
+    sqz_tensor t;
+    sqz_shape s = {0};
+    SQZ_TRY(sqz_import_const(im, 0, &dims));
+    if (!dims || dims->count > SQZ_MAX_RANK)
+        return sqz_fail(im->g->ctx, SQZ_E_LIMIT, "a shape of %zu dimensions, at most %d",
+                        dims ? dims->count : 0, SQZ_MAX_RANK);
+    for (s.rank = 0; s.rank < (int32_t)dims->count; s.rank++)
+        s.dim[s.rank] = sqz_tensor_i64(dims, (size_t)s.rank);
+    const sqz_dtype d = value && value->t ? value->t->dtype : SQZ_F32;
+    SQZ_TRY(sqz_tensor_alloc(im->g->ctx, d, &s, &t)); /* zeros */
+    for (size_t i = 0; value && value->t && value->t->count && i < t.count; i++)
+        if (sqz_dtype_is_float(d))
+            sqz_tensor_set_f64(&t, i, sqz_tensor_f64(value->t, 0));
+        else
+            sqz_tensor_set_i64(&t, i, sqz_tensor_i64(value->t, 0));
+    return sqz_graph_constant(im->g, im->out_name[0], &t, &im->out[0]);
+}
+
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    if (im->op_type[0] == 'C')
+        return constant_of_shape(im);
+    return sqz_import_node(im, op, NULL, NULL, 0);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "shape=2,3,4", .n_in = 1, .in = {{2, {3, 1}}}},
     {.attrs = "shape=1,4", .n_in = 1, .in = {{2, {3, 1}}}},
@@ -56,7 +86,7 @@ const sqz_op sqz_op_expand = {
     .prepare = prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
-    .onnx = {.op_type = "Expand", .since = 8},
+    .onnx = {.op_type = "Expand", .also = "ConstantOfShape", .since = 8, .import = import},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

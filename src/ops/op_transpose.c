@@ -107,10 +107,10 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 static sqz_status run(const sqz_call *c)
 {
     job j = {.elem = sqz_elem(c->in[0]), .x = c->in[0]->data, .y = c->out[0]->data};
-    if (c->out[0]->count == 0)
-        return SQZ_OK;
+    if (c->out[0]->count == 0 || ((const attrs *)c->attrs)->view)
+        return sqz_view_run(c);
     plan(c, &j);
-    if (j.n == 0 || (j.n == 1 && j.step[0] == 1) || ((const attrs *)c->attrs)->view)
+    if (j.n == 0 || (j.n == 1 && j.step[0] == 1))
         return sqz_view_run(c);
     return sqz_parallel(c->ctx, c->out[0]->count / j.dim[j.n - 1], 256, piece, &j);
 }
