@@ -93,7 +93,7 @@ static sqz_status read_all(sqz_ctx *ctx, const char *path, size_t limit, int fd,
 sqz_status sqz_file_read(sqz_ctx *ctx, const char *path, size_t limit, void **data, size_t *bytes)
 {
     int fd = -1;
-    struct stat st;
+    struct stat st = {0};
     *data = NULL;
     *bytes = 0;
     sqz_status s = open_input(ctx, path, &fd, &st);
@@ -111,7 +111,7 @@ sqz_status sqz_file_sha256(sqz_ctx *ctx, const char *path, char hex[65])
 {
     unsigned char chunk[16384];
     int fd = -1;
-    struct stat st;
+    struct stat st = {0};
     sqz_sha256 h;
     sqz_sha256_begin(&h);
     sqz_status s = open_input(ctx, path, &fd, &st);

@@ -140,7 +140,7 @@ sqz_status sqz_opts_check(sqz_ctx *ctx, const sqz_info *info, const void *opts)
 }
 
 /* ---- parsing ---- */
-/* Takes the value at *p into the arena; *p ends behind it. */
+/* Takes the value at *p into the arena (NULL: no memory); *p ends behind it. */
 static sqz_status take_value(sqz_arena *a, const sqz_attr *at, const char **p, char **out)
 {
     const char *from = *p, *to = from;
@@ -152,11 +152,11 @@ static sqz_status take_value(sqz_arena *a, const sqz_attr *at, const char **p, c
                             "option '%s': a value with quotes must begin with them", at->name);
         *p = to;
         *out = sqz_arena_strndup(a, from, (size_t)(to - from));
-        return *out ? SQZ_OK : SQZ_E_NOMEM;
+        return SQZ_OK;
     }
     char *text = *out = sqz_arena_strdup(a, from + 1); /* unescaped in place: never longer */
     if (!text)
-        return SQZ_E_NOMEM;
+        return SQZ_OK;
     for (to = from + 1; *to && *to != '"'; to++) {
         if (*to == '\\' && (to[1] == '"' || to[1] == '\\'))
             to++;
@@ -299,6 +299,8 @@ static sqz_status parse_option(sqz_arena *a, const sqz_info *info, const char **
     seen[i] = true;
     ++*p;
     SQZ_TRY(take_value(a, &info->opts[i], p, &value));
+    if (!value)
+        return SQZ_E_NOMEM;
     return parse_value(a, &info->opts[i], value, opts);
 }
 

@@ -216,7 +216,7 @@ static void print_shortest(char out[32], double v, bool is_float)
     }
     int most = is_float ? 9 : 17; /* always enough */
     for (int precision = 1; precision <= most; precision++) {
-        char digit[20];
+        char digit[20] = "";
         int power;
         double d = 0;
         float f = 0;

@@ -122,11 +122,16 @@ static sqz_status add_node(builder *b, const yaml_event_t *e, sqz_yaml_kind kind
     return SQZ_OK;
 }
 
+static bool expects_key(const builder *b)
+{
+    const level *top = b->depth ? &b->open[b->depth - 1] : NULL;
+    return top && top->node && top->node->kind == SQZ_YAML_MAP && !top->key;
+}
+
 static sqz_status take_scalar(builder *b, const yaml_event_t *e)
 {
-    level *top = b->depth ? &b->open[b->depth - 1] : NULL;
-    if (top && top->node->kind == SQZ_YAML_MAP && !top->key)
-        return take_key(b, top, e);
+    if (expects_key(b))
+        return take_key(b, &b->open[b->depth - 1], e);
     sqz_yaml *n;
     SQZ_TRY(add_node(b, e, SQZ_YAML_SCALAR, &n));
     if (strlen((const char *)e->data.scalar.value) != e->data.scalar.length)
@@ -138,8 +143,7 @@ static sqz_status take_scalar(builder *b, const yaml_event_t *e)
 
 static sqz_status open_collection(builder *b, const yaml_event_t *e, sqz_yaml_kind kind)
 {
-    const level *top = b->depth ? &b->open[b->depth - 1] : NULL;
-    if (top && top->node->kind == SQZ_YAML_MAP && !top->key)
+    if (expects_key(b))
         return fail_mark(b->d, &e->start_mark, "a key must be plain text");
     if (b->depth == YAML_DEPTH)
         return fail_mark(b->d, &e->start_mark, "more than %d levels", YAML_DEPTH);

@@ -166,7 +166,7 @@ static sqz_status read_numerics(section s, sqz_device *dev)
     static const char *const activations[] = {"float32", "int8", "int16"};
     static const char *const weights[] = {"int8", "int4", "float32"};
     const sqz_yaml *n;
-    unsigned set;
+    unsigned set = 0;
     const char *granularity = NULL;
     SQZ_TRY(KNOWN(s, "weights", "activations", "granularity"));
     if ((n = sqz_yaml_get(s.map, "activations")) != NULL) {

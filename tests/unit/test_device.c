@@ -246,6 +246,64 @@ static void test_shipped_profiles_are_complete(void **state)
     }
 }
 
+/* Each allocation made to fail once: a status and nothing left behind (leave() checks). */
+typedef struct budget {
+    int left;
+} budget;
+static void *counted_alloc(void *user, size_t n)
+{
+    return ((budget *)user)->left-- > 0 ? malloc(n) : NULL;
+}
+static void counted_free(void *user, void *p)
+{
+    (void)user;
+    free(p);
+}
+
+static void test_loading_survives_any_failing_allocation(void **state)
+{
+    fixture *f = *state;
+    sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
+    budget b = {.left = INT32_MAX};
+    sqz_ctx *ctx = NULL;
+    (void)f;
+    o.allocator = (sqz_allocator){&b, counted_alloc, counted_free};
+    o.threads = 1;
+    assert_int_equal(sqz_ctx_create(&o, &ctx), SQZ_OK);
+    int n = 0;
+    for (bool done = false; !done && n < 5000; n++) {
+        sqz_device *d;
+        size_t live = ctx->live;
+        b.left = n;
+        sqz_status s = sqz_device_load(ctx, "nucleo-l4r5zi", &d);
+        done = s == SQZ_OK;
+        assert_true(done || s == SQZ_E_NOMEM);
+        assert_true(done == (d != NULL));
+        sqz_device_free(ctx, d);
+        assert_int_equal(ctx->live, live);
+    }
+    assert_true(n > 100 && n < 5000);
+    sqz_ctx_free(ctx);
+}
+
+/* Many single changed bits of a good file: loaded or refused with a sentence, never a crash. */
+static void test_damaged_files_never_crash(void **state)
+{
+    fixture *f = *state;
+    static const char good[] = HEAD
+        "extends: cortex-m4\nmemory: [{name: r, kind: ram, size: 8 KiB}]\n"
+        "limits: {ram: {max: 1 kB, margin: 5 %}, accuracy: {min: 1 %}}\n"
+        "budget: {money: 1 USD}\n";
+    char text[sizeof good];
+    for (size_t i = 0; i + 1 < sizeof good; i++)
+        for (int bit = (int)(i % 3); bit < 8; bit += 3) {
+            memcpy(text, good, sizeof good);
+            text[i] = (char)(text[i] ^ 1 << bit);
+            if (load(f, text) != SQZ_OK)
+                assert_true(*sqz_last_error(f->ctx));
+        }
+}
+
 /* ---- costs: an operator of our own, so that every figure below can be worked out by hand ---- */
 static sqz_status fake_infer(sqz_infer *q)
 {
@@ -577,6 +635,8 @@ int main(void)
         TEST(test_later_files_override_key_by_key),
         TEST(test_circles_are_refused),
         TEST(test_shipped_profiles_are_complete),
+        TEST(test_loading_survives_any_failing_allocation),
+        TEST(test_damaged_files_never_crash),
         TEST(test_integer_graph_by_hand),
         TEST(test_types_change_the_figures),
         TEST(test_memory_bound_nodes_take_the_time_of_their_bytes),
