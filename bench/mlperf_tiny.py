@@ -121,7 +121,7 @@ def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     parser.add_argument("--shared", type=pathlib.Path, default=root.parent / "shared")
     parser.add_argument("--squeeze", default=str(root / "build/release/squeeze"))
-    parser.add_argument("--device", default="nucleo-h743zi")
+    parser.add_argument("--device", default="stm32h747i-disco")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=pathlib.Path, default=root / "build/bench/mlperf_tiny")
     parser.add_argument("case", nargs="*", default=list(CASES))

@@ -37,13 +37,13 @@ static void describe_meta(sqz_work *w)
     }
 }
 
-/* Without a device: the host's profile gives the operator list and memory, and no verdict. */
+/* Without a device: the x86-64 profile gives the operator list and memory, and no verdict. */
 static sqz_status inspect(sqz_work *w)
 {
     SQZ_TRY(sqz_work_model(w));
     bool asked = w->job.device != NULL;
     if (!asked)
-        w->job.device = "host";
+        w->job.device = "x86-64";
     SQZ_TRY(sqz_work_device(w));
     sqz_view_heading(w->rep, "%s", w->job.model);
     sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
