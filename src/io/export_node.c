@@ -179,7 +179,7 @@ sqz_status sqz_onnx_export_node(sqz_onnx_export *e, sqz_nid id)
     sqz_status s;
     if (n->layout) /* ours: its output is written as the value that it copies */
         return SQZ_OK;
-    if (strcmp(n->op->info.name, "quantize") == 0) {
+    if (strcmp(n->op->info.name, "quantize") == 0 || strcmp(n->op->info.name, "requantize") == 0) {
         s = sqz_onnx_quantize(e, n);
     } else if (strcmp(n->op->info.name, "dequantize") == 0) {
         s = sqz_onnx_dequantize(e, n);

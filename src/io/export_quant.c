@@ -149,7 +149,7 @@ sqz_status sqz_onnx_after(sqz_onnx_export *e, sqz_vid root, const char *written)
     return SQZ_OK;
 }
 
-/* ---- quantize and dequantize nodes of the graph ---- */
+/* ---- quantize, requantize and dequantize nodes of the graph ---- */
 
 sqz_status sqz_onnx_quantize(sqz_onnx_export *e, const sqz_node *n)
 {
