@@ -1,0 +1,211 @@
+/* gemm: y(M,O) = x(M,I) . w(O,I)^T + b(O): the fully connected layer. ONNX's Gemm with its
+ * transpositions and factors is brought to this form at import. */
+#include "kernels/blas.h"
+#include "ops/fc.h"
+#include <string.h>
+
+static sqz_status infer(sqz_infer *q)
+{
+    const sqz_shape *x = &q->in[0]->shape, *w = &q->in[1]->shape;
+    SQZ_TRY(sqz_check_types(q));
+    if (x->rank != 2 || w->rank != 2)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "operands of rank %d and %d, expected two matrices",
+                        (int)x->rank, (int)w->rank);
+    if (x->dim[1] != w->dim[1])
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "rows of %lld numbers, but the weights take %lld",
+                        (long long)x->dim[1], (long long)w->dim[1]);
+    if (w->dim[0] > INT32_MAX || w->dim[1] > INT32_MAX || w->dim[0] < 1)
+        return sqz_fail(q->ctx, SQZ_E_LIMIT, "weights of %lld x %lld", (long long)w->dim[0],
+                        (long long)w->dim[1]);
+    if (q->n_in > 2 && q->in[2] &&
+        (q->in[2]->shape.rank != 1 || q->in[2]->shape.dim[0] != w->dim[0]))
+        return sqz_fail(q->ctx, SQZ_E_SHAPE,
+                        "the bias must have one number for each of %lld "
+                        "outputs",
+                        (long long)w->dim[0]);
+    q->out[0] = (sqz_shape){2, {x->dim[0], w->dim[0]}};
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    const sqz_tensor *x = c->in[0], *w = c->in[1], *b = sqz_input(c, 2);
+    size_t i = sqz_dim(w, 1), o = sqz_dim(w, 0);
+    return sqz_sgemm_all(c->ctx, &(sqz_sgemm){.m = sqz_dim(x, 0),
+                                              .n = o,
+                                              .k = i,
+                                              .a = SQZ_F32P(x),
+                                              .lda = SQZ_MAX(i, 1),
+                                              .b = SQZ_F32P(w),
+                                              .ldb = SQZ_MAX(i, 1),
+                                              .b_rows = true,
+                                              .bias = b ? SQZ_F32P(b) : NULL,
+                                              .c = SQZ_F32P(c->out[0]),
+                                              .ldc = o});
+}
+
+static void cost(const sqz_infer *q, sqz_cost *out)
+{
+    out->kind = SQZ_COST_FC;
+    out->macs = (uint64_t)q->out[0].dim[0] * (uint64_t)q->in[1]->shape.dim[0] *
+                (uint64_t)q->in[1]->shape.dim[1];
+}
+
+static sqz_status prepare(sqz_prep *p)
+{
+    size_t i = sqz_dim(p->in[1], 1);
+    return sqz_fc_prepare(p, &(sqz_weights){.n = sqz_dim(p->in[1], 0),
+                                            .k = i,
+                                            .ld_n = i,
+                                            .ld_k = 1,
+                                            .groups = 1,
+                                            .channel_axis = 0,
+                                            .slot = 1,
+                                            .bias = 2});
+}
+
+/* ---- ONNX: y = alpha * op(A) . op(B) + beta * C ---- */
+
+typedef struct form {  /* the node while it is brought to our form */
+    sqz_vid x, w, b;   /* b: SQZ_NONE, or a vector of one number for each output */
+    sqz_vid rest;      /* a C that is no such vector: added afterwards */
+    float alpha, beta; /* what is still to multiply with: the product, rest */
+} form;
+
+static float number(const sqz_import *im, const char *name, float def)
+{
+    const sqz_raw_attr *r = sqz_import_attr(im, name);
+    return r ? r->f : def;
+}
+
+/* A float constant without a grid: its numbers may be rewritten. NULL: none. */
+static const sqz_tensor *plain(const sqz_graph *g, sqz_vid v)
+{
+    const sqz_value *x = sqz_val(g, v);
+    return x->constant && x->dtype == SQZ_F32 && !x->quant ? x->constant : NULL;
+}
+
+/* A new constant beside `v`: `t` times `factor`. Takes over t. */
+static sqz_status scaled(sqz_graph *g, sqz_vid v, sqz_tensor *t, float factor, sqz_vid *out)
+{
+    for (size_t i = 0; i < t->count; i++)
+        SQZ_F32P(t)[i] *= factor;
+    return sqz_graph_constant(g, sqz_val(g, v)->name, t, out);
+}
+
+static sqz_status weights(sqz_import *im, bool trans_b, form *f)
+{
+    static const int swap[] = {1, 0}, keep[] = {0, 1};
+    const sqz_tensor *t = plain(im->g, f->w);
+    sqz_tensor fresh;
+    if (trans_b && f->alpha == 1)
+        return SQZ_OK;
+    if (!t)
+        return trans_b ? SQZ_OK
+                       : sqz_graph_node_text(im->g, "transpose", NULL, "perm=1,0", &f->w, 1,
+                                             SQZ_NONE, &f->w);
+    SQZ_TRY(sqz_tensor_permute(im->g->ctx, t, trans_b ? keep : swap, &fresh));
+    float factor = f->alpha;
+    f->alpha = 1;
+    return scaled(im->g, f->w, &fresh, factor, &f->w);
+}
+
+/* C as a vector of one number for each of n outputs, if it can be one. */
+static sqz_status bias(sqz_import *im, sqz_vid c, int64_t n, form *f)
+{
+    const sqz_value *v = sqz_val(im->g, c);
+    const sqz_tensor *t = plain(im->g, c);
+    const sqz_shape want = {1, {n}};
+    sqz_tensor fresh;
+    bool vector = sqz_shape_eq(&v->shape, &want);
+    f->rest = f->alpha == 1 && f->beta == 1 && vector ? SQZ_NONE : c;
+    f->b = f->rest == SQZ_NONE ? c : SQZ_NONE;
+    int64_t rows = v->shape.rank == 2 ? v->shape.dim[0] : 1;
+    if (f->b != SQZ_NONE || !t || f->alpha != 1 || rows != 1 || v->shape.rank > 2 ||
+        (t->count != 1 && t->count != (size_t)n))
+        return SQZ_OK;
+    SQZ_TRY(sqz_tensor_alloc(im->g->ctx, SQZ_F32, &want, &fresh));
+    for (size_t i = 0; i < fresh.count; i++)
+        SQZ_F32P(&fresh)[i] = SQZ_F32P(t)[t->count == 1 ? 0 : i];
+    f->rest = SQZ_NONE;
+    return scaled(im->g, c, &fresh, f->beta, &f->b);
+}
+
+/* `v` times a number, as a node. */
+static sqz_status times(sqz_import *im, sqz_vid v, float factor, const char *const *name,
+                        sqz_vid *out)
+{
+    const sqz_shape scalar = {0};
+    sqz_tensor t;
+    sqz_vid in[2] = {v, SQZ_NONE};
+    SQZ_TRY(sqz_tensor_alloc(im->g->ctx, SQZ_F32, &scalar, &t));
+    SQZ_F32P(&t)[0] = factor;
+    SQZ_TRY(sqz_graph_constant(im->g, NULL, &t, &in[1]));
+    return sqz_graph_node(im->g, sqz_op_find("mul"), NULL, NULL, in, 2, name, 1, SQZ_NONE, out);
+}
+
+static sqz_status nodes(sqz_import *im, const sqz_op *op, form *f)
+{
+    const sqz_vid in[3] = {f->x, f->w, f->b};
+    bool more = f->rest != SQZ_NONE, factor = f->alpha != 1;
+    sqz_vid y;
+    SQZ_TRY(sqz_graph_node(im->g, op, im->name, NULL, in, f->b == SQZ_NONE ? 2 : 3,
+                           more || factor ? NULL : im->out_name, 1, SQZ_NONE, &y));
+    if (factor)
+        SQZ_TRY(times(im, y, f->alpha, more ? NULL : im->out_name, &y));
+    if (more) {
+        sqz_vid sum[2] = {y, f->rest};
+        if (f->beta != 1)
+            SQZ_TRY(times(im, f->rest, f->beta, NULL, &sum[1]));
+        SQZ_TRY(sqz_graph_node(im->g, sqz_op_find("add"), NULL, NULL, sum, 2, im->out_name, 1,
+                               SQZ_NONE, &y));
+    }
+    im->out[0] = y;
+    return SQZ_OK;
+}
+
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    if (im->n_in < 2 || im->in[0] == SQZ_NONE || im->in[1] == SQZ_NONE)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "an operand is missing");
+    form f = {
+        im->in[0], im->in[1], SQZ_NONE, SQZ_NONE, number(im, "alpha", 1), number(im, "beta", 1)};
+    if (sqz_val(im->g, f.x)->shape.rank != 2 || sqz_val(im->g, f.w)->shape.rank != 2)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "the operands must be matrices");
+    if (sqz_import_int(im, "transA", 0))
+        SQZ_TRY(sqz_graph_node_text(im->g, "transpose", NULL, "perm=1,0", &f.x, 1, SQZ_NONE, &f.x));
+    SQZ_TRY(weights(im, sqz_import_int(im, "transB", 0) != 0, &f));
+    if (im->n_in > 2 && im->in[2] != SQZ_NONE)
+        SQZ_TRY(bias(im, im->in[2], sqz_val(im->g, f.w)->shape.dim[0], &f));
+    return nodes(im, op, &f);
+}
+
+static sqz_status write(sqz_export *e)
+{
+    e->attr[e->n_attr++] = (sqz_export_attr){.name = "transB", .type = 2, .i = 1};
+    return SQZ_OK;
+}
+
+static const sqz_case cases[] = {
+    {.n_in = 3, .in = {{2, {3, 7}}, {2, {5, 7}}, {1, {5}}}, .constant = 6},
+    {.n_in = 2, .in = {{2, {1, 20}}, {2, {17, 20}}}, .constant = 2},
+    {.n_in = 2, .in = {{2, {4, 1}}, {2, {1, 1}}}, .constant = 2},
+};
+
+const sqz_op sqz_op_gemm = {
+    .info = {.name = "gemm", .doc = "fully connected: x . transposed weights + bias"},
+    .n_in_min = 2,
+    .n_in_max = 3,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .layout = SQZ_L_FILE,
+    .infer = infer,
+    .run = run,
+    .cost = cost,
+    .prepare = prepare,
+    .run_int = sqz_fc_run_s8,
+    .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
+    .onnx = {.op_type = "Gemm", .since = 7, .import = import, .write = write},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,148 @@
+/* prelu: y = x where x >= 0, slope[c] * x elsewhere; one slope, or one for each channel. The slope
+ * keeps the shape it has in the file, (C,1,1) or (1,C,1,1) or scalar: only its size matters here.
+ */
+#include "kernels/multiplier.h"
+#include "ops/linear.h"
+#include "runtime/sqz_rt.h"
+#include <math.h>
+
+#define GRAIN 16384 /* elements of a chunk, about */
+
+static sqz_status infer(sqz_infer *q)
+{
+    const sqz_value *x = q->in[0];
+    size_t n;
+    SQZ_TRY(sqz_check_types(q));
+    SQZ_TRY(sqz_shape_count(q->ctx, &q->in[1]->shape, SQZ_F32, &n, NULL));
+    int64_t c = x->shape.rank > 1 ? x->shape.dim[sqz_axis_c(x)] : 1;
+    if (n != 1 && n != (size_t)c)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "%zu slopes for %lld channels, expected 1 or %lld", n,
+                        (long long)c, (long long)c);
+    q->out[0] = x->shape;
+    return SQZ_OK;
+}
+
+static sqz_status chunk_f32(void *arg, size_t begin, size_t end) /* of pixels */
+{
+    const sqz_call *c = arg;
+    size_t n = c->in[1]->count;
+    const float *slope = SQZ_F32P(c->in[1]);
+    for (size_t i = begin; i < end; i++) {
+        const float *x = SQZ_F32P(c->in[0]) + i * n;
+        float *y = SQZ_F32P(c->out[0]) + i * n;
+        for (size_t k = 0; k < n; k++)
+            y[k] = x[k] < 0.0f ? slope[k] * x[k] : x[k];
+    }
+    return SQZ_OK;
+}
+
+static sqz_status start(const sqz_call *c, sqz_task_fn fn)
+{
+    sqz_call call = *c;
+    size_t n = c->in[1]->count;
+    return n ? sqz_parallel(c->ctx, c->out[0]->count / n, GRAIN / n + 1, fn, &call) : SQZ_OK;
+}
+static sqz_status run(const sqz_call *c) { return start(c, chunk_f32); }
+
+/* ---- integer: a table of 256 codes for each channel, filled by the runtime ---- */
+
+static sqz_status fill(const sqz_prep *p, int8_t *table)
+{
+    const sqz_quant *in = p->in_q[0], *out = p->out_q[0];
+    double unit = (double)in->scale[0] / out->scale[0];
+    for (size_t k = 0; k < p->in[1]->count; k++) {
+        double slope = SQZ_F32P(p->in[1])[k];
+        int8_t x[256];
+        int32_t mult, shift;
+        sqz_rt_prelu rt = {.n = 256,
+                           .c = 1,
+                           .in_zero = in->zero[0],
+                           .out_zero = out->zero[0],
+                           .mult_neg = &mult,
+                           .shift_neg = &shift};
+        if (!(fabs(slope) * unit < 1073741824.0) || !(unit < 1073741824.0))
+            return sqz_fail(p->ctx, SQZ_E_LIMIT,
+                            "slope %zu: the scales ask for a factor of %g, at most 2^30 is "
+                            "possible",
+                            k, fabs(slope) * unit);
+        sqz_multiplier(unit, &rt.mult_pos, &rt.shift_pos);
+        sqz_multiplier(fabs(slope) * unit, &mult, &shift);
+        mult = slope < 0 ? -mult : mult;
+        for (int i = 0; i < 256; i++)
+            x[i] = (int8_t)(i - 128);
+        sqz_rt_prelu_s8(&rt, x, table + 256 * k);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status prepare(sqz_prep *p)
+{
+    if (!sqz_is_integer(p))
+        return SQZ_OK;
+    if (p->in_q[0]->dtype != SQZ_S8 || p->in_q[0]->n != 1 || p->out_q[0]->dtype != SQZ_S8 ||
+        p->out_q[0]->n != 1)
+        return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED, "expected int8 grids with one scale");
+    if (!p->in[1]->data || p->in[1]->dtype != SQZ_F32)
+        return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
+                        "the integer form needs slopes that are constant and float");
+    if (p->in[1]->count == 0)
+        return SQZ_OK;
+    int8_t *table = sqz_arena_alloc(p->arena, p->in[1]->count, 256);
+    if (!table)
+        return SQZ_E_NOMEM;
+    p->state = table;
+    return fill(p, table);
+}
+
+static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
+{
+    const sqz_call *c = arg;
+    size_t n = c->in[1]->count;
+    const int8_t *table = c->state;
+    for (size_t i = begin; i < end; i++) {
+        const int8_t *x = SQZ_S8P(c->in[0]) + i * n;
+        int8_t *y = SQZ_S8P(c->out[0]) + i * n;
+        for (size_t k = 0; k < n; k++)
+            y[k] = table[256 * k + (size_t)(x[k] + 128)];
+    }
+    return SQZ_OK;
+}
+static sqz_status run_int(const sqz_call *c) { return start(c, chunk_s8); }
+
+/* In the file the slope broadcasts to x as NumPy does: every axis of it must be 1 but the one that
+ * falls on the channels of x. */
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    if (im->n_in != 2 || im->in[0] == SQZ_NONE || im->in[1] == SQZ_NONE)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "an input is missing");
+    const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape, *s = &sqz_val(im->g, im->in[1])->shape;
+    for (int32_t i = 0; i < s->rank; i++)
+        if (s->dim[i] != 1 && i + x->rank - s->rank != 1)
+            return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
+                            "a slope that varies along another axis than the channels");
+    return sqz_import_node(im, op, NULL, im->in, im->n_in);
+}
+
+static const sqz_case cases[] = {
+    {.n_in = 2, .in = {{4, {2, 3, 4, 5}}, {3, {5, 1, 1}}}, .constant = 2},
+    {.n_in = 2, .in = {{3, {2, 4, 3}}, {1, {1}}}, .constant = 2},
+    {.n_in = 2, .in = {{2, {3, 6}}, {1, {6}}}, .constant = 2},
+};
+
+const sqz_op sqz_op_prelu = {
+    .info = {.name = "prelu", .doc = "x, or slope * x below 0, slopes per channel"},
+    .n_in_min = 2,
+    .n_in_max = 2,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .traits = SQZ_T_IN_PLACE,
+    .layout = SQZ_L_CHANNELS,
+    .infer = infer,
+    .run = run,
+    .prepare = prepare,
+    .run_int = run_int,
+    .quant = {.kind = SQZ_Q_REALIGN, .data_inputs = 1},
+    .onnx = {.op_type = "PRelu", .since = 1, .import = import},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
