@@ -45,6 +45,7 @@ static sqz_status run(const sqz_call *c)
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -128, .hi = 127, .dtype = {SQZ_S8}},
     {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = 0, .hi = 255, .dtype = {SQZ_U8}},
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -70000, .hi = 70000, .dtype = {SQZ_S32}},
 };
 
 const sqz_op sqz_op_dequantize = {

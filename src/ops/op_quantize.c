@@ -73,6 +73,7 @@ static sqz_status run(const sqz_call *c)
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}},
     {.attrs = "dtype=u8", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
+    {.attrs = "dtype=s16", .n_in = 1, .in = {{2, {3, 7}}}, .lo = -500, .hi = 500},
 };
 
 const sqz_op sqz_op_quantize = {
