@@ -16,7 +16,7 @@ typedef struct sqz_dataset {
     int64_t classes;       /* labels are 0..classes-1; 0: not classes (label_shape floats each) */
     sqz_shape label_shape; /* rank 0: one number */
     char checksum[65];     /* sha256 of what is in the set, "" until sqz_data_checksum */
-    sqz_dtype stored;      /* element type of the samples in the file */
+    sqz_dtype stored;      /* element type of the samples, before they become float */
     bool seekable;         /* reading in any order costs the same; false: forwards is cheaper */
     const char *x_name, *y_name; /* arrays to use; NULL: x, and y when there is one */
     void *impl;

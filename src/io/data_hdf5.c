@@ -246,6 +246,7 @@ static sqz_status open_scale(sqz_dataset *ds, h5_set *h)
         for (int q = 0; q < 256; q++)
             h->lut[c * 256 + q] = (float)((q / divide - stat[c]) / stat[h->channels + c]);
     sqz_free(ds->ctx, stat);
+    ds->stored = SQZ_F32; /* what is read are floats, no bytes any more */
     return st;
 }
 

@@ -147,7 +147,7 @@ static sqz_status get_text(sqz_ctx *ctx, hid_t a, const char *name, char *out, s
 {
     hid_t type = H5Aget_type(a), memory = -1;
     bool fits = type >= 0 && H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type) &&
-                H5Tget_size(type) < room && H5Aget_storage_size(a) == H5Tget_size(type);
+                H5Tget_size(type) <= room && H5Aget_storage_size(a) == H5Tget_size(type);
     bool ok = fits && (memory = H5Tcopy(H5T_C_S1)) >= 0 && H5Tset_size(memory, room) >= 0 &&
               H5Tset_cset(memory, H5Tget_cset(type)) >= 0 && H5Aread(a, memory, out) >= 0;
     if (memory >= 0)
@@ -156,7 +156,7 @@ static sqz_status get_text(sqz_ctx *ctx, hid_t a, const char *name, char *out, s
         (void)H5Tclose(type);
     return ok ? SQZ_OK
               : sqz_h5_fail(ctx, SQZ_E_FORMAT,
-                            "attribute '%s' is damaged or no text of fixed length below %zu", name,
+                            "attribute '%s' is damaged or no text of at most %zu bytes", name,
                             room);
 }
 
