@@ -1,0 +1,317 @@
+/* Folding of constants and batch norms, dead code, equal constants; recipes. */
+#include "eval.h"
+#include "ir/pass.h"
+
+#define TOLERANCE 1e-5 /* of the largest output: weights are rounded once more after folding */
+
+/* Runs a recipe on a copy; the copy computes the same and has `nodes` nodes. */
+static sqz_graph *after(sqz_ctx *ctx, const char *text, const char *recipe, unsigned nodes)
+{
+    sqz_graph *g = NULL, *h = NULL;
+    unsigned n = 0;
+    TEST_OK(ctx, sqz_graph_parse(ctx, text, &g));
+    TEST_OK(ctx, sqz_graph_clone(g, &h));
+    TEST_OK(ctx, sqz_run_recipe(h, recipe, NULL));
+    eval_same(g, h, 7, TOLERANCE);
+    SQZ_EACH_NODE(h, id) { n += !sqz_nod(h, id)->layout; }
+    if (n != nodes) {
+        sqz_str s = {.ctx = ctx};
+        (void)sqz_graph_print(h, 8, &s);
+        fail_msg("%u nodes, expected %u:\n%s", n, nodes, s.data);
+    }
+    sqz_graph_free(g);
+    return h;
+}
+
+static void expect(const char *text, const char *recipe, unsigned nodes)
+{
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph_free(after(ctx, text, recipe, nodes));
+    sqz_ctx_free(ctx);
+}
+
+#define X "graph \"\"\ninput x f32 1x2x5x4\n"
+#define W "const w f32 3x2x2x1 = 1 -2 3 4 5 -6 0.5 0.25 1 0.125 -1 2\n"
+#define B "const b f32 3 = 0.5 -0.25 1\n"
+#define STATS                                                                                      \
+    "const s f32 3 = 1.5 -2 0.5\nconst t f32 3 = 0.1 0.2 -0.3\n"                                   \
+    "const m f32 3 = 1 -1 2\nconst v f32 3 = 4 0.01 0.5\n"
+#define FOLD "layout,fold_bn,dce"
+
+static void test_batch_norm_folds_into_a_convolution(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = after(ctx,
+                         X W STATS "a = conv2d(x, w) @c pads=1,0,0,1\n"
+                                   "y = batch_norm(a, s, t, m, v) epsilon=0.001\n"
+                                   "z = relu(y)\noutput z\n",
+                         FOLD, 2);
+    sqz_vid y = sqz_graph_find(g, "y"); /* the convolution took over the name */
+    assert_string_equal(sqz_nod(g, sqz_val(g, y)->producer)->name, "c");
+    assert_true(sqz_graph_find(g, "a") == SQZ_NONE && sqz_graph_find(g, "s") == SQZ_NONE);
+    assert_true(sqz_graph_find(g, "c_bias") != SQZ_NONE);
+    assert_true(g->have & SQZ_HAS_FOLDED);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+    expect(X W B STATS "a = conv2d(x, w, b)\ny = batch_norm(a, s, t, m, v)\noutput y\n", FOLD, 1);
+}
+
+static void test_batch_norm_folds_into_other_linear_operators(void **state)
+{
+    (void)state;
+    expect(
+        "graph \"\"\ninput x f32 1x3x5x4\nconst w f32 3x1x2x2 = 1 2 3 4 5 6 7 8 9 10 11 12\n" STATS
+        "a = dwconv2d(x, w)\ny = batch_norm(a, s, t, m, v)\noutput y\n",
+        FOLD, 1);
+    expect("graph \"\"\ninput x f32 4x2\nconst w f32 3x2 = 1 2 3 4 5 6\n" STATS
+           "a = gemm(x, w)\ny = batch_norm(a, s, t, m, v)\noutput y\n",
+           FOLD, 1);
+    expect("graph \"\"\ninput x f32 4x2\nconst w f32 2x3 = 1 2 3 4 5 6\n" STATS
+           "a = matmul(x, w)\ny = batch_norm(a, s, t, m, v)\noutput y\n",
+           FOLD, 1);
+    expect(
+        "graph \"\"\ninput x f32 1x2x5x4\nconst w f32 2x3x1x2 = 1 2 3 4 5 6 7 8 9 10 11 12\n" STATS
+        "a = conv_transpose(x, w) strides=2,2\ny = batch_norm(a, s, t, m, v)\noutput y\n",
+        FOLD, 1);
+}
+
+/* Output channels of a grouped transposed convolution share the axis of the weights. */
+static void test_grouped_transposed_convolutions_scale_by_group(void **state)
+{
+    (void)state;
+    expect("graph \"\"\ninput x f32 1x4x3x3\nconst w f32 4x2x1x1 = 1 2 3 4 5 6 7 8\n"
+           "const k f32 4x1x1 = 1 10 -100 1000\n"
+           "a = conv_transpose(x, w) group=2\ny = mul(a, k)\noutput y\n",
+           FOLD, 1);
+}
+
+static void test_batch_norm_stays_where_it_cannot_fold(void **state)
+{
+    (void)state;
+    /* after something that is not linear */
+    expect("graph \"\"\ninput x f32 1x3x5x4\n" STATS
+           "a = relu(x)\ny = batch_norm(a, s, t, m, v)\noutput y\n",
+           FOLD, 2);
+    /* the convolution's own result is wanted, too */
+    expect(X W STATS "a = conv2d(x, w)\ny = batch_norm(a, s, t, m, v)\noutput y, a\n", FOLD, 2);
+    expect(X W STATS "a = conv2d(x, w)\ny = batch_norm(a, s, t, m, v)\nz = add(a, y)\noutput z\n",
+           FOLD, 3);
+    /* weights that are no constant */
+    expect("graph \"\"\ninput x f32 1x2x5x4\ninput w f32 3x2x1x1\n" STATS
+           "a = conv2d(x, w)\ny = batch_norm(a, s, t, m, v)\noutput y\n",
+           FOLD, 2);
+    /* a scale that is not finite */
+    expect(X W "const s f32 3 = 1 1 1\nconst z f32 3 = 0 0 0\nconst v f32 3 = 1 1 3e38\n"
+               "const m f32 3 = 0 0 3e38\nconst i f32 3 = 3e38 3e38 3e38\n"
+               "const k f32 3x1x1 = 1 inf 1\n"
+               "a = conv2d(x, w)\nr = sigmoid(a)\nb = conv2d(x, w)\nc = div(b, k)\noutput r, c\n",
+           FOLD, 3); /* 1 / inf is 0: that one folds */
+}
+
+static void test_shared_weights_are_copied_before_they_change(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = after(ctx,
+                         X W B STATS
+                         "a = conv2d(x, w, b)\nc = conv2d(x, w, b)\n"
+                         "y = batch_norm(a, s, t, m, v)\nz = batch_norm(c, s, t, m, v)\n"
+                         "d = conv2d(x, w, b)\noutput y, z, d\n",
+                         FOLD, 3);
+    assert_true(SQZ_F32P(sqz_val(g, sqz_graph_find(g, "w"))->constant)[0] == 1);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+static void test_arithmetic_per_channel_folds(void **state)
+{
+    (void)state;
+    static const char *const line[] = {
+        "const k f32 3x1x1 = 2 -3 0.5\ny = mul(a, k)",
+        "const k f32 1x3x1x1 = 2 -3 0.5\ny = mul(k, a)",
+        "const k f32 scalar = 2.5\ny = mul(a, k)",
+        "const k f32 3x1x1 = 2 -3 0.5\ny = add(k, a)",
+        "const k f32 3x1x1 = 2 -3 0.5\ny = sub(a, k)",
+        "const k f32 3x1x1 = 2 -3 0.5\ny = sub(k, a)",
+        "const k f32 3x1x1 = 2 -3 0.5\ny = div(a, k)",
+        "const k f32 3x1x1 = 2 -3 0.5\nq = mul(a, k)\nr = add(q, k)\ny = sub(k, r)",
+    };
+    static const char *const stay[] = {
+        "const k f32 4 = 1 2 3 4\ny = mul(a, k)",           /* per column */
+        "const k f32 4x1 = 1 2 3 4\ny = mul(a, k)",         /* per row */
+        "const k f32 2x3x1x1 = 1 2 3 4 5 6\ny = mul(a, k)", /* grows */
+        "y = mul(a, a)",
+    };
+    char text[600];
+    for (size_t i = 0; i < SQZ_COUNT(line) + SQZ_COUNT(stay); i++) {
+        bool folds = i < SQZ_COUNT(line);
+        for (int bias = 0; bias < 2; bias++) {
+            (void)snprintf(text, sizeof text, X W B "a = conv2d(x, w%s)\n%s\noutput y\n",
+                           bias ? ", b" : "", folds ? line[i] : stay[i - SQZ_COUNT(line)]);
+            expect(text, FOLD, folds ? 1 : 2);
+        }
+    }
+    /* k / a is not affine; the sigmoid tames its pole */
+    expect(X W "const k f32 3x1x1 = 2 -3 0.5\na = conv2d(x, w)\nb = div(k, a)\ny = sigmoid(b)\n"
+               "output y\n",
+           FOLD, 3);
+}
+
+static void test_matrix_products_get_their_bias(void **state)
+{
+    (void)state;
+    static const char m[] = "graph \"\"\ninput x f32 4x2\nconst w f32 2x3 = 1 2 3 4 5 6\n"
+                            "const k f32 3 = 1 2 -3\nconst o f32 1x3 = 5 6 7\n";
+    char text[600];
+    sqz_ctx *ctx = test_ctx();
+    (void)snprintf(text, sizeof text, "%sa = matmul(x, w) @mm\ny = add(a, k)\noutput y\n", m);
+    sqz_graph *g = after(ctx, text, FOLD, 1);
+    assert_string_equal(sqz_nod(g, g->first)->op->info.name, "gemm");
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+    (void)snprintf(text, sizeof text,
+                   "%sa = matmul(x, w)\nb = mul(a, o)\ny = sub(b, k)\noutput y\n", m);
+    expect(text, FOLD, 1);
+    /* stacks of matrices: only factors fold */
+    expect("graph \"\"\ninput x f32 1x4x2\nconst w f32 2x3 = 1 2 3 4 5 6\nconst k f32 3 = 1 2 -3\n"
+           "a = matmul(x, w)\nb = mul(a, k)\ny = add(b, k)\noutput y\n",
+           FOLD, 2);
+}
+
+static void test_constants_fold_unless_they_explode(void **state)
+{
+    (void)state;
+    expect("graph \"\"\ninput x f32 3\nconst k f32 3 = 1 -2 3\na = relu(k)\nb = mul(a, a)\n"
+           "y = add(x, b)\noutput y, a\n",
+           "fold_const", 1);
+    expect("graph \"\"\nconst k f32 1 = 3\na = tile(k) repeats=2000000\noutput a\n", "fold_const",
+           1); /* 8 MB from 4 bytes */
+    expect("graph \"\"\nconst k f32 1 = 3\na = tile(k) repeats=1000\noutput a\n", "fold_const", 0);
+}
+
+static void test_dead_code_goes(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = after(ctx,
+                         "graph \"\"\ninput x f32 3\ninput unused f32 2\nconst k f32 3 = 1 -2 3\n"
+                         "a = relu(x)\nb = mul(a, k)\nc = relu(b)\noutput a\n",
+                         "dce", 1);
+    assert_true(sqz_graph_find(g, "k") == SQZ_NONE && sqz_graph_find(g, "c") == SQZ_NONE);
+    assert_int_equal(g->n_input, 2); /* the interface stays */
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+static void test_equal_constants_become_one(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = after(ctx,
+                         "graph \"\"\ninput x f32 2\nconst a f32 2 = 1 2\nconst b f32 2 = 1 2\n"
+                         "const c f32 1x2 = 1 2\nconst d f32 2 = 1 3\nconst e f32 2 = 1 2\n"
+                         "p = add(x, a)\nq = add(p, b)\nr = add(q, c)\ns = add(r, d)\n"
+                         "output s, e\n",
+                         "dedupe", 4);
+    assert_true(sqz_graph_find(g, "a") != SQZ_NONE && sqz_graph_find(g, "b") == SQZ_NONE);
+    assert_true(sqz_graph_find(g, "c") != SQZ_NONE && sqz_graph_find(g, "d") != SQZ_NONE);
+    assert_true(sqz_graph_find(g, "e") != SQZ_NONE);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+/* The canonical recipe on random chains of convolutions and what usually follows them. */
+static void test_random_chains_compute_the_same(void **state)
+{
+    (void)state;
+    static const char *const after_conv[] = {"%s = batch_norm(%s, s, t, m, v)\n",
+                                             "%s = mul(%s, k)\n",
+                                             "%s = add(%s, k)\n",
+                                             "%s = sub(k, %s)\n",
+                                             "%s = relu(%s)\n",
+                                             "%s = div(%s, k)\n",
+                                             "%s = add(%s, one)\n"};
+    sqz_ctx *ctx = test_ctx();
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        sqz_rng r = {.seed = seed};
+        sqz_str text = {.ctx = ctx};
+        char name[2][16] = {"x", "x"};
+        sqz_graph *g = NULL, *h = NULL;
+        sqz_str_add(&text, "graph \"\"\ninput x f32 1x3x4x4\n"
+                           "const w f32 3x3x1x1 = 1 -0.5 0.25 2 0.5 1 -1 0.75 0.125\n"
+                           "const k f32 3x1x1 = 0.5 -1.5 2\nconst one f32 scalar = 1\n" STATS);
+        for (int i = 0; i < 12; i++) {
+            char next[16];
+            (void)snprintf(next, sizeof next, "v%d", i);
+            if (sqz_rng_below(&r, 3) == 0)
+                sqz_str_addf(&text, "%s = conv2d(%s, w)\n", next, name[0]);
+            else if (sqz_rng_below(&r, 8) == 0)
+                sqz_str_addf(&text, "%s = add(%s, %s)\n", next, name[0], name[1]);
+            else
+                sqz_str_addf(&text, after_conv[sqz_rng_below(&r, SQZ_COUNT(after_conv))], next,
+                             name[0]);
+            if (sqz_rng_below(&r, 4) == 0)
+                memcpy(name[1], name[0], sizeof next);
+            memcpy(name[0], next, sizeof next);
+        }
+        sqz_str_addf(&text, "output %s, %s\n", name[0], name[1]);
+        TEST_OK(ctx, sqz_graph_parse(ctx, text.data, &g));
+        TEST_OK(ctx, sqz_graph_clone(g, &h));
+        TEST_OK(ctx, sqz_run_recipe(h, SQZ_CANONICAL ",dedupe", NULL));
+        eval_same(g, h, seed, 1e-4); /* a dozen roundings, some after cancellation */
+        sqz_graph_free(g);
+        sqz_graph_free(h);
+        sqz_str_free(&text);
+    }
+    sqz_ctx_free(ctx);
+}
+
+static void test_recipes_are_refused_before_they_change_anything(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *recipe, *part;
+    } row[] = {
+        {"dce,fold_bn", "pass 'fold_bn' needs layout: put 'layout' before it"},
+        {"layuot", "did you mean 'layout'?"},
+        {"dce,", "expected at the end"},
+        {"dce dce", "',' is expected"},
+        {"dce(", "not closed"},
+        {"dce(bits=3)", "bits"},
+        {",dce", "the name of a pass"},
+    };
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = NULL;
+    TEST_OK(ctx, sqz_graph_parse(ctx, "graph \"\"\ninput x f32 3\na = relu(x)\noutput x\n", &g));
+    for (size_t i = 0; i < SQZ_COUNT(row); i++) {
+        sqz_status s = sqz_run_recipe(g, row[i].recipe, NULL);
+        if (s == SQZ_OK || !strstr(sqz_last_error(ctx), row[i].part))
+            fail_msg("'%s': status %d, '%s'", row[i].recipe, (int)s, sqz_last_error(ctx));
+        assert_true(g->first != SQZ_NONE); /* dce did not run */
+    }
+    TEST_OK(ctx, sqz_run_recipe(g, " dce ( ) , layout ", NULL));
+    assert_true(g->first == SQZ_NONE);
+    TEST_OK(ctx, sqz_run_recipe(g, "", NULL));
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batch_norm_folds_into_a_convolution),
+        cmocka_unit_test(test_batch_norm_folds_into_other_linear_operators),
+        cmocka_unit_test(test_grouped_transposed_convolutions_scale_by_group),
+        cmocka_unit_test(test_batch_norm_stays_where_it_cannot_fold),
+        cmocka_unit_test(test_shared_weights_are_copied_before_they_change),
+        cmocka_unit_test(test_arithmetic_per_channel_folds),
+        cmocka_unit_test(test_matrix_products_get_their_bias),
+        cmocka_unit_test(test_constants_fold_unless_they_explode),
+        cmocka_unit_test(test_dead_code_goes),
+        cmocka_unit_test(test_equal_constants_become_one),
+        cmocka_unit_test(test_random_chains_compute_the_same),
+        cmocka_unit_test(test_recipes_are_refused_before_they_change_anything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
