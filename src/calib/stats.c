@@ -120,6 +120,7 @@ static sqz_status observe(collector *c, sqz_vid v, const sqz_tensor *t)
     return SQZ_OK;
 }
 
+/* Inputs too, with node SQZ_NONE. */
 static sqz_status hook(void *user, sqz_nid node, sqz_vid value, const sqz_tensor *t)
 {
     (void)node;
@@ -248,11 +249,6 @@ static sqz_status read(sqz_dataset *ds, int64_t k, int64_t n, int64_t total, siz
 
 static sqz_status run_all(collector *c, sqz_exec *e, sqz_dataset *ds, int64_t samples, buffers *b)
 {
-    const sqz_vid input = c->g->input[0];
-    sqz_tensor in;
-    sqz_shape shape = sqz_val(c->g, input)->shape;
-    shape.dim[0] = c->batch;
-    SQZ_TRY(sqz_tensor_view(c->ctx, SQZ_F32, &shape, b->in, &in));
     for (int64_t k = 0; k < samples; k += c->batch) {
         const void *x = b->in;
         c->used = SQZ_MIN(c->batch, samples - k);
@@ -260,7 +256,6 @@ static sqz_status run_all(collector *c, sqz_exec *e, sqz_dataset *ds, int64_t sa
         SQZ_TRY(read(ds, k, c->used, samples, b->feed.elements, b->raw));
         /* a last batch that is not full runs with what the one before left; it is not looked at */
         sqz_feed_apply(&b->feed, c->used, b->raw, b->in);
-        SQZ_TRY(observe(c, input, &in));
         SQZ_TRY(sqz_exec_run(e, &x, b->out));
         c->s->samples += (uint64_t)c->used;
         if (!sqz_progress(c->ctx, "calibrate", c->s->samples, (uint64_t)samples))
