@@ -4,6 +4,7 @@
  * and in all: latency = cycles / clock, energy = latency x active power, flash = constants + tables
  * + code of the runtime, ram = memory plan + ram of the runtime. docs/device-files.md has the
  * details and how far off it is. */
+#include "device/boundary.h"
 #include "device/device.h"
 #include "exec/exec.h"
 #include <stdarg.h>
@@ -286,8 +287,13 @@ sqz_status sqz_estimate_graph(const sqz_graph *g, const sqz_device *d, sqz_estim
     if (!e)
         return SQZ_E_NOMEM;
     e->arena.ctx = g->ctx;
-    estimator x = {.g = g, .d = d, .e = e};
-    sqz_status s = estimate(&x);
+    sqz_graph *on_device = NULL;
+    sqz_status s = sqz_device_graph(g, d->runtime.float_io, &on_device);
+    if (s == SQZ_OK) {
+        estimator x = {.g = on_device, .d = d, .e = e};
+        s = estimate(&x);
+    }
+    sqz_graph_free(on_device);
     if (s != SQZ_OK) {
         sqz_estimate_free(g->ctx, e);
         return sqz_note(g->ctx, s, "estimating the cost on '%s'", d->name);

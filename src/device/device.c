@@ -126,11 +126,19 @@ static sqz_status read_runtime(section s, sqz_device *dev)
 {
     int64_t alignment = (int64_t)dev->runtime.alignment;
     const sqz_yaml *n = sqz_yaml_get(s.map, "alignment");
-    SQZ_TRY(KNOWN(s, "ram", "code", "io_in_arena", "in_place", "alignment"));
+    const char *io = NULL;
+    SQZ_TRY(KNOWN(s, "ram", "code", "io_in_arena", "in_place", "alignment", "io"));
     SQZ_TRY(quantity(s, "ram", SQZ_DIM_BYTES, &dev->runtime.ram));
     SQZ_TRY(quantity(s, "code", SQZ_DIM_BYTES, &dev->runtime.code));
     SQZ_TRY(sqz_yaml_bool(s.d, sqz_yaml_get(s.map, "io_in_arena"), &dev->runtime.io_in_arena));
     SQZ_TRY(sqz_yaml_bool(s.d, sqz_yaml_get(s.map, "in_place"), &dev->runtime.in_place));
+    SQZ_TRY(sqz_yaml_str(s.d, sqz_yaml_get(s.map, "io"), &io));
+    if (io) {
+        dev->runtime.float_io = strcmp(io, "float32") == 0;
+        if (!dev->runtime.float_io && strcmp(io, "quantized") != 0)
+            return sqz_yaml_fail(s.d, sqz_yaml_get(s.map, "io"),
+                                 "'io' is %.40s; quantized or float32 is expected", io);
+    }
     SQZ_TRY(sqz_yaml_int(s.d, n, 1, 4096, &alignment));
     if (alignment & (alignment - 1))
         return sqz_yaml_fail(s.d, n, "'alignment' is %lld; a power of two is expected",

@@ -34,6 +34,7 @@ typedef struct sqz_device {
     struct {
         double ram, code; /* bytes that the runtime itself needs */
         bool io_in_arena, in_place;
+        bool float_io; /* a quantized network still takes and gives float32 */
         double alignment;
     } runtime;
     struct {

@@ -73,7 +73,7 @@ static void test_every_key_is_read(void **state)
                     "  - {name: flash, kind: flash, size: 2 MiB, reserve: 900 KiB, "
                     "bytes_per_cycle: 8, weights: true}\n"
                     "runtime: {ram: 8 KiB, code: 60 KiB, io_in_arena: false, alignment: 32, "
-                    "in_place: false}\n"
+                    "in_place: false, io: float32}\n"
                     "numerics: {weights: [int4], activations: [int8, int16], granularity: "
                     "per_tensor}\n"
                     "kernels: {conv: {int8: 1.1, float32: 4, int16: 2, int4: 1.5, fixed: "
@@ -101,7 +101,7 @@ static void test_every_key_is_read(void **state)
     assert_true(d->memory[0].arena && !d->memory[0].is_flash && !d->memory[1].arena);
     assert_true(d->memory[2].is_flash && d->memory[2].weights && d->memory[2].bytes_per_cycle == 8);
     assert_true(d->runtime.ram == 8192 && d->runtime.code == 61440 && d->runtime.alignment == 32);
-    assert_true(!d->runtime.io_in_arena && !d->runtime.in_place);
+    assert_true(!d->runtime.io_in_arena && !d->runtime.in_place && d->runtime.float_io);
     assert_true(!d->numerics.f32 && d->numerics.s8 && d->numerics.s16);
     assert_true(!d->numerics.w_s8 && d->numerics.w_s4 && !d->numerics.per_channel);
     const sqz_kernel_cost *k = &d->kernel[SQZ_COST_CONV];
@@ -161,6 +161,7 @@ static void test_refusals_name_place_and_cure(void **state)
               "weights: true}]\n",
          "2 memories are marked 'weights: true'"},
         {HEAD "runtime: {alignment: 12}\n", "a power of two"},
+        {HEAD "runtime: {io: float}\n", "quantized or float32 is expected"},
         {HEAD "runtime: {alignment: 0}\n", "allowed is 1 to 4096"},
         {HEAD "numerics: {weights: [int3]}\n",
          "'int3' is not known for 'weights'; int8, int4, float32 are"},
@@ -477,6 +478,41 @@ static void test_io_of_the_application_is_not_in_the_arena(void **state)
     assert_true(f->e->arena_bytes <= 1024 + 128 + 1024 && f->e->arena_bytes >= 1024 + 128);
 }
 
+/* float x -> quantize -> fake -> dequantize -> reshape -> float: by default the ends are integers.
+ */
+static void test_conversions_at_the_ends_are_the_applications(void **state)
+{
+    fixture *f = *state;
+    const sqz_shape xs = {4, {1, 8, 8, 4}}, ws = {2, {16, 4}};
+    sqz_vid v[2], out;
+    TEST_OK(f->ctx, load(f, COSTS));
+    TEST_OK(f->ctx, sqz_graph_create(f->ctx, &f->g));
+    TEST_OK(f->ctx, sqz_graph_input(f->g, "x", SQZ_F32, &xs, &out));
+    TEST_OK(f->ctx, sqz_graph_node_text(f->g, "quantize", "q", "", &out, 1, SQZ_NONE, &v[0]));
+    grid(f, v[0], 1, 0);
+    v[1] = constant(f, "w", SQZ_S8, ws);
+    grid(f, v[1], 1, 0);
+    TEST_OK(f->ctx, sqz_graph_node(f->g, &fake, "first", NULL, v, 2, NULL, 1, SQZ_NONE, &out));
+    grid(f, out, 1, 0);
+    TEST_OK(f->ctx, sqz_graph_node_text(f->g, "dequantize", "dq", "", &out, 1, SQZ_NONE, &out));
+    TEST_OK(f->ctx,
+            sqz_graph_node_text(f->g, "reshape", "last", "shape=1,1024", &out, 1, SQZ_NONE, &out));
+    TEST_OK(f->ctx, sqz_graph_set_outputs(f->g, &out, 1));
+    estimate(f);
+    assert_int_equal(f->e->n_node, 2);
+    assert_string_equal(f->e->node[0].name, "first");
+    assert_true(f->e->arena_bytes == 256 + 1024 + 100);
+    assert_int_equal(f->g->n_node, 4); /* the graph itself is as it was */
+    assert_int_equal(sqz_val(f->g, out)->dtype, SQZ_F32);
+    f->d->runtime.float_io = true;
+    estimate(f);
+    assert_int_equal(f->e->n_node, 4);
+    assert_true(f->e->arena_bytes == 1024 + 4096); /* while the output is made real */
+    f->d->numerics.f32 = false; /* conversions at the ends are not refused, what computes is */
+    estimate(f);
+    assert_int_equal(f->e->n_refused, 0);
+}
+
 static void test_what_cannot_run_is_refused_by_name(void **state)
 {
     fixture *f = *state;
@@ -641,6 +677,7 @@ int main(void)
         TEST(test_types_change_the_figures),
         TEST(test_memory_bound_nodes_take_the_time_of_their_bytes),
         TEST(test_io_of_the_application_is_not_in_the_arena),
+        TEST(test_conversions_at_the_ends_are_the_applications),
         TEST(test_what_cannot_run_is_refused_by_name),
         TEST(test_limits_hold_up_to_equality),
         TEST(test_broken_limits_say_what_is_in_the_way),
