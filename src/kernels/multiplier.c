@@ -2,17 +2,24 @@
 #include "kernels/multiplier.h"
 #include <math.h>
 
+#define LARGEST 1073741824.0 /* 2^30 */
+
 void sqz_multiplier(double m, int32_t *mult, int32_t *shift)
 {
     int e = 0;
-    double f = frexp(m, &e);                /* m = f * 2^e, f in [0.5, 1) */
-    double q = nearbyint(f * 2147483648.0); /* exact but for the rounding: f has 53 bits */
-    if (q >= 2147483648.0) {                /* f rounded up to 1 */
-        q = 1073741824.0;
+    *mult = *shift = 0;
+    if (!(m >= ldexp(1, -32))) /* |acc| * m < 1/2 for every int32 */
+        return;
+    if (m >= LARGEST - 1) { /* what is just below would round up to it */
+        *mult = INT32_MAX;
+        *shift = 30;
+        return;
+    }
+    double q = nearbyint(frexp(m, &e) * 2147483648.0); /* m = f * 2^e, f in [1/2, 1) */
+    if (q >= 2147483648.0) {                           /* f rounded up to 1 */
+        q = LARGEST;
         e++;
     }
-    *mult = e < -31 ? 0 : (int32_t)q; /* m < 2^-32: |acc| * m < 1/2 for every int32 */
-    *shift = e < -31 ? 0 : e;
-    if (!(m > 0))
-        *mult = *shift = 0;
+    *mult = (int32_t)q;
+    *shift = e;
 }

@@ -4,7 +4,8 @@
 #include <stdint.h>
 
 /* m is about mult * 2^(shift - 31) with mult in [2^30, 2^31), rounded to nearest; docs/numerics.md.
- * m = 0, or so small that it moves no int32 accumulator by half a step, gives 0, 0. m must be
- * finite, not negative and below 2^30. */
+ * Defined for every m: 0, negative, NaN, or so small that it moves no int32 accumulator by half a
+ * step gives 0, 0; 2^30 and above, which saturates any accumulator but 0, gives the largest pair.
+ */
 void sqz_multiplier(double m, int32_t *mult, int32_t *shift);
 #endif

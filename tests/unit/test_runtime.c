@@ -85,6 +85,17 @@ static void test_multiplier_is_within_half_a_unit(void **state)
     assert_int_equal(mult, 0);
     sqz_multiplier(ldexp(1, -32), &mult, &shift);
     assert_int_equal(shift, -31);
+    const double none[] = {-1, (double)NAN, ldexp(1, -33)}, most[] = {ldexp(1, 30), INFINITY};
+    for (size_t i = 0; i < SQZ_COUNT(none); i++) {
+        sqz_multiplier(none[i], &mult, &shift);
+        assert_true(mult == 0 && shift == 0);
+    }
+    for (size_t i = 0; i < SQZ_COUNT(most); i++) {
+        sqz_multiplier(most[i], &mult, &shift);
+        assert_true(mult == INT32_MAX && shift == 30);
+    }
+    sqz_multiplier(nextafter(ldexp(1, 30), 0), &mult, &shift);
+    assert_true(shift == 30 && mult == INT32_MAX);
 }
 
 /* A binary operator on random grids; want(a, b) in real numbers, allowed error in steps. */
