@@ -1,5 +1,5 @@
-/* cast: y = x as another type. Real numbers become integers by truncation, anything but 0 becomes
- * true. */
+/* cast: y = x as another type. Real numbers become integers by truncation and saturate, integers
+ * wrap around, anything but 0 becomes true. */
 #include "ops/ew.h"
 
 typedef struct attrs {
@@ -24,6 +24,17 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
+/* Integers that do not fit lose their upper bits, as in C. */
+static int64_t wrap(int64_t v, sqz_dtype d)
+{
+    const unsigned cut = 64 - sqz_dtype_bits(d);
+    if (sqz_dtype_is_float(d) || d == SQZ_BOOL)
+        return v;
+    if (d == SQZ_U8 || d == SQZ_U16 || d == SQZ_U32 || d == SQZ_U4)
+        return (int64_t)((uint64_t)v << cut >> cut);
+    return (int64_t)((uint64_t)v << cut) >> cut;
+}
+
 typedef struct job {
     const sqz_tensor *x;
     sqz_tensor *y;
@@ -36,7 +47,7 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     const bool to_int = !sqz_dtype_is_float(j->y->dtype) && j->y->dtype != SQZ_BOOL;
     for (size_t i = begin; i < end; i++) {
         if (!from_real) {
-            sqz_tensor_set_i64(j->y, i, sqz_tensor_i64(j->x, i));
+            sqz_tensor_set_i64(j->y, i, wrap(sqz_tensor_i64(j->x, i), j->y->dtype));
             continue;
         }
         double v = sqz_tensor_f64(j->x, i);

@@ -1,4 +1,4 @@
-/* pad: adds elements before and after each axis; negative pads cut. */
+/* pad: adds elements before and after each axis. Negative pads cut, before anything is added. */
 #include "ir/qround.h"
 #include "ops/move.h"
 #include <math.h>
@@ -35,6 +35,13 @@ static const sqz_attr schema[] = {
      .doc = "of new elements, constant mode"},
 };
 
+/* What is left of an axis of n after the cuts: [lo, hi). */
+static void cut(const attrs *at, int32_t rank, int32_t axis, int64_t n, int64_t *lo, int64_t *hi)
+{
+    *lo = SQZ_MAX(-at->pads.v[axis], 0);
+    *hi = n - SQZ_MAX(-at->pads.v[rank + axis], 0);
+}
+
 static sqz_status infer(sqz_infer *q)
 {
     const attrs *at = q->attrs;
@@ -45,31 +52,32 @@ static sqz_status infer(sqz_infer *q)
                         (unsigned)at->pads.n, (int)x->rank, 2 * (int)x->rank);
     q->out[0] = *x;
     for (int32_t i = 0; i < x->rank; i++) {
-        int64_t b = at->pads.v[i], e = at->pads.v[x->rank + i], n = x->dim[i];
-        int64_t room = at->mode == REFLECT ? n - 1 : at->mode == WRAP ? n : INT32_MAX;
-        if (at->mode == EDGE && n == 0)
-            room = 0;
-        if (b > room || e > room)
-            return sqz_fail(q->ctx, SQZ_E_SHAPE,
-                            "pads %lld, %lld of axis %d; %lld at most in this mode", (long long)b,
-                            (long long)e, (int)i, (long long)room);
-        if (n > INT64_MAX - INT32_MAX - (int64_t)INT32_MAX || n + b + e < 0)
+        const int64_t b = at->pads.v[i], e = at->pads.v[x->rank + i], n = x->dim[i];
+        int64_t lo, hi;
+        cut(at, x->rank, i, n, &lo, &hi);
+        const int64_t room[] = {INT32_MAX, hi - lo - 1, hi > lo ? INT32_MAX : 0, hi - lo};
+        if (hi < lo || n > INT64_MAX / 2)
             return sqz_fail(q->ctx, SQZ_E_SHAPE,
                             "pads %lld, %lld cut more than the %lld of axis %d", (long long)b,
                             (long long)e, (long long)n, (int)i);
+        if (b > room[at->mode] || e > room[at->mode])
+            return sqz_fail(q->ctx, SQZ_E_SHAPE,
+                            "pads %lld, %lld of axis %d; %lld at most in this mode", (long long)b,
+                            (long long)e, (int)i, (long long)SQZ_MAX(room[at->mode], 0));
         q->out[0].dim[i] = n + b + e;
     }
     return SQZ_OK;
 }
 
-static int64_t source(int64_t mode, int64_t i, int64_t n)
+/* Input coordinate that stands at i, in or outside of what is left; -1: the fill value. */
+static int64_t source(int64_t mode, int64_t i, int64_t lo, int64_t hi)
 {
-    if (i >= 0 && i < n)
+    if (i >= lo && i < hi)
         return i;
     switch (mode) {
-    case REFLECT: return i < 0 ? -i : 2 * (n - 1) - i;
-    case EDGE: return i < 0 ? 0 : n - 1;
-    case WRAP: return i < 0 ? i + n : i - n;
+    case REFLECT: return i < lo ? 2 * lo - i : 2 * (hi - 1) - i;
+    case EDGE: return i < lo ? lo : hi - 1;
+    case WRAP: return i < lo ? i + (hi - lo) : i - (hi - lo);
     default: return -1;
     }
 }
@@ -78,9 +86,10 @@ static void map(const void *opts, const sqz_prep *p, int32_t axis, int64_t in, i
                 int64_t *m)
 {
     const attrs *at = opts;
-    (void)p;
+    int64_t lo, hi;
+    cut(at, p->in[0]->shape.rank, axis, in, &lo, &hi);
     for (int64_t i = 0; i < out; i++)
-        m[i] = source(at->mode, i - at->pads.v[axis], in);
+        m[i] = source(at->mode, i - at->pads.v[axis], lo, hi);
 }
 static sqz_status prepare(sqz_prep *p) { return sqz_maps_prepare(p, map); }
 

@@ -274,7 +274,7 @@ static void test_int8_extremes_need_one_grid(void **state)
     op_end(&r);
 }
 
-static void test_casts_truncate_and_keep_integers(void **state)
+static void test_casts_truncate_reals_and_wrap_integers(void **state)
 {
     (void)state;
     const float x[] = {-2.7f, -0.5f, 0.0f, 0.9f, 300.0f};
@@ -294,6 +294,12 @@ static void test_casts_truncate_and_keep_integers(void **state)
     op_begin(&r);
     SQZ_S64P(op_in(&r, SQZ_S64, SHAPE(1)))[0] = 16777217; /* not a float32: rounds to even */
     assert_true(SQZ_F32P(op_run_ok(&r, "cast", "to=1"))[0] == 16777216.0f);
+    op_end(&r);
+    const int64_t wide[] = {300, -300, 127, -129};
+    const int8_t low[] = {44, -44, 127, 127};
+    op_begin(&r);
+    memcpy(op_in(&r, SQZ_S64, SHAPE(4))->data, wide, sizeof wide);
+    assert_memory_equal(op_run_ok(&r, "cast", "to=3")->data, low, sizeof low);
     op_end(&r);
 }
 
@@ -342,7 +348,7 @@ int main(void)
         cmocka_unit_test(test_integer_division_truncates_and_refuses_zero),
         cmocka_unit_test(test_int8_arithmetic_is_within_one_step_of_exact),
         cmocka_unit_test(test_int8_extremes_need_one_grid),
-        cmocka_unit_test(test_casts_truncate_and_keep_integers),
+        cmocka_unit_test(test_casts_truncate_reals_and_wrap_integers),
         cmocka_unit_test(test_wrong_types_and_shapes_are_refused),
         cmocka_unit_test(test_a_grid_on_one_side_only_is_refused),
     };
