@@ -5,9 +5,13 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define GROUP  (4 * SQZ_PANEL)
+#define GROUP (4 * SQZ_PANEL)
 
-#define INLINE static inline __attribute__((always_inline))
+#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
+#    define INLINE static inline __attribute__((always_inline))
+#else /* a debug build would put every tile on one stack frame */
+#    define INLINE static
+#endif
 
 /* 4 bytes of a row, widened, four times; the last group may have fewer. */
 INLINE __m256i row4(const int8_t *a, size_t bytes)

@@ -5,9 +5,13 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define GROUP  (4 * SQZ_PANEL) /* bytes of 4 successive k of a panel: one register */
+#define GROUP (4 * SQZ_PANEL) /* bytes of 4 successive k of a panel: one register */
 
-#define INLINE static inline __attribute__((always_inline))
+#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
+#    define INLINE static inline __attribute__((always_inline))
+#else /* a debug build would put every tile on one stack frame */
+#    define INLINE static
+#endif
 
 /* 4 bytes of a row in every lane, moved to 0..255; the last group may have fewer. */
 INLINE __m512i row4(const int8_t *a, size_t bytes)
