@@ -14,7 +14,10 @@ typedef struct test_dir {
 
 static inline test_dir test_dir_make(void)
 {
-    test_dir d = {"/tmp/sqz_test_XXXXXX"};
+    test_dir d = {"/dev/shm/sqz_test_XXXXXX"}; /* in memory: thousands of small files */
+    if (mkdtemp(d.path))
+        return d;
+    strcpy(d.path, "/tmp/sqz_test_XXXXXX");
     if (!mkdtemp(d.path))
         abort();
     return d;
