@@ -202,8 +202,24 @@ static sqz_status make_steps(sqz_exec *e)
     return SQZ_OK;
 }
 
+/* Channel-last operators read (N,...,C): in the file's layout they would read past the end. */
+static sqz_status check_layout(const sqz_graph *g)
+{
+    SQZ_EACH_NODE(g, n)
+    {
+        const sqz_node *nd = sqz_nod(g, n);
+        const sqz_value *x = nd->n_in && nd->in[0] != SQZ_NONE ? sqz_val(g, nd->in[0]) : NULL;
+        if (nd->op->layout == SQZ_L_CHANNELS && x && x->shape.rank >= 3 && !x->channel_last)
+            return sqz_fail(g->ctx, SQZ_E_INTERNAL,
+                            "node '%s' (%s): the pass 'layout' has not run on this graph", nd->name,
+                            nd->op->info.name);
+    }
+    return SQZ_OK;
+}
+
 static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
 {
+    SQZ_TRY(check_layout(g));
     SQZ_TRY(sqz_graph_clone(g, &e->g));
     if (e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
         SQZ_TRY(sqz_graph_set_batch(e->g, batch));

@@ -189,8 +189,8 @@ typedef struct sqz_onnx_map {
 typedef struct sqz_case {
     const char *attrs;
     unsigned n_in;
-    sqz_shape in[6];    /* channel-last where the operator is L_CHANNELS; rank -1: left out */
     unsigned constant;  /* bit k: input k is a constant */
+    sqz_shape in[6];    /* channel-last where the operator is L_CHANNELS; rank -1: left out */
     double lo, hi;      /* range of the random inputs; 0, 0: -1 .. 1 */
     sqz_dtype dtype[6]; /* 0: float32; integers are whole numbers of lo .. hi */
 } sqz_case;

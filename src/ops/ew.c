@@ -32,7 +32,7 @@ sqz_status sqz_need_s8(const sqz_prep *p, unsigned n_in, bool *integer)
 
 sqz_status sqz_need_same_grid(const sqz_prep *p)
 {
-    bool integer;
+    bool integer = false;
     SQZ_TRY(sqz_need_s8(p, p->n_in, &integer));
     for (unsigned i = 0; integer && i < p->n_in; i++)
         if (p->in_q[i]->scale[0] != p->out_q[0]->scale[0] ||

@@ -9,7 +9,7 @@
 
 sqz_status sqz_lut_prepare(sqz_prep *p, sqz_map_fn map)
 {
-    bool integer;
+    bool integer = false;
     float x[256], y[256];
     SQZ_TRY(sqz_need_s8(p, 1, &integer));
     if (!integer)
@@ -44,7 +44,7 @@ sqz_status sqz_lut_run(const sqz_call *c)
 /* Zero points and the full clamp of a binary operator; *out NULL: the node is a float one. */
 static sqz_status binary_state(sqz_prep *p, sqz_rt_binary **out)
 {
-    bool integer;
+    bool integer = false;
     *out = NULL;
     SQZ_TRY(sqz_need_s8(p, 2, &integer));
     if (!integer)

@@ -46,7 +46,7 @@ sqz_status sqz_axes_mask(sqz_ctx *ctx, const sqz_ints *axes, int32_t rank, uint3
 {
     *mask = 0;
     for (uint32_t i = 0; i < axes->n; i++) {
-        int32_t a;
+        int32_t a = 0;
         SQZ_TRY(sqz_axis(ctx, axes->v[i], rank, &a));
         if (*mask & 1u << a)
             return sqz_fail(ctx, SQZ_E_FORMAT, "axis %d is listed twice", (int)a);

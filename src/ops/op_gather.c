@@ -16,7 +16,7 @@ static const sqz_attr schema[] = {{.name = "axis",
 static sqz_status infer(sqz_infer *q)
 {
     const sqz_shape *x = &q->in[0]->shape, *k = &q->in[1]->shape;
-    int32_t axis;
+    int32_t axis = 0;
     SQZ_TRY(sqz_axis(q->ctx, ((const attrs *)q->attrs)->axis, x->rank, &axis));
     SQZ_TRY(sqz_need_bytes(q, 0));
     if (q->in[1]->dtype != SQZ_S64 && q->in[1]->dtype != SQZ_S32)
@@ -39,7 +39,7 @@ static sqz_status run(const sqz_call *c)
     const sqz_tensor *k = c->in[1];
     const unsigned char *x = c->in[0]->data;
     unsigned char *y = c->out[0]->data;
-    int32_t axis;
+    int32_t axis = 0;
     SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
     const sqz_split3 s = sqz_split_at(&c->in[0]->shape, axis);
     const size_t bytes = s.inner * sqz_elem(c->in[0]);

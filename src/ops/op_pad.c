@@ -124,7 +124,7 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
                             axes->count);
         SQZ_TRY(sqz_ints_new(&im->g->arena, 2 * (uint32_t)rank, &at.pads, &v));
         for (uint32_t i = 0; i < n; i++) {
-            int32_t a;
+            int32_t a = 0;
             SQZ_TRY(sqz_axis(im->g->ctx, sqz_tensor_i64(axes, i), rank, &a));
             v[a] = some.v[i];
             v[rank + a] = some.v[n + i];

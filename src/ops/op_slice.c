@@ -45,7 +45,7 @@ static sqz_status infer(sqz_infer *q)
 {
     const attrs *at = q->attrs;
     const uint32_t n = at->starts.n;
-    uint32_t mask;
+    uint32_t mask = 0;
     SQZ_TRY(sqz_need_bytes(q, 0));
     if (at->ends.n != n || (at->axes.n && at->axes.n != n) || (at->steps.n && at->steps.n != n))
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "%u starts, %u ends, %u axes, %u steps", (unsigned)n,
@@ -53,7 +53,7 @@ static sqz_status infer(sqz_infer *q)
     SQZ_TRY(sqz_axes_mask(q->ctx, &at->axes, q->in[0]->shape.rank, &mask));
     q->out[0] = q->in[0]->shape;
     for (uint32_t k = 0; k < n; k++) {
-        int32_t a;
+        int32_t a = 0;
         int64_t first, step;
         SQZ_TRY(axis_of(q->ctx, at, k, q->in[0]->shape.rank, &a));
         if (at->steps.n && at->steps.v[k] == 0)
@@ -68,7 +68,7 @@ static void map(const void *opts, const sqz_prep *p, int32_t axis, int64_t in, i
 {
     const attrs *at = opts;
     int64_t first = 0, step = 1, count;
-    int32_t a;
+    int32_t a = 0;
     for (uint32_t k = 0; k < at->starts.n; k++)
         if (axis_of(p->ctx, at, k, p->in[0]->shape.rank, &a) == SQZ_OK && a == axis)
             range(at, k, in, &first, &step, &count);

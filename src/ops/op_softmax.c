@@ -25,8 +25,8 @@ typedef struct state {
 
 static sqz_status prepare(sqz_prep *p)
 {
-    bool integer;
-    int32_t axis;
+    bool integer = false;
+    int32_t axis = 0;
     SQZ_TRY(sqz_need_s8(p, 1, &integer));
     if (!integer)
         return SQZ_OK;

@@ -87,7 +87,7 @@ typedef struct state {
     sqz_rt_pool rt;
 } state;
 
-static sqz_status prepare(sqz_prep *p, state **out)
+static sqz_status prepare(sqz_prep *p)
 {
     const sqz_shape *x = &p->in[0]->shape;
     const sqz_pool_attrs *at = p->attrs;
@@ -118,15 +118,14 @@ static sqz_status prepare(sqz_prep *p, state **out)
                           .pad_bottom = (int32_t)w->end[0],
                           .pad_right = (int32_t)w->end[1],
                           .count_pad = s->count_pad};
-    p->state = *out = s;
+    p->state = s;
     return SQZ_OK;
 }
 
 sqz_status sqz_pool_prepare_max(sqz_prep *p)
 {
-    state *s;
     SQZ_TRY(sqz_need_same_grid(p));
-    return prepare(p, &s);
+    return prepare(p);
 }
 
 #define MAX_TAPS 65536 /* 255 of each stay below the 2^24 of sqz_rt_small_to_s8 */
@@ -134,12 +133,12 @@ sqz_status sqz_pool_prepare_max(sqz_prep *p)
 /* Multipliers of s_in / (s_out * k) for every count k of taps. */
 sqz_status sqz_pool_prepare_average(sqz_prep *p)
 {
-    state *s;
-    bool integer;
+    bool integer = false;
     SQZ_TRY(sqz_need_s8(p, 1, &integer));
-    SQZ_TRY(prepare(p, &s));
+    SQZ_TRY(prepare(p));
     if (!integer)
         return SQZ_OK;
+    state *s = p->state;
     const int64_t taps = s->w.k[0] * s->w.k[1];
     if (s->w.k[0] > MAX_TAPS || s->w.k[1] > MAX_TAPS || taps > MAX_TAPS)
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "an int8 average over %lld x %lld, at most %d",

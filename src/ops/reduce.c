@@ -21,7 +21,7 @@ sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r)
     const sqz_reduce_attrs *at = q->attrs;
     const sqz_shape *x = &q->in[0]->shape;
     const sqz_dtype d = q->in[0]->dtype;
-    uint32_t mask;
+    uint32_t mask = 0;
     if (!r->ints || (d != SQZ_S32 && d != SQZ_S64))
         SQZ_TRY(sqz_need_real(q, 0));
     SQZ_TRY(reduced(q->ctx, at, x->rank, &mask));
@@ -118,15 +118,14 @@ static void load(const walk *w, size_t at, size_t n, double *v)
 
 static sqz_status store(const walk *w, size_t at, size_t n, const double *acc)
 {
+    const sqz_rt_pool *g = w->grid;
     for (size_t i = 0; i < n; i++) {
-        double v = w->r->finish ? w->r->finish(acc[i], w->count) : acc[i];
-        if (w->grid)
-            SQZ_S8P(w->y)
-            [at + i] = sqz_rt_small_to_s8((int32_t)v, w->grid->mult[0], w->grid->shift[0],
-                                          w->grid->out_zero, INT8_MIN, INT8_MAX);
-        else if (w->y->dtype == SQZ_F32)
-            SQZ_F32P(w->y)[at + i] = (float)v;
-        else if (fabs(v) > 0x1p53)
+        const double v = w->r->finish ? w->r->finish(acc[i], w->count) : acc[i];
+        int8_t *code = SQZ_S8P(w->y) + at + i;
+        if (g)
+            *code = sqz_rt_small_to_s8((int32_t)v, g->mult[0], g->shift[0], g->out_zero, INT8_MIN,
+                                       INT8_MAX);
+        else if (w->y->dtype != SQZ_F32 && fabs(v) > 0x1p53)
             return SQZ_E_LIMIT; /* not exact any more */
         else
             sqz_tensor_set_f64(w->y, at + i, v);
@@ -171,7 +170,7 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 static sqz_status run_walk(const sqz_call *c, const sqz_reducer *r, const sqz_rt_pool *grid)
 {
     walk w = {.x = c->in[0], .y = c->out[0], .r = r, .grid = grid};
-    uint32_t mask;
+    uint32_t mask = 0;
     if (c->out[0]->count == 0)
         return SQZ_OK;
     SQZ_TRY(reduced(c->ctx, c->attrs, c->in[0]->shape.rank, &mask));
@@ -198,7 +197,7 @@ SQZ_REDUCE_FOLD(sum, a + v)
 
 sqz_status sqz_reduce_mean_prepare(sqz_prep *p)
 {
-    bool integer;
+    bool integer = false;
     SQZ_TRY(sqz_need_s8(p, 1, &integer));
     if (!integer)
         return SQZ_OK;

@@ -124,7 +124,7 @@ static sqz_status read_scales(sqz_import *im, const sqz_tensor *t, const sqz_sha
     for (int32_t i = 0; i < x->rank; i++)
         v[i] = 1.0f;
     for (uint32_t i = 0; i < n; i++) {
-        int32_t a;
+        int32_t a = 0;
         SQZ_TRY(axis_of(im, i, n, x->rank, &a));
         v[a] = t ? (float)sqz_tensor_f64(t, i) : r->floats.v[i];
     }
@@ -140,7 +140,7 @@ static sqz_status read_sizes(sqz_import *im, const sqz_tensor *t, const sqz_shap
     SQZ_TRY(sqz_ints_new(&im->g->arena, SQZ_MAX_RANK, &at->sizes, &v));
     at->sizes.n = (uint32_t)x->rank;
     for (uint32_t i = 0; i < n; i++) {
-        int32_t a;
+        int32_t a = 0;
         SQZ_TRY(axis_of(im, i, n, x->rank, &a));
         v[a] = sqz_tensor_i64(t, i);
         if (v[a] < 1)

@@ -16,7 +16,7 @@ const sqz_attr sqz_softmax_schema[1] = {
 sqz_status sqz_softmax_infer(sqz_infer *q)
 {
     const sqz_softmax_attrs *at = q->attrs;
-    int32_t axis;
+    int32_t axis = 0;
     SQZ_TRY(sqz_need_real(q, 0));
     q->out[0] = q->in[0]->shape;
     return sqz_axis(q->ctx, at->axis, q->in[0]->shape.rank, &axis);
@@ -46,7 +46,7 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 
 sqz_status sqz_softmax_run(const sqz_call *c, sqz_softmax_row_fn row)
 {
-    int32_t axis;
+    int32_t axis = 0;
     SQZ_TRY(
         sqz_axis(c->ctx, ((const sqz_softmax_attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
     job j = {sqz_split_at(&c->in[0]->shape, axis), row, SQZ_F32P(c->out[0])};
@@ -89,7 +89,7 @@ static sqz_status import_flat(sqz_import *im, const sqz_op *op, int32_t axis)
 sqz_status sqz_softmax_import(sqz_import *im, const sqz_op *op)
 {
     const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape;
-    int32_t axis;
+    int32_t axis = 0;
     SQZ_TRY(
         sqz_axis(im->g->ctx, sqz_import_int(im, "axis", im->opset < 13 ? 1 : -1), x->rank, &axis));
     const sqz_softmax_attrs at = {axis};
