@@ -1,6 +1,7 @@
 /* test_ops_import.c: what the import hooks of operators make of ONNX nodes: older opsets, forms
  * that become other operators, and what is refused by name. Constant inputs fold, so results are
  * numbers. */
+#include "io/import.h"
 #include "ops_test.h"
 
 typedef struct fixture {
@@ -470,6 +471,83 @@ static void test_sizes_that_stay_leave_the_batch_free(void **state)
     end(&f);
 }
 
+/* A model with one node, in protobuf: `n_in` inputs, of which the first `absent` have no name, the
+ * others are the graph's input x (1,3,4,4). */
+static size_t field(unsigned char *to, int number, const void *bytes, size_t n)
+{
+    to[0] = (unsigned char)(number << 3 | 2);
+    to[1] = (unsigned char)n; /* every message here is below 128 bytes */
+    memcpy(to + 2, bytes, n);
+    assert_true(n < 128);
+    return n + 2;
+}
+static size_t text(unsigned char *to, int number, const char *s)
+{
+    return field(to, number, s, strlen(s));
+}
+static size_t one_node(unsigned char *out, const char *op_type, int n_in, int absent, int opset)
+{
+    static const unsigned char x_type[] = {0x0a, 0x14, 0x08, 0x01, 0x12, 0x10, 0x0a, 0x02,
+                                           0x08, 0x01, 0x0a, 0x02, 0x08, 0x03, 0x0a, 0x02,
+                                           0x08, 0x04, 0x0a, 0x02, 0x08, 0x04};
+    const unsigned char version[] = {0x10, (unsigned char)opset};
+    unsigned char node[128], x[128], y[16], graph[256];
+    size_t n = 0, g = 0, m = 0, k = 0;
+    for (int i = 0; i < n_in; i++)
+        n += text(node + n, 1, i < absent ? "" : "x");
+    n += text(node + n, 2, "y");
+    n += text(node + n, 4, op_type);
+    g += field(graph + g, 1, node, n);
+    g += text(graph + g, 2, "g");
+    k = text(x, 1, "x");
+    k += field(x + k, 2, x_type, sizeof x_type);
+    g += field(graph + g, 11, x, k);
+    g += field(graph + g, 12, y, text(y, 1, "y"));
+    out[m++] = 0x08; /* ir_version 7 */
+    out[m++] = 7;
+    m += field(out + m, 7, graph, g);
+    return m + field(out + m, 8, version, sizeof version);
+}
+
+/* Whatever an operator expects, a node without inputs is refused by sentence, and nodes with absent
+ * or too many inputs never crash: every spelling in the table, several opsets. */
+static void import_bare(const char *op_type, size_t len)
+{
+    char name[40];
+    unsigned char bytes[512];
+    (void)snprintf(name, sizeof name, "%.*s", (int)len, op_type);
+    for (int n_in = 0; n_in <= 5; n_in++)
+        for (int absent = 0; absent <= n_in; absent++)
+            for (int opset = 7; opset <= 21; opset += 2) {
+                sqz_ctx *ctx = test_ctx();
+                sqz_graph *g = NULL;
+                size_t n = one_node(bytes, name, n_in, absent, opset);
+                sqz_status s = sqz_import_bytes(ctx, bytes, n, NULL, &g);
+                if (strcmp(name, "Relu") == 0 && n_in == 1 && absent == 0)
+                    TEST_OK(ctx, s); /* the bytes are a model */
+                if (n_in == absent || s != SQZ_OK) {
+                    if (s == SQZ_OK || s == SQZ_E_INTERNAL || !*sqz_last_error(ctx))
+                        fail_msg("%s with %d inputs, %d absent: %d '%s'", name, n_in, absent,
+                                 (int)s, sqz_last_error(ctx));
+                }
+                sqz_graph_free(g);
+                sqz_ctx_free(ctx);
+            }
+}
+static void test_bare_nodes_of_every_spelling_are_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sqz_n_ops; i++) {
+        const sqz_onnx_map *m = &sqz_ops[i]->onnx;
+        if (m->op_type)
+            import_bare(m->op_type, strlen(m->op_type));
+        for (const char *p = m->also; p; p = strchr(p, '|')) {
+            p += *p == '|';
+            import_bare(p, strcspn(p, "|"));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_resize_refuses_by_name),
         cmocka_unit_test(test_old_resizing_picks_operator_and_neighbor),
         cmocka_unit_test(test_sizes_that_stay_leave_the_batch_free),
+        cmocka_unit_test(test_bare_nodes_of_every_spelling_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
