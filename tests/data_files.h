@@ -126,6 +126,19 @@ static inline unsigned test_flips(sqz_ctx *ctx, const char *path, const unsigned
     return refused;
 }
 
+/* What reading a large set may take at most. The address sanitizer keeps freed memory for a while.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#    define TEST_MEMORY_KIB (512 * 1024)
+#else
+#    define TEST_MEMORY_KIB (64 * 1024)
+#endif
+
+/* libhdf5 loses memory when it refuses a damaged file; that is not for our leak check. */
+#define TEST_HDF5_LEAKS                                                                            \
+    __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);          \
+    const char *__lsan_default_suppressions(void) { return "leak:libhdf5\n"; }
+
 /* Highest resident memory of this process so far, in KiB. */
 static inline long test_peak_kib(void)
 {

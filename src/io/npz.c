@@ -141,8 +141,8 @@ typedef struct placed {
 
 static void put(sqz_str *s, uint64_t v, int bytes)
 {
-    for (int i = 0; i < bytes; i++) {
-        char c = (char)(v >> 8 * i & 255);
+    for (int i = 0; i < bytes; i++, v >>= 8) {
+        char c = (char)(v & 255);
         sqz_str_addn(s, &c, 1);
     }
 }

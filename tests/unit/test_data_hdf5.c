@@ -3,6 +3,8 @@
 #include "data_files.h"
 #include "io/hdf5.h"
 
+TEST_HDF5_LEAKS
+
 typedef struct world {
     sqz_ctx *ctx;
     test_dir dir;
@@ -346,7 +348,7 @@ static void test_a_large_set_is_streamed(void **state)
     }
     sqz_data_close(ds);
     free(x);
-    assert_in_range(test_peak_kib() - before, 0, 64 * 1024);
+    assert_in_range(test_peak_kib() - before, 0, TEST_MEMORY_KIB);
 }
 
 int main(void)

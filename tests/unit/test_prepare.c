@@ -10,6 +10,8 @@
 #include <png.h>
 #include <zlib.h>
 
+TEST_HDF5_LEAKS
+
 typedef struct world {
     sqz_ctx *ctx;
     test_dir dir;
