@@ -68,6 +68,24 @@ static sqz_status write_attr(sqz_onnx_export *e, const sqz_export_attr *x,
     return SQZ_OK;
 }
 
+/* Lists that ONNX assumes where they are not written, for every operator that has them. */
+static bool is_assumed(const sqz_export_attr *x)
+{
+    static const struct {
+        const char *name;
+        int64_t each;
+    } row[] = {{"strides", 1}, {"dilations", 1}, {"pads", 0}, {"output_padding", 0}};
+    for (size_t i = 0; i < SQZ_COUNT(row); i++) {
+        if (x->type != SQZ_ONNX_INTS || strcmp(row[i].name, x->name) != 0)
+            continue;
+        bool all = true;
+        for (uint32_t k = 0; k < x->ints.n; k++)
+            all = all && x->ints.v[k] == row[i].each;
+        return all;
+    }
+    return false;
+}
+
 static sqz_status write_attrs(sqz_onnx_export *e, const sqz_export_attr *x, unsigned n_attr,
                               Onnx__NodeProto *n)
 {
@@ -75,8 +93,8 @@ static sqz_status write_attrs(sqz_onnx_export *e, const sqz_export_attr *x, unsi
     if (!n->attribute)
         return SQZ_E_NOMEM;
     for (unsigned i = 0; i < n_attr; i++)
-        SQZ_TRY(write_attr(e, &x[i], &n->attribute[i]));
-    n->n_attribute = n_attr;
+        if (!is_assumed(&x[i]))
+            SQZ_TRY(write_attr(e, &x[i], &n->attribute[n->n_attribute++]));
     return SQZ_OK;
 }
 

@@ -41,6 +41,7 @@ typedef struct grid {
     uint32_t n;
     float *scale;
     int32_t *zero;
+    bool negative; /* some scale is below 0: only in constants, which are turned around */
 } grid;
 
 /* The axis that a list of n scales belongs to, in the shape of `x`. */
@@ -83,7 +84,8 @@ static sqz_status grid_of(sqz_import *im, sqz_arena *a, const sqz_shape *x, grid
     for (uint32_t i = 0; i < g->n; i++) {
         g->scale[i] = SQZ_F32P(s)[i];
         g->zero[i] = z ? (int32_t)sqz_tensor_i64(z, i) : 0;
-        if (!(g->scale[i] > 0.0f) || !isfinite(g->scale[i]))
+        g->negative = g->negative || g->scale[i] < 0.0f;
+        if (g->scale[i] == 0.0f || !isfinite(g->scale[i]))
             return sqz_fail(ctx, SQZ_E_FORMAT, "scale %u is %g, expected a positive number", i,
                             (double)g->scale[i]);
     }
@@ -142,6 +144,8 @@ static sqz_status quantize_in(sqz_import *im, sqz_arena *a, const sqz_op *op)
         return SQZ_E_NOMEM;
     SQZ_TRY(result_type(im, &r.dtype));
     SQZ_TRY(grid_of(im, a, &x->shape, &r));
+    if (r.negative)
+        return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED, "its scale is negative");
     if (x->dtype != SQZ_F32)
         return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED, "its input is %s, only f32 is supported",
                         sqz_dtype_name(x->dtype));
@@ -189,6 +193,40 @@ static sqz_status with_grid(sqz_import *im, const grid *r, sqz_vid *out)
     return set_grid(g, *out, r);
 }
 
+/* scale * (q - zero) = (-scale) * (-q + zero): integers of negative scales change their sign, so
+ * that all scales are positive. Converters from other formats leave such weights behind. */
+static sqz_status turn_around(sqz_import *im, grid *r, sqz_vid *out)
+{
+    sqz_graph *g = im->g;
+    const sqz_value *x = sqz_val(g, im->in[0]);
+    const int64_t lowest = x->dtype == SQZ_S8 ? -127 : -INT32_MAX;
+    sqz_tensor t;
+    size_t inner = 1;
+    if (!x->constant || (x->dtype != SQZ_S8 && x->dtype != SQZ_S32))
+        return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED, "its scale is negative");
+    for (int32_t a = r->axis + 1; r->axis >= 0 && a < x->shape.rank; a++)
+        inner *= (size_t)x->shape.dim[a];
+    SQZ_TRY(sqz_tensor_cast(g->ctx, x->constant, x->dtype, &t));
+    bool fits = true;
+    for (size_t i = 0; i < t.count; i++) {
+        uint32_t c = r->axis < 0 ? 0 : (uint32_t)(i / inner % r->n);
+        int64_t q = sqz_tensor_i64(&t, i);
+        if (r->scale[c] < 0.0f) {
+            fits = fits && q >= lowest && r->zero[c] == 0;
+            sqz_tensor_set_i64(&t, i, -q);
+        }
+    }
+    if (!fits) {
+        sqz_tensor_free(g->ctx, &t);
+        return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED,
+                        "its scale is negative, and its integers cannot change sign");
+    }
+    for (uint32_t c = 0; c < r->n; c++)
+        r->scale[c] = fabsf(r->scale[c]);
+    SQZ_TRY(sqz_graph_constant(g, x->name, &t, out));
+    return set_grid(g, *out, r);
+}
+
 static sqz_status dequantize_in(sqz_import *im, sqz_arena *a, const sqz_op *op)
 {
     sqz_graph *g = im->g;
@@ -199,7 +237,7 @@ static sqz_status dequantize_in(sqz_import *im, sqz_arena *a, const sqz_op *op)
     if (r.dtype != x->dtype)
         return sqz_fail(g->ctx, SQZ_E_FORMAT, "its input is %s, its zero point %s",
                         sqz_dtype_name(x->dtype), sqz_dtype_name(r.dtype));
-    SQZ_TRY(with_grid(im, &r, &in));
+    SQZ_TRY(r.negative ? turn_around(im, &r, &in) : with_grid(im, &r, &in));
     return sqz_graph_node(g, op, im->name, NULL, &in, 1, im->out_name, 1, SQZ_NONE, im->out);
 }
 

@@ -198,7 +198,7 @@ static void test_float_networks_of_the_second_folder(void **p)
 /* Integer arithmetic of a file that another tool quantized: a few steps of its output grid. */
 static void test_quantized_networks_stay_close(void **p)
 {
-    static const char *const name[] = {"micro-kws-m-qdq"};
+    static const char *const name[] = {"micro-kws-m-qdq", "mcunet-320kb-1mb-int8"};
     (void)p;
     check_folder("models", name, SQZ_COUNT(name), 0.03);
 }

@@ -319,6 +319,36 @@ static void test_weights_of_float_operators_become_float(void **p)
     assert_int_equal(count(s->g, "dequantize"), 0);
 }
 
+/* Channel 1 has scale -0.5: its integers change sign. -128 has no opposite. */
+static void test_negative_scales_turn_the_integers_around(void **p)
+{
+    state *s = *p;
+    const float scale[] = {0.25f, -0.5f};
+    const int64_t dims[] = {2, 1, 1, 1}, two[] = {2};
+    for (int k = 0; k < 2; k++) {
+        const int8_t w[] = {-128, (int8_t)(k ? -128 : -3)};
+        model_input(&s->m, "x", "1,1,3,3");
+        model_init(&s->m, model_raw(&s->m, "s", 1, 1, two, scale, 8));
+        model_init(&s->m, model_raw(&s->m, "w", 3, 4, dims, w, 2));
+        model_int(&s->m, model_node(&s->m, "DequantizeLinear", "dq", "w,s", "wf"), "axis", 0);
+        model_node(&s->m, "Conv", "c", "x,wf", "y");
+        model_output(&s->m, "y");
+        if (k) {
+            TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED,
+                       "cannot change sign");
+            return;
+        }
+        TEST_OK(s->ctx, model_import(&s->m, NULL, &s->g));
+        const sqz_value *v = sqz_val(s->g, sqz_nod(s->g, s->g->first)->in[0]);
+        assert_int_equal(SQZ_S8P(v->constant)[0], -128);
+        assert_int_equal(SQZ_S8P(v->constant)[1], 3);
+        assert_true(v->quant->scale[0] == 0.25f && v->quant->scale[1] == 0.5f);
+        teardown(p);
+        setup(p);
+        s = *p;
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -329,6 +359,7 @@ int main(void)
         T(test_movers_need_one_grid),
         T(test_uint8_is_shifted_and_written_as_uint8),
         T(test_weights_of_float_operators_become_float),
+        T(test_negative_scales_turn_the_integers_around),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
