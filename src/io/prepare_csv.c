@@ -123,7 +123,7 @@ static sqz_status row(csv *c, bool *end)
 {
     *end = false;
     for (;;) {
-        int next;
+        int next = EOF;
         c->len = c->n = 0;
         c->line++;
         do
