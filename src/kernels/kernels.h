@@ -36,6 +36,11 @@ typedef void (*sqz_gemm_s8_fn)(const sqz_packed *w, size_t m, const int8_t *a, s
 /* Depthwise pixel: c[j] = sum over t < w->k of x[t][j] * w(j,t), for j < w->n. */
 typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const int8_t *const *x, int32_t *c);
 
+/* The same in float: y[j] = bias[j] + sum over t < taps of x[t][j] * w[t][j] for j < n; bias NULL:
+ * 0. Each tap has its own rows: those in the padding are left out. */
+typedef void (*sqz_dwconv_f32_fn)(size_t n, size_t taps, const float *const *x,
+                                  const float *const *w, const float *bias, float *y);
+
 typedef struct sqz_requant { /* from accumulators to a grid, each column its own factor */
     size_t n;                /* columns */
     const int32_t *bias, *mult, *shift;
@@ -55,6 +60,7 @@ typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
     sqz_gemm_s8_fn gemm_s8;
     sqz_dwconv_s8_fn dwconv_s8;
+    sqz_dwconv_f32_fn dwconv_f32;
     sqz_requant_s8_fn requant_s8;
     sqz_minmax_f32_fn minmax_f32;
     sqz_quantize_s8_fn quantize_s8;

@@ -126,17 +126,17 @@ static char *gather_taps(const sqz_conv *v, const source *s, const char *x, int6
 /* Without dilation and groups the taps inside the image lie side by side. */
 static char *gather_run(const sqz_conv *v, const source *s, const char *x, int64_t ox, char *out)
 {
-    size_t pixel = v->c_in * s->size;
-    int64_t lo = 0, hi = 0;
+    size_t pixel = v->c_in * s->size, all = (size_t)v->w.k[1] * pixel;
+    int64_t at = ox * v->w.stride[1] - v->w.begin[1], lo, hi;
+    if (x && at >= 0 && at + v->w.k[1] <= v->w.in[1]) {
+        memcpy(out, x + (size_t)at * pixel, all);
+        return out + all;
+    }
+    memset(out, s->fill, all);
     sqz_window_taps(&v->w, 1, ox, &lo, &hi);
-    if (!x)
-        lo = hi = 0;
-    memset(out, s->fill, (size_t)lo * pixel);
-    if (hi > lo)
-        memcpy(out + (size_t)lo * pixel, x + (size_t)input_at(v, 1, ox, lo) * pixel,
-               (size_t)(hi - lo) * pixel);
-    memset(out + (size_t)hi * pixel, s->fill, (size_t)(v->w.k[1] - hi) * pixel);
-    return out + (size_t)v->w.k[1] * pixel;
+    if (x && hi > lo)
+        memcpy(out + (size_t)lo * pixel, x + (size_t)(at + lo) * pixel, (size_t)(hi - lo) * pixel);
+    return out + all;
 }
 
 /* Rows of `k` elements for output pixels begin .. end of one group. */

@@ -20,8 +20,9 @@ static void cost(const sqz_infer *q, sqz_cost *out)
     out->kind = SQZ_COST_DEPTHWISE;
 }
 
-/* Scratch of a worker, float: the kernel as (taps, O). Integer: accumulators of a chunk, one row of
- * padding, pointers to the taps, and with a multiplier above 1 the taps with repeated channels. */
+/* Scratch of a worker, float: pointers to the taps and to their weights. Integer: accumulators of a
+ * chunk, one row of padding, pointers to the taps, and with a multiplier above 1 the taps with
+ * repeated channels. */
 typedef struct parts {
     size_t acc, zero, tap, wide, bytes;
 } parts;
@@ -35,6 +36,32 @@ static parts parts_of(const sqz_conv *v)
     return s;
 }
 
+/* Weights (O, taps) to (taps, O). */
+static void turn(const sqz_conv *v, const float *w, float *out)
+{
+    for (size_t o = 0; o < v->c_out; o++)
+        for (size_t t = 0; t < v->taps; t++)
+            out[t * v->c_out + o] = w[o * v->taps + t];
+}
+
+static sqz_status prepare_f32(sqz_prep *p, sqz_conv *v)
+{
+    size_t bytes = v->taps * v->c_out * sizeof(float); /* those of the weights */
+    v->each = sqz_scratch_round(2 * v->taps * sizeof(float *));
+    SQZ_TRY(sqz_scratch_all(p, v->each));
+    if (!p->in[1]->data) { /* not constant: turned at every run */
+        v->shared = sqz_scratch_round(bytes);
+        p->scratch_bytes += v->shared;
+        return SQZ_OK;
+    }
+    float *kernel = sqz_arena_alloc(p->arena, bytes, 1);
+    if (!kernel)
+        return SQZ_E_NOMEM;
+    turn(v, SQZ_F32P(p->in[1]), kernel);
+    v->kernel = kernel;
+    return SQZ_OK;
+}
+
 static sqz_status prepare(sqz_prep *p)
 {
     const dw_attrs *a = p->attrs;
@@ -44,10 +71,8 @@ static sqz_status prepare(sqz_prep *p)
     SQZ_TRY(sqz_conv_geometry(p, &(sqz_conv_shape){.attrs = &a->window, .group = 0}, v));
     v->grain = SQZ_MAX(1, SQZ_MIN(8192 / v->c_out, 256));
     p->state = v;
-    if (!sqz_is_integer(p)) {
-        p->scratch_bytes = v->taps * v->c_out * sizeof(float);
-        return SQZ_OK;
-    }
+    if (!sqz_is_integer(p))
+        return prepare_f32(p, v);
     const sqz_weights w = {
         .n = v->c_out, .k = v->taps, .ld_n = v->taps, .ld_k = 1, .groups = 1, .slot = 1, .bias = 2};
     SQZ_TRY(sqz_linear_prepare(p, &w, &v->lin));
@@ -57,42 +82,58 @@ static sqz_status prepare(sqz_prep *p)
 
 /* ---- float ---- */
 
-/* y[o] += x[o / m] * w[o] for n input channels. */
-static void add_tap(size_t n, size_t m, const float *x, const float *w, float *y)
+typedef struct job {
+    const sqz_call *c;
+    const float *kernel, *bias;
+} job;
+
+/* The taps of one pixel that lie in the image: their inputs and weights. Returns how many. */
+static size_t taps_f32(const sqz_conv *v, const float *x, const float *kernel, sqz_pixel at,
+                       const float **tap, const float **weight)
 {
-    if (m == 1) {
-        for (size_t i = 0; i < n; i++)
-            y[i] += x[i] * w[i];
-        return;
+    const sqz_window *w = &v->w;
+    size_t n = 0;
+    int64_t y0, y1, x0, x1;
+    sqz_window_taps(w, 0, at.y, &y0, &y1);
+    sqz_window_taps(w, 1, at.x, &x0, &x1);
+    x += at.n * (size_t)w->in[0] * (size_t)w->in[1] * v->c_in;
+    for (int64_t ky = y0; ky < y1; ky++)
+        for (int64_t kx = x0; kx < x1; kx++, n++) {
+            int64_t iy = at.y * w->stride[0] - w->begin[0] + ky * w->dil[0];
+            int64_t ix = at.x * w->stride[1] - w->begin[1] + kx * w->dil[1];
+            tap[n] = x + (size_t)(iy * w->in[1] + ix) * v->c_in;
+            weight[n] = kernel + (size_t)(ky * w->k[1] + kx) * v->c_out;
+        }
+    return n;
+}
+
+/* Every input channel feeds m outputs. */
+static void repeated(const sqz_conv *v, size_t n, const float **tap, const float **weight,
+                     const float *bias, float *y)
+{
+    size_t m = v->c_out / v->c_in;
+    for (size_t o = 0; o < v->c_out; o++) {
+        y[o] = bias ? bias[o] : 0.0f;
+        for (size_t t = 0; t < n; t++)
+            y[o] += tap[t][o / m] * weight[t][o];
     }
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < m; j++)
-            y[i * m + j] += x[i] * w[i * m + j];
 }
 
 static sqz_status chunk_f32(void *arg, size_t begin, size_t end)
 {
-    const sqz_call *c = arg;
-    const sqz_conv *v = c->state;
-    const sqz_window *w = &v->w;
-    const sqz_tensor *bias = sqz_input(c, 2);
-    const float *kernel = c->scratch;
+    const job *j = arg;
+    const sqz_conv *v = j->c->state;
+    const sqz_kernels *kern = j->c->ctx->kernels;
+    void *mem = (char *)j->c->scratch + v->shared + (size_t)sqz_worker_index() * v->each;
+    const float **tap = mem, **weight = tap + v->taps;
     for (size_t i = begin; i < end; i++) {
-        sqz_pixel at = sqz_pixel_at(w, i);
-        const float *x = SQZ_F32P(c->in[0]) + at.n * (size_t)w->in[0] * (size_t)w->in[1] * v->c_in;
-        float *y = SQZ_F32P(c->out[0]) + i * v->c_out;
-        int64_t y0, y1, x0, x1;
-        sqz_window_taps(w, 0, at.y, &y0, &y1);
-        sqz_window_taps(w, 1, at.x, &x0, &x1);
-        for (size_t o = 0; o < v->c_out; o++)
-            y[o] = bias ? SQZ_F32P(bias)[o] : 0.0f;
-        for (int64_t ky = y0; ky < y1; ky++)
-            for (int64_t kx = x0; kx < x1; kx++) {
-                int64_t iy = at.y * w->stride[0] - w->begin[0] + ky * w->dil[0];
-                int64_t ix = at.x * w->stride[1] - w->begin[1] + kx * w->dil[1];
-                add_tap(v->c_in, v->c_out / v->c_in, x + (size_t)(iy * w->in[1] + ix) * v->c_in,
-                        kernel + (size_t)(ky * w->k[1] + kx) * v->c_out, y);
-            }
+        float *y = SQZ_F32P(j->c->out[0]) + i * v->c_out;
+        size_t n = taps_f32(v, SQZ_F32P(j->c->in[0]), j->kernel, sqz_pixel_at(&v->w, i), tap,
+                            weight);
+        if (v->c_out == v->c_in)
+            kern->dwconv_f32(v->c_out, n, tap, weight, j->bias, y);
+        else
+            repeated(v, n, tap, weight, j->bias, y);
     }
     return SQZ_OK;
 }
@@ -100,13 +141,13 @@ static sqz_status chunk_f32(void *arg, size_t begin, size_t end)
 static sqz_status run(const sqz_call *c)
 {
     const sqz_conv *v = c->state;
-    const float *w = SQZ_F32P(c->in[1]);
-    float *kernel = c->scratch;
-    for (size_t o = 0; o < v->c_out; o++)
-        for (size_t t = 0; t < v->taps; t++)
-            kernel[t * v->c_out + o] = w[o * v->taps + t];
-    sqz_call call = *c;
-    return sqz_parallel(c->ctx, v->pixels, v->grain, chunk_f32, &call);
+    const sqz_tensor *bias = sqz_input(c, 2);
+    job j = {c, v->kernel, bias ? SQZ_F32P(bias) : NULL};
+    if (!v->kernel) {
+        turn(v, SQZ_F32P(c->in[1]), c->scratch);
+        j.kernel = c->scratch;
+    }
+    return sqz_parallel(c->ctx, v->pixels, v->grain, chunk_f32, &j);
 }
 
 /* ---- integer ---- */

@@ -129,6 +129,49 @@ static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
     }
 }
 
+static void test_dwconv_f32_is_the_sum_for_every_instruction_set(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 5 << 20};
+    sqz_kernels set[SQZ_N_ISA];
+    size_t n_set = implementations(set);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t n = 1 + sqz_rng_below(&r, 40), taps = sqz_rng_below(&r, 10);
+        float *x[10] = {0}, *w[10] = {0}, *bias = block(n * sizeof *bias);
+        bool with = sqz_rng_below(&r, 2);
+        for (size_t j = 0; j < n; j++)
+            bias[j] = (float)sqz_rng_normal(&r);
+        for (size_t t = 0; t < taps; t++) {
+            x[t] = block(n * sizeof *bias);
+            w[t] = block(n * sizeof *bias);
+            for (size_t j = 0; j < n; j++) {
+                x[t][j] = (float)sqz_rng_normal(&r);
+                w[t][j] = (float)sqz_rng_normal(&r);
+            }
+        }
+        for (size_t s = 0; s < n_set; s++) {
+            float *y = block(n * sizeof *y);
+            set[s].dwconv_f32(n, taps, (const float *const *)x, (const float *const *)w,
+                              with ? bias : NULL, y);
+            for (size_t j = 0; j < n; j++) {
+                double want = with ? bias[j] : 0, size = fabs(want);
+                for (size_t t = 0; t < taps; t++) {
+                    want += (double)x[t][j] * w[t][j];
+                    size += fabs((double)x[t][j] * w[t][j]);
+                }
+                /* at most 10 products and 10 sums, 2^-24 each */
+                assert_true(fabs(y[j] - want) <= 20 * 6e-8 * size);
+            }
+            free(y);
+        }
+        for (size_t t = 0; t < taps; t++) {
+            free(x[t]);
+            free(w[t]);
+        }
+        free(bias);
+    }
+}
+
 /* An accumulator: small, anything, or a corner; acc + bias must fit. */
 static int32_t random_acc(sqz_rng *r)
 {
@@ -264,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_gemm_s8_is_exact_for_every_instruction_set),
         cmocka_unit_test(test_gemm_s8_holds_the_largest_accumulator),
         cmocka_unit_test(test_dwconv_s8_is_exact_for_every_instruction_set),
+        cmocka_unit_test(test_dwconv_f32_is_the_sum_for_every_instruction_set),
         cmocka_unit_test(test_requant_s8_is_the_runtimes_for_every_instruction_set),
         cmocka_unit_test(test_minmax_f32_skips_nan_for_every_instruction_set),
         cmocka_unit_test(test_quantize_s8_is_qround_for_every_instruction_set),
