@@ -146,6 +146,7 @@ sqz_status sqz_ranges_apply(const sqz_ranges *r, sqz_graph *g, uint32_t *unknown
     uint32_t missing = 0;
     for (uint32_t i = 0; i < r->n; i++)
         SQZ_TRY(apply(g, r->item[i].name, r->item[i].range, r->item[i].rule, &missing));
+    g->have |= SQZ_HAS_RANGES;
     if (unknown)
         *unknown = missing;
     return SQZ_OK;
