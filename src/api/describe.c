@@ -37,7 +37,11 @@ void sqz_print_metric(char out[48], const sqz_metric *m, double v)
 static void print_limit_value(char out[48], const char *unit, double v)
 {
     char text[32];
-    if (strcmp(unit, "B") == 0)
+    if (isnan(v))
+        (void)snprintf(text, sizeof text, "-");
+    else if (strcmp(unit, "nodes") == 0)
+        (void)snprintf(text, sizeof text, "%.0f refused", v);
+    else if (strcmp(unit, "B") == 0)
         sqz_print_bytes(text, v > 0.0 ? (uint64_t)ceil(v) : 0);
     else if (strcmp(unit, "s") == 0)
         sqz_print_seconds(text, v);
@@ -127,7 +131,8 @@ unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, doub
         sqz_json_str(r, o, "verdict", word[row[i].verdict]);
         sqz_json_str(r, o, "why", row[i].why);
         print_limit_value(value, row[i].unit, row[i].value);
-        print_limit_value(limit, row[i].unit, row[i].limit);
+        bool asked = row[i].verdict != SQZ_V_NOT_ASKED || row[i].limit > 0.0;
+        print_limit_value(limit, row[i].unit, asked ? row[i].limit : NAN);
         if (row[i].margin > 0.0)
             (void)snprintf(margin, sizeof margin, "%.0f %%", 100.0 * row[i].margin);
         sqz_view_row(r, "%s|%s|%s|%s|%s|%s", row[i].what, value, limit, margin,

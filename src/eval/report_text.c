@@ -32,13 +32,19 @@ static sqz_status add_table(const sqz_report *r, const sqz_block *b, sqz_str *ou
         for (const sqz_row *row = b->first; row; row = row->next)
             wide[c] = SQZ_MAX(wide[c], width(row->cell[c]));
     }
-    for (unsigned c = 0; c < b->n_column; c++)
+    unsigned heads = b->n_column;
+    while (heads > 1 && !*b->column[heads - 1])
+        heads--;
+    for (unsigned c = 0; c < heads; c++)
         add_cell(out, b->column[c] + (b->column[c][0] == '>'), wide[c], b->column[c][0] == '>',
-                 c + 1 == b->n_column);
+                 c + 1 == heads);
     sqz_str_add(out, "\n");
     for (const sqz_row *row = b->first; row; row = row->next) {
-        for (unsigned c = 0; c < b->n_column; c++)
-            add_cell(out, row->cell[c], wide[c], b->column[c][0] == '>', c + 1 == b->n_column);
+        unsigned n = b->n_column; /* empty cells at the end leave no spaces */
+        while (n > 1 && !*row->cell[n - 1])
+            n--;
+        for (unsigned c = 0; c < n; c++)
+            add_cell(out, row->cell[c], wide[c], b->column[c][0] == '>', c + 1 == n);
         sqz_str_add(out, "\n");
     }
     sqz_arena_free(&a);
