@@ -136,6 +136,8 @@ SQZ_API sqz_status sqz_devices(sqz_ctx *ctx, const sqz_job *job, sqz_report **ou
 /* The report as text in `format`: "json", "text", and where the command has it "markdown", "junit",
  * "github", "html". The text belongs to the report and lives until it is freed. */
 SQZ_API sqz_status sqz_report_render(sqz_report *r, const char *format, const char **text);
+/* The same into a file; complete or not at all. */
+SQZ_API sqz_status sqz_report_write(sqz_report *r, const char *format, const char *path);
 /* Number or text at a path such as "device.flash.used" or "trials.0.name"; SQZ_E_NOTFOUND if
  * absent. */
 SQZ_API sqz_status sqz_report_number(const sqz_report *r, const char *path, double *out);

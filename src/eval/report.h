@@ -57,5 +57,4 @@ typedef struct sqz_report_format {
 } sqz_report_format;
 extern const sqz_report_format *const sqz_report_formats[];
 extern const size_t sqz_n_report_formats;
-sqz_status sqz_report_write(sqz_report *r, const char *format, const char *path);
 #endif
