@@ -1,0 +1,18 @@
+/* squeeze bench: latency on this machine. */
+#include "cmd.h"
+
+static const cli_flag_id flags[] = {CLI_BATCH, CLI_REPEAT, CLI_SHAPE,   CLI_MARKDOWN,
+                                    CLI_HTML,  CLI_SEED,   CLI_THREADS, CLI_END};
+const sqz_cmd sqz_cmd_bench = {
+    .name = "bench",
+    .summary = "latency of a model on this machine, measured",
+    .usage = "bench MODEL [--batch N] [--threads N] [OPTIONS]",
+    .doc = "Warms up, then runs the model on random inputs for two seconds (or --repeat\n"
+           "times) and shows the median, the minimum and the 90th percentile, operations per\n"
+           "second, activation memory and the time to load.",
+    .example = "  squeeze bench datasets/fashion-cnn/fashion-cnn.onnx --threads 1 --json\n"
+               "measures one image at a time on one core.",
+    .arg = CLI_ARG_MODEL,
+    .flags = flags,
+    .call = sqz_bench,
+};

@@ -1,0 +1,1 @@
+squeeze calibrate model.onnx -o ranges.json

@@ -1,0 +1,1 @@
+squeeze calibrate model.onnx --data train.npz --calibrator entrop -o ranges.json

@@ -1,0 +1,1 @@
+squeeze check model.onnx

@@ -1,0 +1,2 @@
+sed 's/latency_eror/x/; s/^limits:/limts:/' tiny.yaml >broken.yaml
+squeeze devices ./broken.yaml

@@ -1,0 +1,1 @@
+squeeze devices ./tiny.yaml

@@ -1,0 +1,1 @@
+squeeze evaluate model.onnx --data test.npz --metric top2

@@ -1,0 +1,2 @@
+squeeze fit model.onnx --data train.npz --test test.npz --device ./tiny.yaml -o fitted --dry-run >/dev/null
+[ ! -e fitted ]

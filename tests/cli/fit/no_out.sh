@@ -1,0 +1,1 @@
+squeeze fit model.onnx --data train.npz --device ./tiny.yaml

@@ -1,0 +1,1 @@
+squeeze inspect model.onnx model.onnx

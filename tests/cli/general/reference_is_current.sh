@@ -1,0 +1,2 @@
+# docs/cli.md is what `./dev docs` writes.
+squeeze help --markdown | cmp - "$SQZ_SOURCE/docs/cli.md"

@@ -1,0 +1,1 @@
+squeeze fit model.onnx --dry-run=yes

@@ -1,0 +1,3 @@
+squeeze version
+squeeze --version
+squeeze version --json

@@ -1,0 +1,1 @@
+squeeze inspect model.onnx --shape image=1,3,8,8

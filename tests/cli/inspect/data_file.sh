@@ -1,0 +1,1 @@
+squeeze inspect train.npz

@@ -1,0 +1,2 @@
+: >empty.onnx
+squeeze inspect empty.onnx

@@ -1,0 +1,1 @@
+squeeze inspect no/such/model.onnx

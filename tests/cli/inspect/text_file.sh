@@ -1,0 +1,2 @@
+echo 'this is not a model' >text.onnx
+squeeze inspect text.onnx

@@ -1,0 +1,2 @@
+squeeze list
+squeeze list --json | jq -e '.tables | length == 8' >/dev/null

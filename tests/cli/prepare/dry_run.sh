@@ -1,0 +1,2 @@
+squeeze prepare idx.yaml -o set.h5 --dry-run >/dev/null
+[ ! -e set.h5 ]

@@ -1,0 +1,2 @@
+rm train-labels.idx
+squeeze prepare idx.yaml -o set.h5

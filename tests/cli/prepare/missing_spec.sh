@@ -1,0 +1,1 @@
+squeeze prepare nothing.yaml -o set.h5

@@ -1,0 +1,1 @@
+squeeze prepare idx.yaml

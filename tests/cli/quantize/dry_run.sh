@@ -1,0 +1,2 @@
+squeeze quantize model.onnx --data train.npz --dry-run -o a.onnx >/dev/null
+[ ! -e a.onnx ]

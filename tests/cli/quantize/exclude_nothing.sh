@@ -1,0 +1,1 @@
+squeeze quantize model.onnx --data train.npz --exclude no_such_node -o a.onnx

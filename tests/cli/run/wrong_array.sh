@@ -1,0 +1,1 @@
+squeeze run model.onnx --inputs train.npz
