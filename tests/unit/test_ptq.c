@@ -492,6 +492,25 @@ static void test_weights_that_are_not_finite_are_refused_by_name(void **state)
     }
 }
 
+static void test_operands_that_are_not_finite_are_refused_by_name(void **state)
+{
+    (void)state;
+    const float bad[] = {NAN, INFINITY};
+    for (size_t i = 0; i < SQZ_COUNT(bad); i++) {
+        net n = net_begin(27);
+        sqz_vid x = net_input(&n, (sqz_shape){2, {1, 4}});
+        sqz_vid k = net_const(&n, "k", (sqz_shape){1, {4}}, 1);
+        sqz_vid y = net_binary(&n, "add", "y", x, k);
+        net_finish(&n, 1, &y);
+        static const sqz_range r = {-4, 4};
+        sqz_val(n.g, x)->range = sqz_val(n.g, y)->range = &r;
+        n.g->have |= SQZ_HAS_RANGES;
+        net_numbers(&n, "k")[1] = bad[i];
+        TEST_FAILS(n.ctx, sqz_run_recipe(n.g, "ptq", NULL), SQZ_E_FORMAT, "constant 'k': number 1");
+        net_end(&n);
+    }
+}
+
 static void test_a_value_without_a_range_makes_a_float_island(void **state)
 {
     (void)state;
@@ -741,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_ranges_with_a_mask_in_them_are_cut),
         cmocka_unit_test(test_constant_values_get_scale_one),
         cmocka_unit_test(test_weights_that_are_not_finite_are_refused_by_name),
+        cmocka_unit_test(test_operands_that_are_not_finite_are_refused_by_name),
         cmocka_unit_test(test_a_value_without_a_range_makes_a_float_island),
         cmocka_unit_test(test_one_tensor_used_twice_by_one_node),
         cmocka_unit_test(test_constant_operands_are_quantized),
