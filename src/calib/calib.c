@@ -70,5 +70,7 @@ sqz_status sqz_calib_range(sqz_ctx *ctx, const sqz_calib *c, const void *opts, c
     *out = (sqz_range){0.0f, 0.0f};
     if (h->count == 0)
         return SQZ_OK;
+    if (h->ends_only)
+        return sqz_calib_find("minmax")->range(ctx, h, NULL, levels, symmetric, out);
     return c->range(ctx, h, opts, levels, symmetric, out);
 }

@@ -26,6 +26,7 @@ typedef struct sqz_hist {
     uint64_t nonfinite, masked;
     double ema_lo, ema_hi; /* moving sums of per-sample min and max, from 0: see calib_ema.c */
     uint64_t batches;      /* samples seen */
+    bool ends_only;        /* bins are not counted, only min, max and totals */
 } sqz_hist;
 void sqz_hist_begin(sqz_hist *h);
 void sqz_hist_see(sqz_hist *h, const float *x, size_t n); /* one sample */
@@ -52,7 +53,8 @@ typedef struct sqz_calib {
 extern const sqz_calib *const sqz_calibs[];
 extern const size_t sqz_n_calibs;
 const sqz_calib *sqz_calib_find(const char *name);
-/* The range by calibrator c: finite, lo <= hi, inside of what was seen; 0, 0 when nothing was. */
+/* The range by calibrator c: finite, lo <= hi, inside of what was seen; 0, 0 when nothing was; what
+ * was seen when the histogram has its ends only. */
 sqz_status sqz_calib_range(sqz_ctx *ctx, const sqz_calib *c, const void *opts, const sqz_hist *h,
                            unsigned levels, bool symmetric, sqz_range *out);
 
@@ -66,7 +68,9 @@ typedef struct sqz_stats {
     struct {
         const char *name; /* of the value */
         sqz_vid value;
-        sqz_hist *hist; /* views of the same numbers share one */
+        /* Views of the same numbers share one. Values that only a clamp reads have ends_only: they
+         * take the clamp's grid. */
+        sqz_hist *hist;
     } * item;
     uint64_t samples;
     char data_checksum[65];

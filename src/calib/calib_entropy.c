@@ -9,11 +9,16 @@
  * For asymmetric grids T cuts both ends, but never beyond what was seen: a tensor after a ReLU
  * spends all levels on 0..T, one after a swish keeps its short end whole, and an even tensor is cut
  * evenly. Exact zeros are on every grid and say nothing about the range: they are left out, or
- * their heap after a ReLU would decide. */
+ * their heap after a ReLU would decide. For the same reason no more than a small share of all
+ * values may be cut off: channels that are constant make heaps at other places too. */
 #include "calib/calib.h"
 #include <math.h>
 
 enum { HALF = SQZ_HIST_BINS / 2 };
+
+typedef struct options {
+    double cut;
+} options;
 
 typedef struct span { /* bins of a candidate, outermost first */
     size_t first, last;
@@ -24,7 +29,8 @@ typedef struct job {
     span seen;
     unsigned levels;
     bool symmetric;
-    double total;
+    double total; /* without zeros */
+    double most;  /* values that may be cut off */
 } job;
 
 static double count(const job *j, size_t bin)
@@ -73,7 +79,7 @@ static double divergence(const job *j, size_t t)
         else
             inside += count(j, i);
     }
-    if (!(inside > 0))
+    if (!(inside > 0) || beyond[0] + beyond[1] > j->most)
         return INFINITY;
     size_t n = c.last - c.first, groups = SQZ_MIN(n, j->levels);
     for (size_t g = 0; g < groups; g++)
@@ -98,11 +104,11 @@ static sqz_status range(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsig
                         bool symmetric, sqz_range *out)
 {
     (void)ctx;
-    (void)opts;
     job j = {.h = h,
              .levels = symmetric ? levels - 1 : levels,
              .symmetric = symmetric,
-             .total = (double)(h->count - h->zeros)};
+             .total = (double)(h->count - h->zeros),
+             .most = ((const options *)opts)->cut / 100.0 * (double)h->count};
     sqz_hist_span(h, &j.seen.first, &j.seen.last);
     j.seen.first = SQZ_MIN(j.seen.first, HALF);
     j.seen.last = SQZ_MAX(j.seen.last, HALF);
@@ -123,7 +129,21 @@ static sqz_status range(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsig
     return SQZ_OK;
 }
 
+static const sqz_attr opts[] = {
+    {.name = "cut",
+     .offset = offsetof(options, cut),
+     .type = SQZ_A_FLOAT,
+     .def = 0.1,
+     .min = 0.0,
+     .max = 100.0,
+     .doc = "percent of the values that may be cut off at most"},
+};
+
 const sqz_calib sqz_calib_entropy = {
-    .info = {.name = "entropy", .doc = "smallest KL divergence of the quantized distribution"},
+    .info = {.name = "entropy",
+             .doc = "smallest KL divergence of the quantized distribution",
+             .opt_size = sizeof(options),
+             .opts = opts,
+             .n_opts = SQZ_COUNT(opts)},
     .range = range,
 };

@@ -211,8 +211,8 @@ void sqz_hist_fill(const float *x, size_t n, const sqz_hist_part *part, float re
 void sqz_hist_drain(sqz_hist *h, float lo, float hi, sqz_hist_bins *b)
 {
     int32_t end[2];
-    float at[2] = {lo, hi};
-    if (!(lo <= hi))
+    float most = nextafterf(h->reach, 0.0f), at[2] = {SQZ_MAX(lo, -most), SQZ_MIN(hi, most)};
+    if (!(lo <= hi) || h->reach == 0.0f)
         return;
     bins_of(at, 2, HALF / h->reach, end);
     for (int32_t i = end[0]; i <= end[1]; i++) {
@@ -229,7 +229,7 @@ void sqz_hist_see(sqz_hist *h, const float *x, size_t n)
     sqz_hist_part p;
     sqz_hist_scan(x, n, &p);
     sqz_hist_take(h, &p);
-    for (size_t i = 0; i < n && p.count; i += BLOCK) {
+    for (size_t i = 0; i < n && p.count && !h->ends_only; i += BLOCK) {
         size_t m = keep_ordinary(x + i, SQZ_MIN(n - i, BLOCK), kept, &ignored[0], &ignored[1]);
         bins_of(kept, m, HALF / h->reach, bin);
         for (size_t k = 0; k < m; k++)
@@ -247,6 +247,7 @@ void sqz_hist_merge(sqz_hist *into, const sqz_hist *from)
     double lo = later * into->ema_lo + from->ema_lo, hi = later * into->ema_hi + from->ema_hi;
     uint64_t batches = into->batches + from->batches;
     sqz_hist_take(into, &p);
+    into->ends_only = into->ends_only || from->ends_only;
     into->ema_lo = lo;
     into->ema_hi = hi;
     into->batches = batches;
@@ -275,7 +276,7 @@ double sqz_hist_outside(const sqz_hist *h, sqz_range r)
     size_t first, last;
     double out = 0, lo = (double)r.lo, hi = (double)r.hi;
     sqz_hist_span(h, &first, &last);
-    for (size_t i = first; i < last; i++) {
+    for (size_t i = first; i < last; i++) { /* nothing, when only the ends are known */
         double a = SQZ_MAX(sqz_hist_edge(h, i), (double)h->min);
         double b = SQZ_MIN(sqz_hist_edge(h, i + 1), (double)h->max);
         double n = (double)h->bin[i];

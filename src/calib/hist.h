@@ -1,7 +1,8 @@
 /* hist.h: the two halves of sqz_hist_see, for collectors that spread one value over threads.
  *
  * scan (any thread) -> combine the parts of a sample in order -> take (one thread, samples in
- * order) -> fill (any thread, into counters of its own) -> drain (one thread). */
+ * order) -> fill (any thread, into counters of its own) -> drain (one thread). What fits the reach
+ * that the histogram has already may be filled at once, and drained before the take. */
 #ifndef SQZ_HIST_H
 #define SQZ_HIST_H
 #include "calib/calib.h"
@@ -23,9 +24,15 @@ void sqz_hist_scan(const float *x, size_t n, sqz_hist_part *out);
 void sqz_hist_combine(sqz_hist_part *into, const sqz_hist_part *next);
 /* One whole sample: widens the histogram to hold it and adds the totals. */
 void sqz_hist_take(sqz_hist *h, const sqz_hist_part *sample);
+/* Everything in the part fits this reach. */
+static inline bool sqz_hist_fits(const sqz_hist_part *p, float reach)
+{
+    return p->count == 0 || (p->min > -reach && p->max < reach);
+}
 /* Counts what `part` was scanned from; `reach` is the histogram's after all takes. */
 void sqz_hist_fill(const float *x, size_t n, const sqz_hist_part *part, float reach,
                    sqz_hist_bins *bins);
-/* Adds the counters of bins that [lo, hi] can have touched, and clears them. */
+/* Adds the counters of bins that numbers of [lo, hi] within the reach can have touched, and clears
+ * them. */
 void sqz_hist_drain(sqz_hist *h, float lo, float hi, sqz_hist_bins *bins);
 #endif

@@ -31,6 +31,8 @@ static sqz_status compute(void *arg, size_t begin, size_t end)
         j->r->item[i].min = u->hist->count ? u->hist->min : 0.0f;
         j->r->item[i].max = u->hist->count ? u->hist->max : 0.0f;
         j->r->item[i].clipped = sqz_hist_outside(u->hist, *out);
+        if (u->hist->ends_only)
+            j->r->item[i].rule = "minmax";
     }
     return SQZ_OK;
 }

@@ -22,6 +22,7 @@ typedef struct collector {
     const sqz_graph *g;
     sqz_arena *arena; /* of the statistics */
     sqz_stats *s;
+    sqz_uses uses;
     uint32_t *item_of;   /* by value; SQZ_NONE: not collected */
     int64_t batch, used; /* samples of a batch; how many of them count */
     bool first;          /* batch */
@@ -38,7 +39,8 @@ typedef struct job {
     size_t n, per; /* numbers of a sample, stretches of a sample */
     sqz_hist_part *part;
     sqz_hist_bins *bins;
-    float reach;
+    float reach;   /* to count with; 0: none yet */
+    float counted; /* what fits this one is counted already */
 } job;
 
 static const float *stretch(const job *j, size_t unit, size_t *n)
@@ -48,49 +50,72 @@ static const float *stretch(const job *j, size_t unit, size_t *n)
     return j->x + unit / j->per * j->n + from;
 }
 
-static sqz_status scan(void *arg, size_t begin, size_t end)
+static sqz_status look(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
     for (size_t u = begin; u < end; u++) {
         size_t n;
         const float *x = stretch(j, u, &n);
         sqz_hist_scan(x, n, &j->part[u]);
+        if (j->reach > 0.0f && sqz_hist_fits(&j->part[u], j->reach))
+            sqz_hist_fill(x, n, &j->part[u], j->reach, &j->bins[sqz_worker_index()]);
     }
     return SQZ_OK;
 }
 
-static sqz_status fill(void *arg, size_t begin, size_t end)
+static sqz_status look_again(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
     for (size_t u = begin; u < end; u++) {
         size_t n;
         const float *x = stretch(j, u, &n);
-        sqz_hist_fill(x, n, &j->part[u], j->reach, &j->bins[sqz_worker_index()]);
+        if (!sqz_hist_fits(&j->part[u], j->counted))
+            sqz_hist_fill(x, n, &j->part[u], j->reach, &j->bins[sqz_worker_index()]);
     }
     return SQZ_OK;
 }
 
+static void drain(const collector *c, sqz_hist *h, const sqz_hist_part *all)
+{
+    for (int w = 0; w < c->n_bins; w++)
+        sqz_hist_drain(h, all->min, all->max, &c->bins[w]);
+}
+
+/* The totals of each sample, in their order. */
+static void take_samples(sqz_hist *h, const job *j, size_t samples)
+{
+    for (size_t k = 0; k < samples; k++) {
+        sqz_hist_part sample = j->part[k * j->per];
+        for (size_t u = 1; u < j->per; u++)
+            sqz_hist_combine(&sample, &j->part[k * j->per + u]);
+        sqz_hist_take(h, &sample);
+    }
+}
+
+/* Nearly always all numbers fit the reach that there is, and are read once. Counting first and then
+ * widening gives the same bins as widening first. */
 static sqz_status see_in_parallel(collector *c, sqz_hist *h, const float *x, size_t samples,
                                   size_t n)
 {
     job j = {.x = x, .n = n, .part = c->part, .bins = c->bins};
-    sqz_hist_part batch = {.min = INFINITY, .max = -INFINITY};
+    sqz_hist_part all = {.min = INFINITY, .max = -INFINITY};
     j.per = (n + SQZ_HIST_STRETCH - 1) / SQZ_HIST_STRETCH;
+    j.reach = h->ends_only ? 0.0f : h->reach;
     size_t units = samples * j.per, grain = SQZ_MAX(PIECE / SQZ_MIN(n, PIECE), 1u);
     if (units > c->n_part)
         return sqz_fail(c->ctx, SQZ_E_INTERNAL, "statistics: %zu parts of %zu", units, c->n_part);
-    SQZ_TRY(sqz_parallel(c->ctx, units, grain, scan, &j));
-    for (size_t k = 0; k < samples; k++) {
-        sqz_hist_part sample = j.part[k * j.per];
-        for (size_t u = 1; u < j.per; u++)
-            sqz_hist_combine(&sample, &j.part[k * j.per + u]);
-        sqz_hist_take(h, &sample);
-        sqz_hist_combine(&batch, &sample);
-    }
+    SQZ_TRY(sqz_parallel(c->ctx, units, grain, look, &j));
+    for (size_t u = 0; u < units; u++)
+        sqz_hist_combine(&all, &j.part[u]);
+    if (j.reach > 0.0f)
+        drain(c, h, &all);
+    take_samples(h, &j, samples);
+    if (h->ends_only || sqz_hist_fits(&all, j.reach))
+        return SQZ_OK;
+    j.counted = j.reach;
     j.reach = h->reach;
-    SQZ_TRY(sqz_parallel(c->ctx, units, grain, fill, &j));
-    for (int w = 0; w < c->n_bins; w++)
-        sqz_hist_drain(h, batch.min, batch.max, &c->bins[w]);
+    SQZ_TRY(sqz_parallel(c->ctx, units, grain, look_again, &j));
+    drain(c, h, &all);
     return SQZ_OK;
 }
 
@@ -134,6 +159,15 @@ static bool wanted(const sqz_graph *g, sqz_vid v)
     return v != SQZ_NONE && sqz_val(g, v)->dtype == SQZ_F32 && !sqz_val(g, v)->constant;
 }
 
+/* A clamp alone reads v. */
+static bool only_clamped(const collector *c, sqz_vid v)
+{
+    if (sqz_n_uses(&c->uses, v) != 1 || c->uses.node[c->uses.first[v]] == SQZ_NONE)
+        return false;
+    const sqz_op *op = sqz_nod(c->g, c->uses.node[c->uses.first[v]])->op;
+    return op->traits & SQZ_T_RELU_LIKE && op->quant.kind == SQZ_Q_LUT;
+}
+
 static sqz_status add_item(collector *c, sqz_vid v, sqz_vid same_as)
 {
     uint32_t i = c->s->n++;
@@ -149,6 +183,7 @@ static sqz_status add_item(collector *c, sqz_vid v, sqz_vid same_as)
     if (!c->s->item[i].name || !c->s->item[i].hist)
         return SQZ_E_NOMEM;
     sqz_hist_begin(c->s->item[i].hist);
+    c->s->item[i].hist->ends_only = only_clamped(c, v);
     c->item_of[v] = i;
     return SQZ_OK;
 }
@@ -161,6 +196,7 @@ static sqz_status add_items(collector *c, sqz_arena *temp)
     c->s->item = sqz_arena_alloc(c->arena, g->n_value + 1u, sizeof *c->s->item);
     if (!c->item_of || !c->s->item)
         return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_uses_build(g, temp, &c->uses));
     memset(c->item_of, 0xff, (g->n_value + 1u) * sizeof *c->item_of);
     for (uint32_t i = 0; i < g->n_input; i++)
         if (wanted(g, g->input[i]))

@@ -238,6 +238,29 @@ static void test_zeros_after_a_relu_do_not_decide(void **state)
     free(x);
 }
 
+static void test_entropy_cuts_no_more_than_it_may(void **state)
+{
+    (void)state;
+    float *x = numbers(NORMAL);
+    for (size_t i = 0; i < N; i += 2)
+        x[i] = 0.1f * (float)(i % 20); /* constant channels: heaps at ten places */
+    sqz_hist *h = seen(x, N);
+    const double cuts[] = {0.1, 1.0};
+    for (size_t i = 0; i < SQZ_COUNT(cuts); i++) {
+        sqz_range r;
+        const sqz_calib *c = sqz_calib_find("entropy");
+        assert_int_equal(sqz_calib_range(NULL, c, &cuts[i], h, LEVELS, false, &r), SQZ_OK);
+        assert_true(sqz_hist_outside(h, r) <= cuts[i] / 100 + 1e-9);
+    }
+    const double all = 100.0;
+    sqz_range r; /* the heaps do decide when they may */
+    assert_int_equal(sqz_calib_range(NULL, sqz_calib_find("entropy"), &all, h, LEVELS, false, &r),
+                     SQZ_OK);
+    assert_true(sqz_hist_outside(h, r) > 0.01);
+    free(h);
+    free(x);
+}
+
 static void test_rules_cut_outliers_and_keep_plain_data(void **state)
 {
     (void)state;
@@ -329,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_ema_is_the_weighted_mean_of_the_samples_ends),
         cmocka_unit_test(test_entropy_is_near_the_least_divergence_of_all_thresholds),
         cmocka_unit_test(test_zeros_after_a_relu_do_not_decide),
+        cmocka_unit_test(test_entropy_cuts_no_more_than_it_may),
         cmocka_unit_test(test_rules_cut_outliers_and_keep_plain_data),
         cmocka_unit_test(test_every_rule_stays_inside_and_keeps_the_signs),
         cmocka_unit_test(test_order_of_samples_changes_nothing_but_the_moving_average),

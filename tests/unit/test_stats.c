@@ -90,6 +90,9 @@ static void test_histograms_hold_what_the_network_made(void **state)
     assert_true(fabs(h->sum - want->sum) < 1e-4 * want->sum);
     assert_ptr_equal(h, hist_of(s, "f"));
     assert_int_equal(hist_of(s, "x")->count, 11 * 3 * 40 * 40);
+    const sqz_hist *c = hist_of(s, "c"); /* only the ReLU reads it */
+    assert_true(c->ends_only && !h->ends_only && c->count == count && c->max == h->max);
+    assert_true(c->min < -1);
     free(want);
     free(y);
     sqz_stats_free(n.ctx, s);
