@@ -21,12 +21,10 @@ void sqz_hist_begin(sqz_hist *h)
 /* Vectors by name, since a compiler may not reorder float reductions on its own. */
 typedef float v4f __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
-typedef double v4d __attribute__((vector_size(32)));
 enum { LANES = 4 };
 
 typedef struct lanes {
     v4f lo, hi;
-    v4d sum, sum2;
     v4i zero, bad; /* minus the count of zeros; not 0 where a number is not ordinary */
 } lanes;
 
@@ -41,21 +39,16 @@ static inline void lanes_add(lanes *a, const float *x)
     const v4f limit = {SQZ_HIST_LIMIT, SQZ_HIST_LIMIT, SQZ_HIST_LIMIT, SQZ_HIST_LIMIT};
     v4f v;
     memcpy(&v, x, sizeof v);
-    v4d d = __builtin_convertvector(v, v4d);
     a->lo = pick(v < a->lo, v, a->lo);
     a->hi = pick(v > a->hi, v, a->hi);
     a->zero += v == (v4f){0};
     a->bad |= ~((v4f)((v4i)v & magnitude) <= limit);
-    a->sum += d;
-    a->sum2 += d * d;
 }
 
 void sqz_hist_combine(sqz_hist_part *a, const sqz_hist_part *b)
 {
     a->min = SQZ_MIN(a->min, b->min);
     a->max = SQZ_MAX(a->max, b->max);
-    a->sum += b->sum;
-    a->sum2 += b->sum2;
     a->count += b->count;
     a->zeros += b->zeros;
     a->nonfinite += b->nonfinite;
@@ -76,8 +69,6 @@ static bool scan_block(const float *x, size_t n, sqz_hist_part *p)
         t.min = SQZ_MIN(x[i], t.min);
         t.max = SQZ_MAX(x[i], t.max);
         t.zeros += x[i] == 0.0f;
-        t.sum += (double)x[i];
-        t.sum2 += (double)x[i] * (double)x[i];
     }
     if (bad)
         return false;
@@ -85,8 +76,6 @@ static bool scan_block(const float *x, size_t n, sqz_hist_part *p)
         t.min = SQZ_MIN(a.lo[l], t.min);
         t.max = SQZ_MAX(a.hi[l], t.max);
         t.zeros += (uint64_t)-a.zero[l];
-        t.sum += a.sum[l];
-        t.sum2 += a.sum2[l];
     }
     t.count = n;
     sqz_hist_combine(p, &t);
@@ -162,8 +151,6 @@ void sqz_hist_take(sqz_hist *h, const sqz_hist_part *p)
     widen(h, SQZ_MAX(reach_of(p->min), reach_of(p->max)));
     h->min = SQZ_MIN(h->min, p->min);
     h->max = SQZ_MAX(h->max, p->max);
-    h->sum += p->sum;
-    h->sum2 += p->sum2;
     h->count += p->count;
     h->zeros += p->zeros;
     h->ema_lo += SQZ_HIST_EMA * ((double)p->min - h->ema_lo);
@@ -229,9 +216,12 @@ void sqz_hist_see(sqz_hist *h, const float *x, size_t n)
     sqz_hist_part p;
     sqz_hist_scan(x, n, &p);
     sqz_hist_take(h, &p);
+    bool plain = p.nonfinite + p.masked == 0;
     for (size_t i = 0; i < n && p.count && !h->ends_only; i += BLOCK) {
-        size_t m = keep_ordinary(x + i, SQZ_MIN(n - i, BLOCK), kept, &ignored[0], &ignored[1]);
-        bins_of(kept, m, HALF / h->reach, bin);
+        size_t m = SQZ_MIN(n - i, BLOCK);
+        if (!plain)
+            m = keep_ordinary(x + i, m, kept, &ignored[0], &ignored[1]);
+        bins_of(plain ? x + i : kept, m, HALF / h->reach, bin);
         for (size_t k = 0; k < m; k++)
             h->bin[bin[k]]++;
     }
@@ -241,8 +231,8 @@ void sqz_hist_see(sqz_hist *h, const float *x, size_t n)
 
 void sqz_hist_merge(sqz_hist *into, const sqz_hist *from)
 {
-    sqz_hist_part p = {from->min,   from->max,   from->sum,       from->sum2,
-                       from->count, from->zeros, from->nonfinite, from->masked};
+    sqz_hist_part p = {from->min,   from->max,       from->count,
+                       from->zeros, from->nonfinite, from->masked};
     double later = pow(1.0 - SQZ_HIST_EMA, (double)from->batches);
     double lo = later * into->ema_lo + from->ema_lo, hi = later * into->ema_hi + from->ema_hi;
     uint64_t batches = into->batches + from->batches;

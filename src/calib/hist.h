@@ -9,7 +9,6 @@
 
 typedef struct sqz_hist_part { /* totals of a stretch of numbers */
     float min, max;            /* +inf, -inf: none */
-    double sum, sum2;
     uint64_t count, zeros, nonfinite, masked;
 } sqz_hist_part;
 

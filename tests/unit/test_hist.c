@@ -57,13 +57,9 @@ static void test_totals_are_exact(void **state)
     (void)state;
     float *x = numbers(2);
     sqz_hist *h = seen(x, N, 333);
-    double sum = 0, sum2 = 0, size = 0;
     float lo = x[0], hi = x[0];
     uint64_t zeros = 0;
     for (size_t i = 0; i < N; i++) {
-        sum += (double)x[i];
-        size += fabs((double)x[i]);
-        sum2 += (double)x[i] * (double)x[i];
         lo = SQZ_MIN(lo, x[i]);
         hi = SQZ_MAX(hi, x[i]);
         zeros += x[i] == 0.0f;
@@ -72,8 +68,6 @@ static void test_totals_are_exact(void **state)
     assert_int_equal(h->zeros, zeros);
     assert_int_equal(h->count, N);
     assert_int_equal(h->batches, (N + 332) / 333);
-    assert_true(fabs(h->sum - sum) <= 1e-12 * size); /* N roundings of 2^-53 */
-    assert_true(fabs(h->sum2 - sum2) <= 1e-12 * sum2);
     assert_true(lo > -h->reach && hi < h->reach && fmax(-lo, hi) >= (double)h->reach / 2);
     free(h);
     free(x);

@@ -87,7 +87,7 @@ static void test_histograms_hold_what_the_network_made(void **state)
     assert_int_equal(h->batches, 11);
     /* float convolutions of 1 and of 4 samples may differ in the last bits: near, not equal */
     assert_true(fabsf(h->max - want->max) < 1e-5f && h->min == 0.0f && h->zeros > count / 3);
-    assert_true(fabs(h->sum - want->sum) < 1e-4 * want->sum);
+    assert_true(llabs((long long)(h->zeros - want->zeros)) < 10 && h->reach == want->reach);
     assert_ptr_equal(h, hist_of(s, "f"));
     assert_int_equal(hist_of(s, "x")->count, 11 * 3 * 40 * 40);
     const sqz_hist *c = hist_of(s, "c"); /* only the ReLU reads it */
