@@ -57,8 +57,9 @@ typedef int (*sqz_progress_fn)(void *user, const char *what, uint64_t done, uint
 typedef struct sqz_ctx_options {
     size_t struct_size;
     sqz_allocator allocator;
-    int32_t threads; /* 0: one per core */
-    int32_t reserved;
+    int32_t threads;  /* 0: one per core */
+    int32_t own_blas; /* 1: OpenBLAS is set to one thread for the whole process, as squeeze runs it from
+                         threads of its own; a program that uses OpenBLAS itself sets 0 and decides */
     const char *
         cpu; /* highest instruction set to use: "scalar", "avx2", ...; NULL: $SQZ_CPU or the best */
     sqz_log_fn log;
