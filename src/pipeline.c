@@ -100,13 +100,8 @@ static sqz_status read_back(sqz_work *w, const sqz_graph *g, const proof *p)
 static sqz_status prove(sqz_fit_state *f, const sqz_trial *best, proof *p)
 {
     sqz_work *w = f->w;
-    char *recipe = best->calibrator
-                       ? sqz_arena_printf(
-                             &f->arena, "calib(method=%s samples=%lld),ptq(per_tensor=%d%s%s%s)",
-                             best->calibrator, (long long)sqz_work_samples(w),
-                             w->job.per_tensor != 0, best->exclude ? " exclude=\"" : "",
-                             best->exclude ? best->exclude : "", best->exclude ? "\"" : "")
-                       : sqz_arena_strdup(&f->arena, "float");
+    char *recipe = best->calibrator ? sqz_work_recipe(w, &f->arena, best->calibrator, best->exclude)
+                                    : sqz_arena_strdup(&f->arena, "float");
     if (!recipe)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_work_stamp(w, best->graph, recipe));

@@ -52,10 +52,7 @@ static sqz_status finish(sqz_work *w, sqz_graph *g, const char *calibrator, cons
     sqz_arena a = {.ctx = w->ctx};
     void *bytes = NULL;
     size_t n = 0;
-    char *recipe = sqz_arena_printf(&a, "calib(method=%s samples=%lld),ptq(per_tensor=%d%s%s%s)",
-                                    calibrator, (long long)sqz_work_samples(w),
-                                    w->job.per_tensor != 0, exclude ? " exclude=" : "",
-                                    exclude ? exclude : "", "");
+    char *recipe = sqz_work_recipe(w, &a, calibrator, exclude);
     sqz_status s = recipe ? sqz_work_stamp(w, g, recipe) : SQZ_E_NOMEM;
     if (s == SQZ_OK)
         s = sqz_export_onnx(g, &bytes, &n);

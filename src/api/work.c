@@ -120,31 +120,28 @@ static sqz_status ranges_of(sqz_work *w, const char *calibrator, sqz_ranges **ou
     return sqz_ranges_from_stats(w->ctx, w->stats, calibrator, out);
 }
 
-sqz_status sqz_work_ranges(sqz_work *w, sqz_graph *g, const char *calibrator)
+char *sqz_work_recipe(const sqz_work *w, sqz_arena *a, const char *calibrator, const char *exclude)
 {
-    sqz_ranges *r = NULL;
-    uint32_t unknown = 0;
-    SQZ_TRY(ranges_of(w, calibrator, &r));
-    sqz_status s = sqz_ranges_apply(r, g, &unknown);
-    sqz_ranges_free(w->ctx, r);
-    if (s == SQZ_OK && unknown)
-        sqz_str_addf(&w->notes, "%u ranges name values that the model does not have\n",
-                     (unsigned)unknown);
-    return s;
+    return sqz_arena_printf(a, "calib(method=\"%s\" samples=%lld),ptq(per_tensor=%d%s%s%s)",
+                            calibrator, (long long)sqz_work_samples(w), w->job.per_tensor != 0,
+                            exclude ? " exclude=\"" : "", exclude ? exclude : "",
+                            exclude ? "\"" : "");
 }
 
 static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude)
 {
     sqz_arena a = {.ctx = w->ctx};
-    sqz_env env = {.seed = w->job.seed, .notes = &w->notes};
-    sqz_status s = sqz_work_ranges(w, g, calibrator);
-    char *recipe = s == SQZ_OK
-                       ? sqz_arena_printf(&a, "ptq(per_tensor=%d%s%s%s)", w->job.per_tensor != 0,
-                                          exclude ? " exclude=\"" : "", exclude ? exclude : "",
-                                          exclude ? "\"" : "")
-                       : NULL;
+    sqz_ranges *ranges = NULL;
+    const char *recipe = sqz_work_recipe(w, &a, calibrator, exclude);
+    sqz_status s = recipe ? ranges_of(w, calibrator, &ranges) : SQZ_E_NOMEM;
+    sqz_env env = {.calib = w->job.ranges ? w->calib : NULL,
+                   .ranges = ranges,
+                   .seed = w->job.seed,
+                   .samples = sqz_work_samples(w),
+                   .notes = &w->notes};
     if (s == SQZ_OK)
-        s = recipe ? sqz_run_recipe(g, recipe, &env) : SQZ_E_NOMEM;
+        s = sqz_run_recipe(g, recipe, &env);
+    sqz_ranges_free(w->ctx, ranges);
     sqz_arena_free(&a);
     return s;
 }

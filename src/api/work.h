@@ -37,10 +37,10 @@ sqz_status sqz_work_device(sqz_work *w);    /* job.device; nothing when not give
  * that the set has, else the whole file. */
 sqz_status sqz_work_data(sqz_work *w, const char *path, const char *splits, sqz_dataset **out);
 sqz_status sqz_canonical(sqz_ctx *ctx, sqz_graph *g);
-/* Ranges on `g` from job.ranges, or from statistics collected once (kept in w->stats) and
- * `calibrator`. */
-sqz_status sqz_work_ranges(sqz_work *w, sqz_graph *g, const char *calibrator);
-/* A quantized copy of w->graph, after sqz_work_ranges' rules. `exclude` may be NULL. */
+/* The recipe that quantizes: "calib(...),ptq(...)"; NULL without memory. exclude may be NULL. */
+char *sqz_work_recipe(const sqz_work *w, sqz_arena *a, const char *calibrator, const char *exclude);
+/* A quantized copy of w->graph by that recipe. Ranges come from job.ranges, else from statistics
+ * that are collected once and kept in w->stats for every calibrator. */
 sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
                               sqz_graph **out);
 /* Metadata that every output model carries: source hash, data checksum, recipe, seed, version. */
