@@ -108,12 +108,8 @@ static sqz_status prove(sqz_fit_state *f, const sqz_trial *best, proof *p)
     SQZ_TRY(sqz_export_onnx(best->graph, &p->bytes, &p->n));
     SQZ_TRY(read_back(w, best->graph, p));
     sqz_dataset *final = w->test ? w->test : w->judge;
-    sqz_eval_options o = {.layout = w->job.layout,
-                          .metrics = f->final_metrics,
-                          .limit = w->job.limit,
-                          .reference = w->graph};
-    SQZ_TRY(sqz_eval_graph(best->graph, final, &o, &p->best));
-    return sqz_eval_graph(w->graph, final, &o, &p->reference);
+    SQZ_TRY(sqz_fit_float(f, final, sqz_fit_metric(f, final), &p->reference));
+    return sqz_fit_eval(f, best->graph, final, f->final_metrics, p->reference, &p->best);
 }
 
 /* ---- 4. the report ---- */
@@ -125,7 +121,8 @@ static void describe_result(sqz_fit_state *f, const sqz_trial *best, const proof
     sqz_print_bytes(float_size, w->model_bytes);
     sqz_print_bytes(size, p->n);
     const sqz_metric *metric = p->best->metric[0].metric;
-    sqz_print_metric(was, metric, p->reference->metric[0].value);
+    double reference = p->reference->n_metric ? p->reference->metric[0].value : NAN;
+    sqz_print_metric(was, metric, reference);
     sqz_print_metric(now, metric, p->best->metric[0].value);
     sqz_view_heading(w->rep, "Result: %s", best->name);
     sqz_view_table(w->rep, "|>float|>squeezed|");
@@ -140,13 +137,13 @@ static void describe_result(sqz_fit_state *f, const sqz_trial *best, const proof
     sqz_json_num(w->rep, o, "ratio", (double)p->n / (double)w->model_bytes);
     sqz_json_str(w->rep, o, "metric", p->best->metric[0].spec);
     sqz_json_num(w->rep, o, "accuracy", p->best->metric[0].value);
-    sqz_json_num(w->rep, o, "float_accuracy", p->reference->metric[0].value);
+    sqz_json_num(w->rep, o, "float_accuracy", reference);
     sqz_json_num(w->rep, o, "samples", (double)p->best->samples);
     sqz_view_heading(w->rep, "%s: the limits", w->device->name);
     bool fraction = metric->fraction;
     *broken = sqz_describe_limits(w, "limits", best->estimate,
                                   fraction ? p->best->metric[0].value : NAN,
-                                  fraction ? p->reference->metric[0].value : NAN);
+                                  fraction ? reference : NAN);
     sqz_describe_estimate(w, "estimate", best->estimate);
 }
 

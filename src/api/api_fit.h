@@ -20,6 +20,15 @@ typedef struct sqz_fit {
     int64_t trial_budget;      /* 0: none */
 } sqz_fit_state;
 
+/* The float model on `ds`; its outputs are kept when they are small, so that candidates are
+ * compared without running it again. */
+sqz_status sqz_fit_float(sqz_fit_state *f, sqz_dataset *ds, const char *metrics,
+                         sqz_eval_result **out);
+/* `g` on `ds` beside that result. */
+sqz_status sqz_fit_eval(sqz_fit_state *f, const sqz_graph *g, sqz_dataset *ds, const char *metrics,
+                        const sqz_eval_result *reference, sqz_eval_result **out);
+/* What `ds` is judged by; "" without labels. */
+const char *sqz_fit_metric(const sqz_fit_state *f, const sqz_dataset *ds);
 sqz_status sqz_fit_open(sqz_fit_state *f,
                         sqz_work *w); /* metrics, limits on accuracy, float reference on w->judge */
 void sqz_fit_close(sqz_fit_state *f);

@@ -29,6 +29,12 @@ static bool about_classes(const char *metric)
     return false;
 }
 
+const char *sqz_fit_metric(const sqz_fit_state *f, const sqz_dataset *ds)
+{
+    const char *metric = chosen_metric(f->w, ds);
+    return metric ? metric : "";
+}
+
 static char *metrics_for(sqz_fit_state *f, const sqz_dataset *ds)
 {
     const char *metric = chosen_metric(f->w, ds);
@@ -83,22 +89,58 @@ static double metric_value(const sqz_eval_result *r, const char *name, double *s
     return NAN;
 }
 
-static sqz_status judge(sqz_fit_state *f, const sqz_graph *g, sqz_trial *t)
+#define KEEP_BYTES ((size_t)256 << 20)
+
+sqz_status sqz_fit_float(sqz_fit_state *f, sqz_dataset *ds, const char *metrics,
+                         sqz_eval_result **out)
+{
+    const sqz_graph *g = f->w->graph;
+    size_t count = 0, bytes = 0, total;
+    SQZ_TRY(sqz_shape_count(f->w->ctx, &sqz_val(g, g->output[0])->shape, SQZ_F32, &count, &bytes));
+    bool small = sqz_mul(bytes, (size_t)ds->n, &total) && total <= KEEP_BYTES;
+    const sqz_eval_options o = {.layout = f->w->job.layout,
+                                .metrics = metrics,
+                                .limit = f->w->job.limit,
+                                .keep_outputs = small};
+    return sqz_eval_graph(g, ds, &o, out);
+}
+
+sqz_status sqz_fit_eval(sqz_fit_state *f, const sqz_graph *g, sqz_dataset *ds, const char *metrics,
+                        const sqz_eval_result *reference, sqz_eval_result **out)
 {
     const sqz_eval_options o = {.layout = f->w->job.layout,
-                                .metrics = f->metrics,
+                                .metrics = metrics,
                                 .limit = f->w->job.limit,
-                                .reference = f->w->graph};
+                                .reference = reference->output ? NULL : f->w->graph,
+                                .reference_output = reference->output};
+    return sqz_eval_graph(g, ds, &o, out);
+}
+
+static sqz_status judge(sqz_fit_state *f, const sqz_graph *g, sqz_trial *t)
+{
     sqz_eval_result *r;
-    SQZ_TRY(sqz_eval_graph(g, f->w->judge, &o, &r));
-    f->metric = r->metric[0].metric;
-    f->judged = r->samples;
+    SQZ_TRY(sqz_fit_eval(f, g, f->w->judge, f->metrics, f->float_result, &r));
     t->accuracy = r->metric[0].value;
     t->se = r->metric[0].se;
     t->agreement = metric_value(r, "agreement", NULL);
     double kl = metric_value(r, "kl", NULL);
     t->distance = isnan(kl) ? -metric_value(r, "snr", NULL) : kl;
     sqz_eval_free(f->w->ctx, r);
+    return SQZ_OK;
+}
+
+/* Judged by the metric proper; where closeness to itself is what counts, it is as close as can be.
+ */
+static sqz_status judge_float(sqz_fit_state *f)
+{
+    f->metric = sqz_metric_find("snr");
+    f->reference = INFINITY;
+    SQZ_TRY(sqz_fit_float(f, f->w->judge, sqz_fit_metric(f, f->w->judge), &f->float_result));
+    f->judged = f->float_result->samples;
+    if (f->float_result->n_metric == 0)
+        return SQZ_OK;
+    f->metric = f->float_result->metric[0].metric;
+    f->reference = f->float_result->metric[0].value;
     return SQZ_OK;
 }
 
@@ -113,16 +155,14 @@ sqz_status sqz_fit_open(sqz_fit_state *f, sqz_work *w)
         return SQZ_E_NOMEM;
     SQZ_TRY(accuracy_limits(f));
     SQZ_TRY(budget(f));
-    sqz_trial t = {0};
-    SQZ_TRY(judge(f, w->graph, &t));
-    f->reference = t.accuracy;
-    return SQZ_OK;
+    return judge_float(f);
 }
 
 void sqz_fit_close(sqz_fit_state *f)
 {
     if (!f->w)
         return;
+    sqz_eval_free(f->w->ctx, f->float_result);
     for (uint32_t i = 0; i < f->n_trial; i++) {
         sqz_graph_free(f->trial[i].graph);
         sqz_estimate_free(f->w->ctx, f->trial[i].estimate);
@@ -180,7 +220,13 @@ static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
         if (t->obstacle)
             return SQZ_OK; /* no need to know how accurate it is */
     }
-    SQZ_TRY(judge(f, t->graph, t));
+    if (t->calibrator) {
+        SQZ_TRY(judge(f, t->graph, t));
+    } else { /* the float model is its own reference */
+        t->accuracy = f->reference;
+        t->agreement = 1.0;
+        t->distance = 0.0;
+    }
     t->fits = sqz_fit_accurate(f, t->accuracy);
     if (t->fits)
         return SQZ_OK;

@@ -78,7 +78,7 @@ static sqz_status check_slot(const work *w, const slot *s)
         return sqz_fail(ctx, SQZ_E_ARG,
                         "metric '%s' needs class numbers, and the labels of '%s' are real numbers",
                         s->spec, w->ds->path);
-    if ((needs & SQZ_M_REFERENCE) && !w->opt->reference)
+    if ((needs & SQZ_M_REFERENCE) && !w->opt->reference && !w->opt->reference_output)
         return sqz_fail(ctx, SQZ_E_ARG, "metric '%s' needs a reference model (--against)", s->spec);
     return SQZ_OK;
 }
@@ -97,13 +97,13 @@ static sqz_status choose_metrics(work *w)
         SQZ_TRY(add_slot(w, list, len));
         list += len + (list[len] == ',');
     }
-    if (w->opt->reference && !w->opt->metrics) {
+    if ((w->opt->reference || w->opt->reference_output) && !w->opt->metrics) {
         SQZ_TRY(add_slot(w, "agreement", 9));
         SQZ_TRY(add_slot(w, "snr", 3));
     }
     for (unsigned i = 0; i < w->n_slot; i++)
         SQZ_TRY(check_slot(w, &w->slot[i]));
-    if (w->n_slot == 0 && !w->opt->keep_outputs)
+    if (w->n_slot == 0 && !w->opt->metrics)
         return sqz_fail(
             w->g->ctx, SQZ_E_ARG,
             "'%s' has no labels (array 'y') to judge by, and no reference model is given",
@@ -207,6 +207,7 @@ static sqz_status evaluate(work *w)
         SQZ_TRY(sqz_layers_pair(&w->res->arena, w->g, w->opt->reference, &w->layer, &w->n_layer));
     sqz_runner r = {.graph = w->g,
                     .reference = w->opt->reference,
+                    .reference_output = w->opt->reference_output,
                     .ds = w->ds,
                     .layout = w->opt->layout,
                     .what = "evaluate",

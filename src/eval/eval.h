@@ -31,11 +31,13 @@ const sqz_metric *sqz_metric_find(const char *name);
 
 typedef struct sqz_eval_options {
     const char *layout;
-    const char *metrics;        /* names by commas; NULL: what suits the labels */
-    int64_t limit, batch;       /* 0: all, chosen */
-    const sqz_graph *reference; /* for agreement and per-layer error; NULL: none */
-    bool layers;                /* per-layer signal-to-noise against the reference */
-    bool keep_outputs;          /* result->output of every sample (first graph output) */
+    const char *metrics;           /* names by commas; NULL: what suits the labels */
+    int64_t limit, batch;          /* 0: all, chosen */
+    const sqz_graph *reference;    /* for agreement and per-layer error; NULL: none */
+    const float *reference_output; /* the reference's outputs of the same samples, from an earlier
+                                      keep_outputs: saves running it again; with reference NULL */
+    bool layers;                   /* per-layer signal-to-noise against the reference */
+    bool keep_outputs;             /* result->output of every sample (first graph output) */
 } sqz_eval_options;
 typedef struct sqz_eval_metric {
     const sqz_metric *metric;

@@ -2,18 +2,37 @@
 #include "eval/layers.h"
 #include <math.h>
 
+/* In front of a clamp that the grid already makes, the value is the clamped one: its reference
+ * stands behind it. */
+static sqz_status mark_clamped(sqz_arena *a, const sqz_graph *g, bool **out)
+{
+    *out = sqz_arena_alloc(a, g->n_value + 1u, sizeof **out);
+    if (!*out)
+        return SQZ_E_NOMEM;
+    SQZ_EACH_NODE(g, id)
+    {
+        const sqz_node *n = sqz_nod(g, id);
+        if ((n->op->traits & SQZ_T_RELU_LIKE) && n->in[0] != SQZ_NONE &&
+            sqz_val(g, n->in[0])->quant && sqz_node_is_view(g, n))
+            (*out)[n->in[0]] = true;
+    }
+    return SQZ_OK;
+}
+
 sqz_status sqz_layers_pair(sqz_arena *a, const sqz_graph *g, const sqz_graph *reference,
                            sqz_layer_error **list, uint32_t *n)
 {
     *n = 0;
     *list = sqz_arena_alloc(a, g->n_value + 1u, sizeof **list);
+    bool *clamped;
     if (!*list)
         return SQZ_E_NOMEM;
+    SQZ_TRY(mark_clamped(a, g, &clamped));
     SQZ_EACH_NODE(g, id)
     {
         const sqz_node *node = sqz_nod(g, id);
         for (unsigned k = 0; k < node->n_out; k++) {
-            if (node->out[k] == SQZ_NONE || node->layout)
+            if (node->out[k] == SQZ_NONE || node->layout || clamped[node->out[k]])
                 continue;
             const sqz_value *y = sqz_val(g, node->out[k]);
             sqz_vid r = sqz_graph_find(reference, y->name);
@@ -38,7 +57,9 @@ static void add_one(sqz_layer_error *e, const sqz_value *v, const sqz_tensor *y,
         if (v->quant) {
             int64_t q = sqz_tensor_i64(y, i);
             got = (double)v->quant->scale[0] * (double)(q - v->quant->zero[0]);
-            e->saturated += v->dtype == SQZ_S8 && (q == -128 || q == 127);
+            /* the lowest code of a grid that begins at 0 is an exact 0, not a cut value */
+            e->saturated += v->dtype == SQZ_S8 &&
+                            (q == 127 || (q == -128 && v->quant->zero[0] > -128));
         } else {
             got = (double)SQZ_F32P(y)[i];
         }

@@ -160,7 +160,10 @@ static sqz_status step(work *w, int64_t first, int64_t n)
                                 .data = w->data,
                                 .label = w->label,
                                 .output = w->a.out,
-                                .reference = r->reference ? w->b.out : NULL,
+                                .reference = r->reference ? w->b.out
+                                             : r->reference_output
+                                                 ? r->reference_output + (size_t)first * r->row
+                                                 : NULL,
                                 .exec = w->a.exec,
                                 .reference_exec = w->b.exec};
     return r->see(r->user, &b);

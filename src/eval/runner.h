@@ -14,6 +14,7 @@ typedef struct sqz_runner_batch {
 
 typedef struct sqz_runner {
     const sqz_graph *graph, *reference; /* reference may be NULL */
+    const float *reference_output; /* samples x row, in place of running a reference; or NULL */
     sqz_dataset *ds;
     const char *layout, *what; /* what: for progress */
     int64_t limit, batch;      /* 0: all, chosen */
