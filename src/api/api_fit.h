@@ -13,6 +13,8 @@ typedef struct sqz_fit {
     const char *metrics;       /* candidates are judged by the first of these */
     const char *final_metrics; /* and the winner, on test data, by the first of these */
     const sqz_metric *metric;
+    sqz_eval_result
+        *float_result;    /* of the float model on the judging split; outputs kept if small */
     double reference;     /* accuracy of the float model on the judging split */
     double max_drop, min; /* accepted loss and least accuracy; NaN: not asked */
     int64_t judged;
