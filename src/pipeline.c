@@ -157,7 +157,9 @@ static sqz_status describe(sqz_fit_state *f, const sqz_trial *best, const proof 
     sqz_view_heading(w->rep, "What was tried (judged on %lld samples%s%s)", (long long)f->judged,
                      w->judge->split ? " of split " : "", w->judge->split ? w->judge->split : "");
     sqz_describe_trials(f, best);
-    sqz_view_text(w->rep, "%u trials in %.1f s", (unsigned)f->n_trial, sqz_now() - f->start);
+    sqz_view_text(w->rep, "%u trials in %.1f s%s", (unsigned)f->n_trial, sqz_now() - f->start,
+                  sqz_fit_out_of_budget(f) ? ": the budget is spent" : "");
+    w->rep->detail = true; /* the page has it all */
     sqz_describe_metrics(w, "accuracy", p->best);
     sqz_describe_nodes(w, best->graph, best->estimate);
     const sqz_eval_options o = {.layout = w->job.layout,
@@ -169,7 +171,10 @@ static sqz_status describe(sqz_fit_state *f, const sqz_trial *best, const proof 
     SQZ_TRY(sqz_eval_graph(best->graph, w->judge, &o, &r));
     sqz_describe_layers(w, r);
     sqz_eval_free(w->ctx, r);
+    w->rep->detail = false;
     sqz_describe_notes(w);
+    if (!w->job.dry_run)
+        sqz_view_text(w->rep, "\nwritten: %s/model.onnx, report.json and report.html", w->job.out);
     return SQZ_OK;
 }
 
@@ -202,7 +207,9 @@ static sqz_status give_up(sqz_fit_state *f, const sqz_trial *best)
         (void)sqz_describe_limits(w, "limits", best->estimate,
                                   f->metric->fraction ? best->accuracy : NAN,
                                   f->metric->fraction ? f->reference : NAN);
+        w->rep->detail = true;
         sqz_describe_nodes(w, best->graph, best->estimate);
+        w->rep->detail = false;
     }
     sqz_describe_notes(w);
     if (!w->job.dry_run)

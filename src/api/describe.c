@@ -34,7 +34,7 @@ void sqz_print_metric(char out[48], const sqz_metric *m, double v)
     else
         (void)snprintf(out, 48, "%.5g", v);
 }
-static void print_limit_value(char out[48], const char *unit, double v)
+static void print_limit_value(char out[48], const char *unit, const char *what, double v)
 {
     char text[32];
     if (isnan(v))
@@ -47,8 +47,10 @@ static void print_limit_value(char out[48], const char *unit, double v)
         sqz_print_seconds(text, v);
     else if (strcmp(unit, "J") == 0)
         sqz_print_joules(text, v);
+    else if (strcmp(unit, "fraction") == 0)
+        (void)snprintf(text, sizeof text, "%.2f %s", 100.0 * v, strstr(what, "drop") ? "pp" : "%");
     else
-        (void)snprintf(text, sizeof text, "%.2f %%", 100.0 * v);
+        (void)snprintf(text, sizeof text, "%.0f", v);
     (void)snprintf(out, 48, "%s", text);
 }
 
@@ -122,7 +124,7 @@ unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, doub
     sqz_view_table(r, "limit|>value|>allowed|margin|verdict|");
     for (unsigned i = 0; i < n; i++) {
         cJSON *o = sqz_json_object(r, list, NULL);
-        char value[48], limit[48], margin[16] = "";
+        char value[48], limit[48] = "", margin[16] = "";
         sqz_json_str(r, o, "what", row[i].what);
         sqz_json_str(r, o, "unit", row[i].unit);
         sqz_json_num(r, o, "value", row[i].value);
@@ -130,9 +132,9 @@ unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, doub
         sqz_json_num(r, o, "margin", row[i].margin);
         sqz_json_str(r, o, "verdict", word[row[i].verdict]);
         sqz_json_str(r, o, "why", row[i].why);
-        print_limit_value(value, row[i].unit, row[i].value);
-        bool asked = row[i].verdict != SQZ_V_NOT_ASKED || row[i].limit > 0.0;
-        print_limit_value(limit, row[i].unit, asked ? row[i].limit : NAN);
+        print_limit_value(value, row[i].unit, row[i].what, row[i].value);
+        if (row[i].verdict != SQZ_V_NOT_ASKED)
+            print_limit_value(limit, row[i].unit, row[i].what, row[i].limit);
         if (row[i].margin > 0.0)
             (void)snprintf(margin, sizeof margin, "%.0f %%", 100.0 * row[i].margin);
         sqz_view_row(r, "%s|%s|%s|%s|%s|%s", row[i].what, value, limit, margin,

@@ -102,6 +102,7 @@ static sqz_block *add_block(sqz_report *r, sqz_block_kind kind)
         return NULL;
     }
     b->kind = kind;
+    b->detail = r->detail;
     if (r->last)
         r->last->next = b;
     else

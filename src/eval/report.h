@@ -19,6 +19,7 @@ typedef struct sqz_block {
     sqz_row *first, *last;
     unsigned n_row;
     const char *config; /* chart: Chart.js configuration as JSON */
+    bool detail;        /* left out in the terminal */
     struct sqz_block *next;
 } sqz_block;
 
@@ -27,6 +28,7 @@ struct sqz_report {
     cJSON *root; /* "squeeze_report": 1, "command", "version", then per command; docs/reports.md */
     sqz_arena arena;
     sqz_block *first, *last;
+    bool detail;       /* of blocks that are added from now on */
     sqz_status status; /* first failure while building; sqz_report_done hands it back */
     char *text;        /* last rendering */
 };

@@ -55,6 +55,8 @@ static sqz_status render(const sqz_report *r, sqz_str *out)
 {
     sqz_str_add(out, "");
     for (const sqz_block *b = r->first; b; b = b->next) {
+        if (b->detail)
+            continue;
         if (b->kind == SQZ_B_HEADING)
             sqz_str_addf(out, "%s%s\n", b == r->first ? "" : "\n", b->text);
         else if (b->kind == SQZ_B_TEXT)
