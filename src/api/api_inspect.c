@@ -9,15 +9,17 @@ static void describe_values(sqz_work *w)
     cJSON *in = sqz_json_array(r, NULL, "inputs"), *out = sqz_json_array(r, NULL, "outputs");
     for (uint32_t i = 0; i < g->n_input + g->n_output; i++) {
         bool input = i < g->n_input;
-        const sqz_value *v = sqz_val(g, input ? g->input[i] : g->output[i - g->n_input]);
+        sqz_vid id = input ? g->input[i] : g->output[i - g->n_input];
+        const sqz_value *v = sqz_val(g, id);
+        const char *name = sqz_value_file_name(g, id);
         char shape[160];
         sqz_shape_print(shape, &v->shape);
         cJSON *o = sqz_json_object(r, input ? in : out, NULL);
-        sqz_json_str(r, o, "name", v->name);
+        sqz_json_str(r, o, "name", name);
         sqz_json_str(r, o, "type", sqz_dtype_name(v->dtype));
         sqz_json_str(r, o, "shape", shape);
         sqz_json_bool(r, o, "channel_last_inside", v->channel_last);
-        sqz_view_text(r, "%s '%s': %s %s%s", input ? "input" : "output", v->name,
+        sqz_view_text(r, "%s '%s': %s %s%s", input ? "input" : "output", name,
                       sqz_dtype_name(v->dtype), shape,
                       v->channel_last ? " (shown channel-last; the file's is channel-first)" : "");
     }

@@ -116,7 +116,7 @@ static sqz_status execute(sqz_work *w, sqz_arena *a, const arrays *in, arrays *o
     }
     for (uint32_t i = 0; s == SQZ_OK && i < g->n_output; i++) {
         const sqz_value *v = sqz_val(g, g->output[i]);
-        out->list[i].name = v->name;
+        out->list[i].name = sqz_value_file_name(g, g->output[i]);
         s = sqz_tensor_alloc(w->ctx, v->dtype, &v->shape, &out->list[i].t);
         outs[i] = out->list[i].t.data;
         out->n += s == SQZ_OK;

@@ -175,6 +175,13 @@ static inline sqz_node *sqz_nod(const sqz_graph *g, sqz_nid n)
 {
     return &g->node_page[n / SQZ_PAGE][n % SQZ_PAGE];
 }
+/* What the model file calls a value: a twin is written as the value that it copies. */
+static inline const char *sqz_value_file_name(const sqz_graph *g, sqz_vid v)
+{
+    while (sqz_val(g, v)->twin != SQZ_NONE)
+        v = sqz_val(g, v)->twin;
+    return sqz_val(g, v)->name;
+}
 /* Removed values keep their id and are nobody's: neither input, constant, nor made by a node. */
 static inline bool sqz_value_dead(const sqz_value *v)
 {
