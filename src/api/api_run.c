@@ -64,6 +64,8 @@ static sqz_shape file_shape(const sqz_value *v)
 
 static sqz_status bind_batch(sqz_work *w, const arrays *in)
 {
+    if (w->graph->n_input == 0) /* constants alone */
+        return SQZ_OK;
     const sqz_array *a = pick(w, in, 0);
     const sqz_value *v = sqz_val(w->graph, w->graph->input[0]);
     if (!a || a->t.shape.rank < 1 || v->shape.rank < 1 || a->t.shape.dim[0] == v->shape.dim[0])
