@@ -182,7 +182,7 @@ static bool short_flags(reader *r, const char *text) /* after the dash: "vv", "o
         }
         if (f->metavar)
             return value_of(r, f, text[1] ? text + 1 : NULL);
-        if (!set(r->cmd, f, NULL, r->args))
+        if (!set(r->cmd, f, "", r->args))
             return false;
     }
     return true;
