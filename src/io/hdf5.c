@@ -65,7 +65,8 @@ static uint64_t little(const unsigned char *p, size_t n)
     return v;
 }
 
-static sqz_status check_superblock(sqz_stream *s, uint64_t at)
+/* *out: bytes of the file as its superblock tells. */
+static sqz_status check_superblock(sqz_stream *s, uint64_t at, uint64_t *out)
 {
     unsigned char b[96] = {0};
     SQZ_TRY(sqz_stream_read(s, at, b, (size_t)SQZ_MIN(s->size - at, (uint64_t)sizeof b)));
@@ -82,10 +83,11 @@ static sqz_status check_superblock(sqz_stream *s, uint64_t at)
                         "%s: truncated: %" PRIu64 " bytes, but its HDF5 superblock tells %" PRIu64
                         "; get the file again",
                         s->name, s->size, end);
+    *out = base + end;
     return SQZ_OK;
 }
 
-static sqz_status check_file(sqz_ctx *ctx, const char *path)
+sqz_status sqz_h5_size(sqz_ctx *ctx, const char *path, uint64_t *out)
 {
     unsigned char found[8];
     sqz_stream s = SQZ_STREAM_CLOSED;
@@ -97,7 +99,7 @@ static sqz_status check_file(sqz_ctx *ctx, const char *path)
         st = sqz_stream_read(&s, at, found, sizeof found);
         seen = st == SQZ_OK && memcmp(found, magic, sizeof magic) == 0;
         if (seen)
-            st = check_superblock(&s, at);
+            st = check_superblock(&s, at, out);
     }
     if (st == SQZ_OK && !seen)
         st = sqz_fail(ctx, SQZ_E_FORMAT, "%s: not an HDF5 file: no signature", path);
@@ -107,8 +109,9 @@ static sqz_status check_file(sqz_ctx *ctx, const char *path)
 
 sqz_status sqz_h5_open(sqz_ctx *ctx, const char *path, hid_t *out)
 {
+    uint64_t size;
     *out = -1;
-    SQZ_TRY(check_file(ctx, path));
+    SQZ_TRY(sqz_h5_size(ctx, path, &size));
     hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
     if (plist >= 0 && H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) >= 0)
         *out = H5Fopen(path, H5F_ACC_RDONLY, plist);

@@ -16,6 +16,8 @@ void sqz_h5_leave(const sqz_h5_guard *g);
 /* The sentence, followed by the innermost message of libhdf5. Only between enter and leave. */
 SQZ_PRINTF(3, 4) sqz_status sqz_h5_fail(sqz_ctx *ctx, sqz_status s, const char *fmt, ...);
 bool sqz_h5_signature(const unsigned char *head, size_t n);
+/* Bytes of a file as its superblock tells, checked against those that it has. Without libhdf5. */
+sqz_status sqz_h5_size(sqz_ctx *ctx, const char *path, uint64_t *out);
 /* Opens for reading; before libhdf5 sees the file, its superblock is checked against its size.
  * Closing the file closes every object in it. */
 sqz_status sqz_h5_open(sqz_ctx *ctx, const char *path, hid_t *out);

@@ -4,24 +4,28 @@
 #include "io/hdf5.h"
 #include "io/prepare.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#define SQZ_CHUNK 65536 /* bytes of a chunk, about: what one sample read at random costs */
+#define SQZ_RESERVE ((uint64_t)16 << 20)
+#define SQZ_CHUNK   65536 /* bytes of a chunk, about: what one sample read at random costs */
 
 struct sqz_set_writer {
     sqz_ctx *ctx;
     const sqz_set_info *info;
     sqz_outfile out;
     hid_t file, x, y;
-    size_t row, label_row, x_bytes; /* x_bytes: of a stored sample */
-    int64_t per_chunk, held, at;    /* samples: in a chunk, in the buffer, written */
-    unsigned char *block;           /* per_chunk stored samples */
-    float *scaled;                  /* one sample as it will be read */
+    size_t row, label_row, x_bytes;    /* x_bytes: of a stored sample */
+    int64_t per_chunk, held, at, left; /* samples: in a chunk, in the buffer, written, to come */
+    unsigned char *block;              /* per_chunk stored samples */
+    float *scaled;                     /* one sample as it will be read */
     float *label;
     sqz_data_sum sum;
     sqz_sha256 all; /* over "name checksum\n" of every split */
     char split[16];
+    uint64_t reserved; /* bytes of the file that the disk has promised */
 };
 
 /* ---- attributes ---- */
@@ -96,6 +100,28 @@ static sqz_status put_scale(sqz_set_writer *w)
     return ok ? SQZ_OK : sqz_h5_fail(w->ctx, SQZ_E_IO, "cannot write '%s'", w->out.path);
 }
 
+/* ---- room ---- */
+/* libhdf5 1.10 crashes when a write fails while it cleans up. So the disk is asked for room before:
+ * what is about to be written, twice the cache, and the index of `chunks`. */
+static sqz_status reserve(sqz_set_writer *w, uint64_t bytes, uint64_t chunks)
+{
+    hsize_t size = 0;
+    if (H5Fget_filesize(w->file, &size) < 0)
+        return sqz_h5_fail(w->ctx, SQZ_E_IO, "cannot write '%s'", w->out.path);
+    uint64_t need = size + bytes + 64 * chunks + SQZ_RESERVE;
+    if (need <= w->reserved)
+        return SQZ_OK;
+    need += SQZ_RESERVE;
+    int e = posix_fallocate(w->out.fd, 0, (off_t)need);
+    if (e != 0) {
+        errno = e;
+        return sqz_fail(w->ctx, SQZ_E_IO, "cannot write '%s': no room for %" PRIu64 " bytes: %m",
+                        w->out.path, need);
+    }
+    w->reserved = need;
+    return SQZ_OK;
+}
+
 /* ---- creating ---- */
 static sqz_status broken(const sqz_set_writer *w)
 {
@@ -161,6 +187,8 @@ static sqz_status create(sqz_set_writer *w, const char *path)
     sqz_h5_guard g;
     sqz_h5_enter(&g);
     sqz_status s = create_file(w);
+    if (s == SQZ_OK)
+        s = reserve(w, 0, 0);
     if (s == SQZ_OK)
         s = put_header(w);
     sqz_h5_leave(&g);
@@ -243,9 +271,12 @@ sqz_status sqz_set_begin_split(sqz_set_writer *w, const char *name, int64_t n)
                         .label_shape = src->label_shape};
     SQZ_TRY(sqz_data_sum_begin(w->ctx, &w->sum, &like));
     w->held = w->at = 0;
+    w->left = n;
     strncpy(w->split, name, sizeof w->split - 1);
     sqz_h5_enter(&g);
-    sqz_status s = begin_split(w, name, n);
+    sqz_status s = reserve(w, 0, (uint64_t)(n / w->per_chunk) + 1);
+    if (s == SQZ_OK)
+        s = begin_split(w, name, n);
     sqz_h5_leave(&g);
     return s;
 }
@@ -274,12 +305,16 @@ static sqz_status flush(sqz_set_writer *w)
     if (w->held == 0)
         return SQZ_OK;
     sqz_h5_enter(&g);
-    bool ok = write_rows(w, w->x, w->info->store_bytes ? H5T_NATIVE_UCHAR : H5T_NATIVE_FLOAT,
-                         w->block) &&
-              (w->y < 0 || write_rows(w, w->y, H5T_NATIVE_FLOAT, w->label));
-    sqz_status s = ok ? SQZ_OK : broken(w);
+    sqz_status s = reserve(w, 2 * (uint64_t)w->held * (w->x_bytes + 4 * w->label_row),
+                           (uint64_t)(w->left / w->per_chunk) + 1);
+    if (s == SQZ_OK &&
+        (!write_rows(w, w->x, w->info->store_bytes ? H5T_NATIVE_UCHAR : H5T_NATIVE_FLOAT,
+                     w->block) ||
+         (w->y >= 0 && !write_rows(w, w->y, H5T_NATIVE_FLOAT, w->label))))
+        s = broken(w);
     sqz_h5_leave(&g);
     w->at += w->held;
+    w->left -= w->held;
     w->held = 0;
     return s;
 }
@@ -322,7 +357,6 @@ sqz_status sqz_set_end_split(sqz_set_writer *w, char hex[65])
 /* ---- the end ---- */
 sqz_status sqz_set_commit(sqz_set_writer *w, const char *recipe, char hex[65], uint64_t *bytes)
 {
-    struct stat info;
     sqz_h5_guard g;
     sqz_sha256_end(&w->all, hex);
     sqz_h5_enter(&g);
@@ -334,9 +368,9 @@ sqz_status sqz_set_commit(sqz_set_writer *w, const char *recipe, char hex[65], u
         s = broken(w);
     sqz_h5_leave(&g);
     SQZ_TRY(s);
-    if (fstat(w->out.fd, &info) != 0)
+    SQZ_TRY(sqz_h5_size(w->ctx, w->out.temp, bytes)); /* what was reserved too much goes back */
+    if (ftruncate(w->out.fd, (off_t)*bytes) != 0)
         return sqz_fail(w->ctx, SQZ_E_IO, "cannot write '%s': %m", w->out.path);
-    *bytes = (uint64_t)info.st_size;
     return sqz_out_commit(&w->out);
 }
 

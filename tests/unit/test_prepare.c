@@ -8,6 +8,8 @@
 #include <hdf5.h>
 #include <jpeglib.h>
 #include <png.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <zlib.h>
 
 TEST_HDF5_LEAKS
@@ -750,6 +752,16 @@ static void test_a_dry_run_counts_and_writes_nothing(void **state)
     assert_int_not_equal(access(test_path(&w->dir, "set.h5"), F_OK), 0);
 }
 
+static int files_in(const world *w)
+{
+    DIR *d = opendir(w->dir.path);
+    int files = 0;
+    for (struct dirent *e; (e = readdir(d));)
+        files += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(d);
+    return files;
+}
+
 static int stop(void *user, const char *what, uint64_t done, uint64_t total)
 {
     (void)what, (void)done, (void)total;
@@ -770,12 +782,33 @@ static void test_a_stopped_job_leaves_the_old_set(void **state)
     assert_int_equal(n, 3);
     assert_memory_equal(file, "old", 3);
     free(file);
-    DIR *d = opendir(w->dir.path); /* and no temporary file */
-    int files = 0;
-    for (struct dirent *e; (e = readdir(d));)
-        files += e->d_name[0] != '.' || strncmp(e->d_name, ".sqz", 4) == 0;
-    closedir(d);
-    assert_int_equal(files, 3); /* a.npz, spec.yaml, set.h5 */
+    assert_int_equal(files_in(w), 3); /* a.npz, spec.yaml, set.h5; nothing temporary */
+}
+
+/* libhdf5 crashes when writes fail while it closes a file: prepare must see it coming. */
+static void test_a_full_disk_leaves_the_old_set(void **state)
+{
+    world *w = *state;
+    struct rlimit old, small;
+    size_t n;
+    numbered_set(w, "a.npz", 50);
+    test_write(test_path(&w->dir, "set.h5"), "old", 3);
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    for (rlim_t limit = 1 << 10; limit <= 16 << 20; limit *= 16) {
+        small = (struct rlimit){limit, old.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &small);
+        sqz_status s = prepare(w, A "splits: {train: 100 %}\n", false);
+        setrlimit(RLIMIT_FSIZE, &old);
+        assert_int_equal(s, SQZ_E_IO);
+        assert_non_null(strstr(sqz_last_error(w->ctx), "set.h5"));
+        unsigned char *file = test_read(test_path(&w->dir, "set.h5"), &n);
+        assert_int_equal(n, 3);
+        free(file);
+        assert_int_equal(files_in(w), 3);
+    }
+    signal(SIGXFSZ, before);
+    TEST_OK(w->ctx, prepare(w, A "splits: {train: 100 %}\n", false));
 }
 
 int main(void)
@@ -804,6 +837,7 @@ int main(void)
         T(test_damaged_sets_never_crash_and_name_the_file),
         T(test_a_dry_run_counts_and_writes_nothing),
         T(test_a_stopped_job_leaves_the_old_set),
+        T(test_a_full_disk_leaves_the_old_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
