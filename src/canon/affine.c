@@ -60,29 +60,43 @@ static bool weights_fit(const struct linear *l, const sqz_value *w, size_t n)
            (size_t)w->shape.dim[0] % (n / own) == 0;
 }
 
-static bool can_fold(const sqz_folder *f, const sqz_node *p, const struct linear *l, sqz_vid x,
-                     sqz_vid y, const double *scale, const double *shift, size_t n)
+static bool is_finite(const sqz_affine *k)
 {
-    const sqz_value *vx = sqz_val(f->g, x), *vy = sqz_val(f->g, y);
-    const sqz_shape *s = &vx->shape;
-    bool shifts = false;
-    for (size_t i = 0; i < n; i++) {
-        if ((scale && !isfinite(scale[i])) || !isfinite(shift[i]))
+    for (size_t i = 0; i < k->n; i++)
+        if ((k->scale && !isfinite(k->scale[i])) || !isfinite(k->shift[i]))
             return false;
-        shifts = shifts || shift[i] != 0;
-    }
-    if (!used_once(f, x) || vx->quant || vx->dtype != SQZ_F32 || !sqz_shape_eq(s, &vy->shape) ||
-        s->rank < 1 || (size_t)s->dim[s->rank - 1] != n)
-        return false;
-    if (!weights_fit(l, sqz_val(f->g, p->in[l->weight]), n))
+    return true;
+}
+
+static bool shifts(const sqz_affine *k)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (k->shift[i] != 0)
+            return true;
+    return false;
+}
+
+static bool has_input(const sqz_node *p, unsigned slot)
+{
+    return slot && slot < p->n_in && p->in[slot] != SQZ_NONE;
+}
+
+static bool can_fold(const sqz_folder *f, const sqz_node *p, const struct linear *l, sqz_vid y,
+                     const sqz_affine *k)
+{
+    const sqz_value *x = sqz_val(f->g, p->out[0]), *w = sqz_val(f->g, p->in[l->weight]);
+    const sqz_shape *s = &x->shape;
+    if (!k->n || !is_finite(k) || !used_once(f, p->out[0]) || x->quant || x->dtype != SQZ_F32 ||
+        !sqz_shape_eq(s, &sqz_val(f->g, y)->shape) || s->rank < 1 ||
+        (size_t)s->dim[s->rank - 1] != k->n || !weights_fit(l, w, k->n))
         return false;
     if (!l->bias) /* matmul becomes gemm to get a bias: matrices only */
-        return !shifts || (s->rank == 2 && sqz_val(f->g, p->in[0])->shape.rank == 2 &&
-                           sqz_val(f->g, p->in[l->weight])->shape.rank == 2);
-    if (l->bias >= p->n_in || p->in[l->bias] == SQZ_NONE)
+        return !shifts(k) ||
+               (s->rank == 2 && w->shape.rank == 2 && sqz_val(f->g, p->in[0])->shape.rank == 2);
+    if (!has_input(p, l->bias))
         return true;
     const sqz_value *b = sqz_val(f->g, p->in[l->bias]);
-    return plain_constant(b) && b->constant->count == n;
+    return plain_constant(b) && b->constant->count == k->n;
 }
 
 /* ---- numbers ---- */
@@ -108,22 +122,20 @@ static sqz_status put_constant(sqz_folder *f, sqz_nid id, unsigned slot, sqz_ten
 }
 
 static sqz_status scale_weights(sqz_folder *f, sqz_nid id, const struct linear *l,
-                                const double *scale, size_t n)
+                                const sqz_affine *k)
 {
     const sqz_tensor *w = sqz_val(f->g, sqz_nod(f->g, id)->in[l->weight])->constant;
     int32_t axis = l->axis < 0 ? w->shape.rank + l->axis : l->axis;
-    size_t own = (size_t)w->shape.dim[axis], inner = 1, outer = 1;
+    size_t own = (size_t)w->shape.dim[axis], inner = 1;
     sqz_tensor t;
     for (int32_t i = axis + 1; i < w->shape.rank; i++)
         inner *= (size_t)w->shape.dim[i];
-    for (int32_t i = 1; i < w->shape.rank; i++)
-        outer *= (size_t)w->shape.dim[i];
-    /* elements of one group: rows of axis 0 for each of n / own groups */
-    size_t group = n == own ? w->count : (size_t)w->shape.dim[0] / (n / own) * outer;
     SQZ_TRY(sqz_tensor_alloc(f->g->ctx, SQZ_F32, &w->shape, &t));
-    for (size_t i = 0; i < t.count; i++)
-        SQZ_F32P(&t)
-        [i] = (float)((double)SQZ_F32P(w)[i] * scale[i / group * own + i / inner % own]);
+    /* groups lie one after another along axis 0; with one group this is `k->scale` by channel */
+    for (size_t i = 0; i < t.count; i++) {
+        size_t group = i / (t.count / (k->n / own));
+        SQZ_F32P(&t)[i] = (float)((double)SQZ_F32P(w)[i] * k->scale[group * own + i / inner % own]);
+    }
     return put_constant(f, id, l->weight, &t);
 }
 
@@ -133,7 +145,7 @@ static sqz_status need_bias(sqz_folder *f, sqz_nid id, unsigned slot, size_t n)
     sqz_node *p = sqz_nod(f->g, id);
     const sqz_shape s = {1, {(int64_t)n}};
     sqz_tensor t;
-    if (slot < p->n_in && p->in[slot] != SQZ_NONE)
+    if (has_input(p, slot))
         return SQZ_OK;
     if (slot >= p->n_in) {
         sqz_vid *in = sqz_arena_alloc(&f->g->arena, slot + 1u, sizeof *in);
@@ -152,15 +164,15 @@ static sqz_status need_bias(sqz_folder *f, sqz_nid id, unsigned slot, size_t n)
     return sqz_graph_constant(f->g, name, &t, &p->in[slot]);
 }
 
-static sqz_status move_bias(sqz_folder *f, sqz_nid id, unsigned slot, const double *scale,
-                            const double *shift, size_t n)
+static sqz_status move_bias(sqz_folder *f, sqz_nid id, unsigned slot, const sqz_affine *k)
 {
-    SQZ_TRY(need_bias(f, id, slot, n));
+    SQZ_TRY(need_bias(f, id, slot, k->n));
     const sqz_tensor *b = sqz_val(f->g, sqz_nod(f->g, id)->in[slot])->constant;
     sqz_tensor t;
     SQZ_TRY(sqz_tensor_alloc(f->g->ctx, SQZ_F32, &b->shape, &t));
-    for (size_t i = 0; i < n; i++)
-        SQZ_F32P(&t)[i] = (float)((double)SQZ_F32P(b)[i] * (scale ? scale[i] : 1) + shift[i]);
+    for (size_t i = 0; i < k->n; i++)
+        SQZ_F32P(&t)
+        [i] = (float)((double)SQZ_F32P(b)[i] * (k->scale ? k->scale[i] : 1) + k->shift[i]);
     return put_constant(f, id, slot, &t);
 }
 
@@ -193,27 +205,21 @@ static void take_output(sqz_folder *f, sqz_nid p, sqz_nid id, sqz_vid x)
     sqz_graph_remove_value(f->g, x);
 }
 
-sqz_status sqz_fold_affine(sqz_folder *f, sqz_nid id, sqz_vid x, const double *scale,
-                           const double *shift, size_t n, bool *done)
+sqz_status sqz_fold_affine(sqz_folder *f, sqz_nid id, sqz_vid x, const sqz_affine *k, bool *done)
 {
     sqz_nid p = sqz_val(f->g, x)->producer;
     const struct linear *l = p == SQZ_NONE ? NULL : find_linear(sqz_nod(f->g, p)->op);
-    bool shifts = false;
-    *done = l && can_fold(f, sqz_nod(f->g, p), l, x, sqz_nod(f->g, id)->out[0], scale, shift, n);
+    *done = l && can_fold(f, sqz_nod(f->g, p), l, sqz_nod(f->g, id)->out[0], k);
     if (!*done)
         return SQZ_OK;
-    for (size_t i = 0; i < n; i++)
-        shifts = shifts || shift[i] != 0;
-    if (scale)
-        SQZ_TRY(scale_weights(f, p, l, scale, n));
-    if (!l->bias && shifts) {
+    if (k->scale)
+        SQZ_TRY(scale_weights(f, p, l, k));
+    if (!l->bias && shifts(k)) {
         SQZ_TRY(become_gemm(f, p));
         l = find_linear(sqz_nod(f->g, p)->op);
     }
-    const sqz_node *nd = sqz_nod(f->g, p);
-    bool has_bias = l->bias && l->bias < nd->n_in && nd->in[l->bias] != SQZ_NONE;
-    if (shifts || has_bias)
-        SQZ_TRY(move_bias(f, p, l->bias, scale, shift, n));
+    if (shifts(k) || has_input(sqz_nod(f->g, p), l->bias))
+        SQZ_TRY(move_bias(f, p, l->bias, k));
     take_output(f, p, id, x);
     return SQZ_OK;
 }

@@ -23,6 +23,21 @@ static void sweep_nodes(sqz_graph *g, bool *needed)
     }
 }
 
+/* A copy in the other layout that outlives what it copies takes over the name. */
+static sqz_status settle_twins(sqz_graph *g)
+{
+    for (sqz_vid v = 0; v < g->n_value; v++) {
+        sqz_value *val = sqz_val(g, v);
+        if (val->twin == SQZ_NONE || sqz_value_dead(val) || !sqz_value_dead(sqz_val(g, val->twin)))
+            continue;
+        const char *name = sqz_val(g, val->twin)->name;
+        val->twin = SQZ_NONE;
+        if (sqz_graph_find(g, name) == SQZ_NONE)
+            SQZ_TRY(sqz_graph_rename(g, v, name));
+    }
+    return SQZ_OK;
+}
+
 static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
     (void)opts;
@@ -36,13 +51,8 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     for (sqz_vid v = 0; v < g->n_value; v++)
         if (sqz_val(g, v)->constant && !needed[v])
             sqz_graph_remove_value(g, v);
-    for (sqz_vid v = 0; v < g->n_value; v++) { /* a copy outlives what it copies */
-        sqz_value *val = sqz_val(g, v);
-        if (val->twin != SQZ_NONE && sqz_value_dead(sqz_val(g, val->twin)))
-            val->twin = SQZ_NONE;
-    }
     sqz_free(g->ctx, needed);
-    return SQZ_OK;
+    return settle_twins(g);
 }
 
 const sqz_pass sqz_pass_dce = {

@@ -47,7 +47,7 @@ static sqz_status fold_batch_norm(sqz_folder *f, sqz_nid id, bool *done)
         scale[i] = (double)SQZ_F32P(t[1])[i] / sqrt((double)SQZ_F32P(t[4])[i] + epsilon);
         shift[i] = (double)SQZ_F32P(t[2])[i] - (double)SQZ_F32P(t[3])[i] * scale[i];
     }
-    return sqz_fold_affine(f, id, n->in[0], scale, shift, c, done);
+    return sqz_fold_affine(f, id, n->in[0], &(sqz_affine){scale, shift, c}, done);
 }
 
 /* The constant as c numbers, one for each index of the last axis of x; NULL: it is not of that
@@ -82,9 +82,10 @@ static sqz_status fold_arithmetic(sqz_folder *f, sqz_nid id, bool *done)
         minus[i] = -1;
         v[i] = is_op(n, "div") ? 1 / v[i] : is_op(n, "sub") && !k0 ? -v[i] : v[i];
     }
+    sqz_affine by = {is_op(n, "sub") && k0 ? minus : NULL, v, c};
     if (is_op(n, "mul") || is_op(n, "div"))
-        return sqz_fold_affine(f, id, x, v, zero, c, done);
-    return sqz_fold_affine(f, id, x, is_op(n, "sub") && k0 ? minus : NULL, v, c, done);
+        by = (sqz_affine){v, zero, c};
+    return sqz_fold_affine(f, id, x, &by, done);
 }
 
 static sqz_status fold(sqz_graph *g, sqz_arena *a)

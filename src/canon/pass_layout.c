@@ -82,7 +82,7 @@ static bool has_perm(const work *w, const sqz_node *n, bool to_last)
 static bool reduced_layout(const sqz_node *n, int32_t rank, int32_t out_rank, bool *last)
 {
     bool gone[SQZ_MAX_RANK] = {false};
-    int32_t file[SQZ_MAX_RANK], phys[SQZ_MAX_RANK], nf = 0, np = 0;
+    int32_t file[SQZ_MAX_RANK] = {0}, phys[SQZ_MAX_RANK] = {0}, nf = 0, np = 0;
     const sqz_attr *at = NULL;
     for (unsigned i = 0; i < n->op->info.n_opts; i++)
         if (n->op->info.opts[i].flags & SQZ_AF_AXIS)

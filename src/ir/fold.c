@@ -2,8 +2,9 @@
 #include "ir/op.h"
 #include <string.h>
 
-#define FOLD_BYTES ((size_t)64 << 20) /* of the results; more stays a node: files may ask for any  \
-                                       */
+#define FOLD_BYTES                                                                                 \
+    ((size_t)64 << 20) /* of the results; more stays a node: files may ask for any                 \
+                        */
 #define FOLD_MACS ((uint64_t)1 << 30)
 
 static bool small_enough(const sqz_graph *g, const sqz_node *n)

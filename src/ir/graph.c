@@ -322,6 +322,7 @@ static sqz_status build_node(sqz_graph *g, sqz_node *made, const void *attrs, co
     return SQZ_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are a node */
 sqz_status sqz_graph_node(sqz_graph *g, const sqz_op *op, const char *name, const void *attrs,
                           const sqz_vid *in, unsigned n_in, const char *const *out_name,
                           unsigned n_out, sqz_nid before, sqz_vid *out)
@@ -345,23 +346,17 @@ sqz_status sqz_graph_node(sqz_graph *g, const sqz_op *op, const char *name, cons
     return SQZ_OK;
 }
 
-static sqz_status node_text(sqz_graph *g, const sqz_op *op, const char *name, const char *attrs,
-                            const sqz_vid *in, unsigned n_in, sqz_nid before, sqz_vid *out,
-                            sqz_arena *temp)
+static sqz_status read_attrs(sqz_arena *temp, const sqz_op *op, const char *text, void **out)
 {
-    void *opts = NULL;
-    if (op->info.opt_size) {
-        opts = sqz_arena_alloc(temp, 1, op->info.opt_size);
-        if (!opts)
-            return SQZ_E_NOMEM;
-        sqz_opts_default(&op->info, opts);
-    }
-    if (attrs && *attrs)
-        SQZ_TRY(sqz_note(g->ctx, sqz_opts_parse(temp, &op->info, attrs, opts), "node '%s' (%s)",
-                         name ? name : "", op->info.name));
-    return sqz_graph_node(g, op, name, opts, in, n_in, NULL, op->n_out_min, before, out);
+    *out = op->info.opt_size ? sqz_arena_alloc(temp, 1, op->info.opt_size) : NULL;
+    if (op->info.opt_size && !*out)
+        return SQZ_E_NOMEM;
+    if (*out)
+        sqz_opts_default(&op->info, *out);
+    return text && *text ? sqz_opts_parse(temp, &op->info, text, *out) : SQZ_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are a node */
 sqz_status sqz_graph_node_text(sqz_graph *g, const char *op, const char *name, const char *attrs,
                                const sqz_vid *in, unsigned n_in, sqz_nid before, sqz_vid *out)
 {
@@ -369,7 +364,11 @@ sqz_status sqz_graph_node_text(sqz_graph *g, const char *op, const char *name, c
     if (!o)
         return sqz_fail(g->ctx, SQZ_E_NOTFOUND, "no operator is called '%s'", op);
     sqz_arena temp = {.ctx = g->ctx};
-    sqz_status s = node_text(g, o, name, attrs, in, n_in, before, out, &temp);
+    void *opts;
+    sqz_status s = sqz_note(g->ctx, read_attrs(&temp, o, attrs, &opts), "node '%s' (%s)",
+                            name ? name : "", op);
+    if (s == SQZ_OK)
+        s = sqz_graph_node(g, o, name, opts, in, n_in, NULL, o->n_out_min, before, out);
     sqz_arena_free(&temp);
     return s;
 }

@@ -157,8 +157,8 @@ typedef struct sqz_graph {
     sqz_vid *input, *output;
     uint32_t n_input, n_output;
     unsigned have;
-    bool batch_free; /* the file leaves dimension 0 of the inputs open, or any batch works */
-    const char *batch_name;      /* what the file calls the open dimension 0, or NULL */
+    bool batch_free;        /* the file leaves dimension 0 of the inputs open, or any batch works */
+    const char *batch_name; /* what the file calls the open dimension 0, or NULL */
     const char *name, *producer; /* of the model file */
     int64_t opset;               /* default domain, of the model file; 0: none */
     sqz_meta *meta;              /* metadata_props, in order */
@@ -195,7 +195,7 @@ static inline bool sqz_value_dead(const sqz_value *v)
 sqz_status sqz_graph_create(sqz_ctx *ctx, sqz_graph **out);
 void sqz_graph_free(sqz_graph *g); /* NULL is fine */
 /* Structure copied, tensors shared (clone.c). Ids stay the same. */
-sqz_status sqz_graph_clone(const sqz_graph *g, sqz_graph **out);
+sqz_status sqz_graph_clone(const sqz_graph *from, sqz_graph **out);
 
 /* A new value. `name` NULL or taken: a fresh one is made ("conv_1"). */
 sqz_status sqz_graph_value(sqz_graph *g, const char *name, sqz_dtype d, const sqz_shape *s,

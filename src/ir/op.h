@@ -163,12 +163,10 @@ typedef struct sqz_export { /* what an export hook fills: the node in the file's
     /* Inputs: preset to the node's. An entry with `ints` or `floats` becomes a small int64 / float
      * constant. */
     struct {
-        sqz_vid value; /* SQZ_NONE with n 0: left out */
-        bool is_const;
-        bool is_float;
         sqz_ints ints;
         sqz_floats floats;
-        bool scalar;
+        sqz_vid value; /* SQZ_NONE with n 0: left out */
+        bool is_const, is_float, scalar;
     } in[SQZ_EXPORT_INPUTS];
     unsigned n_in;
 } sqz_export;
@@ -236,7 +234,8 @@ const sqz_op *sqz_op_find(const char *name);
  * at others. */
 const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known);
 /* Infers one node; messages name it. */
-sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *out, sqz_dtype *dtype);
+sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shape,
+                          sqz_dtype *dtype);
 void sqz_node_cost(const sqz_graph *g, const sqz_node *n, sqz_cost *out);
 /* Axes between the file's layout and channel-last (axes.c); 0 <= axis < rank. */
 int sqz_axis_to_last(int axis, int rank);

@@ -26,6 +26,7 @@ static sqz_status run(sqz_call *c, const sqz_op *op, sqz_arena *a)
     return fn(c);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are a node */
 sqz_status sqz_op_run_once(sqz_ctx *ctx, const sqz_op *op, const void *attrs,
                            const sqz_tensor *const *in, unsigned n_in, sqz_tensor *const *out,
                            unsigned n_out, const sqz_quant *const *in_q,

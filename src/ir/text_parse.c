@@ -3,8 +3,6 @@
 #include "ir/names.h"
 #include "ir/text.h"
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MAX_LIST UINT8_MAX /* inputs or outputs of a node */
@@ -35,15 +33,10 @@ typedef struct described { /* a value as a line describes it */
     bool has_quant;
 } described;
 
-SQZ_PRINTF(2, 3) static sqz_status wrong(reader *r, const char *fmt, ...)
-{
-    char text[400];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return sqz_fail(r->ctx, SQZ_E_FORMAT, "graph text, line %u: %s", r->line, text);
-}
+/* Fails with the sentence, the line in front. */
+#define wrong(r, ...)                                                                              \
+    sqz_note((r)->ctx, sqz_fail((r)->ctx, SQZ_E_FORMAT, __VA_ARGS__), "graph text, line %u",       \
+             (r)->line)
 
 /* ---- words ---- */
 
@@ -105,16 +98,14 @@ static sqz_status take_quoted(reader *r, const char **out)
         return SQZ_E_NOMEM;
     size_t n = 0;
     for (const char *p = r->p; p < end; p++) {
-        if (*p != '\\') {
-            text[n++] = *p;
-        } else if (*++p != 'x') {
-            text[n++] = *p;
-        } else {
+        if (*p == '\\' && *++p == 'x') {
             int hi = p + 2 < end ? hex_digit(p[1]) : -1, lo = hi < 0 ? -1 : hex_digit(p[2]);
             if (lo < 0 || hi * 16 + lo == 0)
                 return wrong(r, "'\\x' needs two hexadecimal digits, not 00");
             text[n++] = (char)(hi * 16 + lo);
             p += 2;
+        } else {
+            text[n++] = *p;
         }
     }
     r->p = end + 1;
@@ -316,7 +307,7 @@ static sqz_status resolve_twins(reader *r)
 static sqz_status graph_line(reader *r)
 {
     sqz_graph *g = r->g;
-    const char *text;
+    const char *text = "";
     skip(r);
     if (*r->p != '"')
         return wrong(r, "the graph's name in quotes is expected");

@@ -383,11 +383,17 @@ static bool asks_layout(const sqz_op *op, const sqz_case *c)
 
 /* ---- multiply-accumulates ---- */
 
+static unsigned weight_slot(const sqz_op *op)
+{
+    return op->quant.weight ? (unsigned)op->quant.weight
+                            : 1; /* conv_transpose has a float form only */
+}
+
 /* Taps counted from shapes alone; padding counts, as it does in published figures. */
 static uint64_t count_macs(const made *m)
 {
     const char *name = m->n->op->info.name;
-    const sqz_tensor *w = &m->in[m->n->op->quant.weight];
+    const sqz_tensor *w = &m->in[weight_slot(m->n->op)];
     uint64_t out = 1, in = m->in[0].count,
              k = (uint64_t)m->in[0].shape.dim[m->in[0].shape.rank - 1];
     const sqz_shape *y = &sqz_val(m->g, m->n->out[0])->shape;
@@ -418,7 +424,7 @@ static double products_taken(const made *m)
             continue;
         TEST_OK(m->ctx, sqz_tensor_alloc(m->ctx, SQZ_F32, &m->in[i].shape, &one[i]));
         for (size_t k = 0; k < one[i].count; k++)
-            SQZ_F32P(&one[i])[k] = i == 0 || i == (unsigned)m->n->op->quant.weight ? 1.0f : 0.0f;
+            SQZ_F32P(&one[i])[k] = i == 0 || i == weight_slot(m->n->op) ? 1.0f : 0.0f;
         in[i] = &one[i];
     }
     outputs_make(m, &o, 0);
@@ -589,42 +595,89 @@ static void compare(const made *m, const grids *g, const outputs *real, const ou
         }
 }
 
-/* The integer form agrees with the float form on the numbers that the codes stand for. */
+/* A case on integers: inputs on their grids, the float result, and the codes. */
+typedef struct int_case {
+    made m;
+    grids g;
+    outputs real, codes;
+    sqz_tensor q[MAX_IN];
+    const sqz_tensor *in[MAX_IN];
+} int_case;
+
+static void int_run(const int_case *c, const sqz_tensor *const *in, sqz_tensor *const *out)
+{
+    const made *m = &c->m;
+    TEST_OK(m->ctx, sqz_op_run_once(m->ctx, m->n->op, m->n->attrs, in, m->n_in, out, m->n_out,
+                                    c->g.in, c->g.out));
+}
+
+static void int_make(int_case *c, sqz_ctx *ctx, const claim *cl)
+{
+    made *m = &c->m;
+    *c = (int_case){.g = {.q = {{0}}}};
+    make_large(m, ctx, cl);
+    input_grids(&c->g, m);
+    for (unsigned i = 0; i < m->n_in; i++) {
+        if (c->g.in[i])
+            quantize(ctx, &m->in[i], c->g.in[i], &c->q[i]);
+        c->in[i] = c->g.in[i] ? &c->q[i] : m->inp[i];
+    }
+    outputs_make(m, &c->real, 0);
+    run_float(m, m->inp, &c->real);
+    for (unsigned i = 0; i < m->n_out; i++) {
+        output_grid(&c->g, m, i, &c->real.t[i]);
+        TEST_OK(ctx, sqz_tensor_alloc(ctx, SQZ_S8, &c->real.t[i].shape, &c->codes.t[i]));
+        c->codes.p[i] = &c->codes.t[i];
+    }
+    int_run(c, c->in, c->codes.p);
+}
+
+static void int_free(int_case *c)
+{
+    for (unsigned k = 0; k < MAX_IN + MAX_OUT; k++) {
+        free(c->g.scale[k]);
+        free(c->g.zero[k]);
+    }
+    for (unsigned i = 0; i < c->m.n_in; i++)
+        sqz_tensor_free(c->m.ctx, &c->q[i]);
+    outputs_free(&c->m, &c->real);
+    outputs_free(&c->m, &c->codes);
+    unmake(&c->m);
+}
+
+/* Once more with the output where the first input is. */
+static void int_in_place(const int_case *c)
+{
+    const sqz_tensor *in[MAX_IN];
+    sqz_tensor *out[MAX_OUT], copy;
+    if (!(c->m.n->op->traits & SQZ_T_IN_PLACE) || c->q[0].bytes != c->codes.t[0].bytes)
+        return;
+    TEST_OK(c->m.ctx, sqz_tensor_cast(c->m.ctx, &c->q[0], SQZ_S8, &copy));
+    memcpy(in, c->in, sizeof in);
+    memcpy(out, c->codes.p, sizeof out);
+    in[0] = out[0] = &copy;
+    int_run(c, in, out);
+    assert_memory_equal(copy.data, c->codes.t[0].data, copy.bytes);
+    sqz_tensor_free(c->m.ctx, &copy);
+}
+
+/* The integer form agrees with the float form on the numbers that the codes stand for, gives the
+ * same bytes for any number of threads, and works in place where the table says so. */
 static void test_int(void **state)
 {
-    sqz_ctx *ctx = test_ctx();
-    made m;
-    grids g = {0};
-    outputs real = {0}, codes = {0};
-    sqz_tensor q[MAX_IN] = {0};
-    const sqz_tensor *in[MAX_IN] = {0};
-    made_case(&m, ctx, *state);
-    input_grids(&g, &m);
-    for (unsigned i = 0; i < m.n_in; i++) {
-        if (g.in[i])
-            quantize(ctx, &m.in[i], g.in[i], &q[i]);
-        in[i] = g.in[i] ? &q[i] : m.inp[i];
+    sqz_ctx *ctx[2] = {ctx_of_threads(1), ctx_of_threads(4)};
+    int_case *c = calloc(2, sizeof *c);
+    assert_non_null(c);
+    for (int k = 0; k < 2; k++)
+        int_make(&c[k], ctx[k], *state);
+    compare(&c[0].m, &c[0].g, &c[0].real, &c[0].codes);
+    same_bytes(&c[0].m, &c[0].codes, &c[1].codes);
+    int_in_place(&c[0]);
+    for (int k = 0; k < 2; k++) {
+        int_free(&c[k]);
+        sqz_ctx_free(ctx[k]);
     }
-    outputs_make(&m, &real, 0);
-    run_float(&m, m.inp, &real);
-    for (unsigned i = 0; i < m.n_out; i++) {
-        output_grid(&g, &m, i, &real.t[i]);
-        TEST_OK(ctx, sqz_tensor_alloc(ctx, SQZ_S8, &real.t[i].shape, &codes.t[i]));
-        codes.p[i] = &codes.t[i];
-    }
-    TEST_OK(ctx,
-            sqz_op_run_once(ctx, m.n->op, m.n->attrs, in, m.n_in, codes.p, m.n_out, g.in, g.out));
-    compare(&m, &g, &real, &codes);
-    for (unsigned k = 0; k < MAX_IN + MAX_OUT; k++) {
-        free(g.scale[k]);
-        free(g.zero[k]);
-    }
-    for (unsigned i = 0; i < m.n_in; i++)
-        sqz_tensor_free(ctx, &q[i]);
-    outputs_free(&m, &real);
-    outputs_free(&m, &codes);
-    unmake(&m);
-    sqz_ctx_free(ctx);
+    free(c);
 }
 
 /* Float data in and out, and an operator with an integer form. */
@@ -675,7 +728,7 @@ static void add_case(const sqz_op *op, unsigned k)
         add(cl, "in place", test_in_place);
     if (asks_layout(op, c))
         add(cl, "layout", test_layout);
-    if (op->quant.kind == SQZ_Q_LINEAR)
+    if (op->quant.kind == SQZ_Q_LINEAR || strcmp(op->info.name, "conv_transpose") == 0)
         add(cl, "macs", test_macs);
     if (asks_int(op, c))
         add(cl, "int", test_int);

@@ -149,6 +149,22 @@ static void test_a_constant_of_both_layouts_is_copied(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* The file's copy has no user any more: the other one takes its name. */
+static void test_dead_originals_leave_their_name(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = laid_out(ctx,
+                            "graph \"\"\ninput x f32 1x3x4x3\n" CONST_W
+                            "a = conv2d(x, w)\nr = reshape(w) shape=2,-1\nq = relu(r)\noutput a\n",
+                            1);
+    sqz_vid w = sqz_graph_find(g, "w");
+    assert_true(w != SQZ_NONE && sqz_val(g, w)->channel_last && sqz_val(g, w)->twin == SQZ_NONE);
+    assert_int_equal(sqz_graph_find(g, "w_last"), SQZ_NONE);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
 static void test_axes_are_renumbered(void **state)
 {
     (void)state;
@@ -364,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_one_twin_serves_every_user),
         cmocka_unit_test(test_constants_broadcast_in_the_new_layout),
         cmocka_unit_test(test_a_constant_of_both_layouts_is_copied),
+        cmocka_unit_test(test_dead_originals_leave_their_name),
         cmocka_unit_test(test_axes_are_renumbered),
         cmocka_unit_test(test_transposes_of_the_file_become_views),
         cmocka_unit_test(test_what_broadcasts_unevenly_stays_in_the_files_layout),
