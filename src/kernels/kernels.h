@@ -20,7 +20,7 @@ typedef enum sqz_isa {
  * taps) in the order in which the kernels read them, the same for every instruction set (pack.c):
  * panels of SQZ_PANEL outputs, each one SQZ_PANEL int32 sums of its weights, then for every 4
  * successive k: SQZ_PANEL x 4 int8. Ends are filled with zeros. Aligned to 64 bytes. */
-#define SQZ_PANEL 16
+#define SQZ_PANEL ((size_t)16)
 typedef struct sqz_packed {
     size_t n, k;
     void *data;

@@ -115,34 +115,38 @@ void sqz_window_same(int64_t in, int64_t k, int64_t stride, int64_t dil, bool up
     *end = total - *begin;
 }
 
-/* The list of an attribute, or n times `def`, as a fresh array that may be written. */
-static sqz_status list_of(sqz_import *im, const char *name, uint32_t n, int64_t def, int64_t **out)
+/* The list of an attribute, or n times `def`, as a fresh array that may be written. NULL: failed,
+ * with *s. */
+static int64_t *list_of(sqz_import *im, const char *name, uint32_t n, int64_t def, sqz_status *s)
 {
     const sqz_raw_attr *r = sqz_import_attr(im, name);
-    if (r && r->ints.n != n)
-        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "%s has %u entries, expected %u", name,
-                        (unsigned)r->ints.n, (unsigned)n);
-    *out = sqz_arena_alloc(&im->g->arena, n, sizeof **out);
-    if (!*out)
-        return SQZ_E_NOMEM;
-    for (uint32_t i = 0; i < n; i++)
-        (*out)[i] = r ? r->ints.v[i] : def;
-    return SQZ_OK;
+    if (r && r->ints.n != n) {
+        *s = sqz_fail(im->g->ctx, SQZ_E_FORMAT, "%s has %u entries, expected %u", name,
+                      (unsigned)r->ints.n, (unsigned)n);
+        return NULL;
+    }
+    int64_t *out = sqz_arena_alloc(&im->g->arena, n, sizeof *out);
+    *s = out ? SQZ_OK : SQZ_E_NOMEM;
+    for (uint32_t i = 0; out && i < n; i++)
+        out[i] = r ? r->ints.v[i] : def;
+    return out;
 }
 
 sqz_status sqz_window_import(sqz_import *im, int32_t n, const int64_t *k, sqz_window_attrs *out)
 {
     sqz_ctx *ctx = im->g->ctx;
     const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape;
-    int64_t *strides, *dilations, *pads;
+    sqz_status s = SQZ_OK;
     sqz_window w;
     if (x->rank != n + 2)
         return sqz_fail(ctx, SQZ_E_FORMAT,
                         "the input has rank %d, the kernel %d spatial dimensions", (int)x->rank,
                         (int)n);
-    SQZ_TRY(list_of(im, "strides", (uint32_t)n, 1, &strides));
-    SQZ_TRY(list_of(im, "dilations", (uint32_t)n, 1, &dilations));
-    SQZ_TRY(list_of(im, "pads", 2 * (uint32_t)n, 0, &pads));
+    int64_t *strides = list_of(im, "strides", (uint32_t)n, 1, &s);
+    int64_t *dilations = strides ? list_of(im, "dilations", (uint32_t)n, 1, &s) : NULL;
+    int64_t *pads = dilations ? list_of(im, "pads", 2 * (uint32_t)n, 0, &s) : NULL;
+    if (!pads)
+        return s;
     *out = (sqz_window_attrs){.strides = {(uint32_t)n, strides},
                               .pads = {2 * (uint32_t)n, pads},
                               .dilations = {(uint32_t)n, dilations}};
