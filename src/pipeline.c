@@ -16,9 +16,10 @@ static sqz_status open_all(sqz_work *w)
     SQZ_TRY(sqz_work_data(w, w->job.data, "calib|train", &w->calib));
     SQZ_TRY(sqz_work_data(w, w->job.data, "valid", &w->judge));
     if (!w->judge->has_labels)
-        return sqz_fail(w->ctx, SQZ_E_ARG,
-                        "'%s' has no labels (array 'y'): fit judges candidates by their accuracy",
-                        w->job.data);
+        sqz_str_addf(&w->notes,
+                     "'%s' has no labels (array 'y'): candidates are judged by how close their "
+                     "outputs stay to the float model's\n",
+                     w->job.data);
     if (!w->judge->split)
         sqz_str_addf(
             &w->notes,

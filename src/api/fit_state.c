@@ -225,7 +225,7 @@ static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
     } else { /* the float model is its own reference */
         t->accuracy = f->reference;
         t->agreement = 1.0;
-        t->distance = 0.0;
+        t->distance = strstr(f->metrics, ",kl") ? 0.0 : -INFINITY; /* no noise: infinite SNR */
     }
     t->fits = sqz_fit_accurate(f, t->accuracy);
     if (t->fits)

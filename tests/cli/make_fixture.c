@@ -139,9 +139,22 @@ static void write_model(sqz_ctx *ctx, const net *w, const char *path)
     model_end(&m);
 }
 
+static void write_constant_model(sqz_ctx *ctx, const char *path)
+{
+    static model m;
+    model_begin(&m, ctx, 8, 13);
+    model_floats(&m, "three", 1, (const int64_t[]){3}, (const float[]){1.0f, 2.0f, 3.0f}, 3);
+    (void)model_node(&m, "Identity", "same", "three", "numbers");
+    model_output(&m, "numbers");
+    size_t n;
+    const unsigned char *bytes = model_bytes(&m, &n);
+    check(ctx, sqz_file_write(ctx, path, bytes, n));
+    model_end(&m);
+}
+
 /* ---- files ---- */
 static void write_npz(sqz_ctx *ctx, const char *path, const set *s, int64_t first, int64_t n,
-                      const char *name)
+                      const char *name, unsigned n_array)
 {
     float *x = malloc((size_t)n * PIXELS * sizeof *x);
     int64_t *y = malloc((size_t)n * sizeof *y);
@@ -154,7 +167,7 @@ static void write_npz(sqz_ctx *ctx, const char *path, const set *s, int64_t firs
     sqz_array a[2] = {{.name = name}, {.name = "y"}};
     check(ctx, sqz_tensor_view(ctx, SQZ_F32, &xs, x, &a[0].t));
     check(ctx, sqz_tensor_view(ctx, SQZ_S64, &ys, y, &a[1].t));
-    check(ctx, sqz_npz_write(ctx, path, a, strcmp(name, "x") == 0 ? 2 : 1));
+    check(ctx, sqz_npz_write(ctx, path, a, n_array));
     free(x);
     free(y);
 }
@@ -190,10 +203,12 @@ int main(int argc, char **argv)
     set train = make_set(&r, TRAIN), valid = make_set(&r, VALID), test = make_set(&r, TEST);
     make_net(&r, &train, &m);
     write_model(ctx, &m, "model.onnx");
-    write_npz(ctx, "train.npz", &train, 0, TRAIN, "x");
-    write_npz(ctx, "valid.npz", &valid, 0, VALID, "x");
-    write_npz(ctx, "test.npz", &test, 0, TEST, "x");
-    write_npz(ctx, "in.npz", &test, 0, 4, "image");
+    write_constant_model(ctx, "constant.onnx");
+    write_npz(ctx, "train.npz", &train, 0, TRAIN, "x", 2);
+    write_npz(ctx, "unlabeled.npz", &train, 0, TRAIN, "x", 1);
+    write_npz(ctx, "valid.npz", &valid, 0, VALID, "x", 2);
+    write_npz(ctx, "test.npz", &test, 0, TEST, "x", 2);
+    write_npz(ctx, "in.npz", &test, 0, 4, "image", 1);
     write_idx(ctx, "train-images.idx", train.pixel, 3, (const int64_t[]){TRAIN, SIDE, SIDE});
     write_idx(ctx, "train-labels.idx", train.label, 1, (const int64_t[]){TRAIN});
     write_idx(ctx, "test-images.idx", test.pixel, 3, (const int64_t[]){TEST, SIDE, SIDE});

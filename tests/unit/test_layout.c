@@ -71,6 +71,7 @@ static void test_a_residual_block_has_transposes_only_at_its_end(void **state)
     const sqz_value *out = sqz_val(g, g->output[0]);
     assert_false(out->channel_last);
     assert_string_equal(sqz_val(g, out->twin)->name, "e");
+    assert_string_equal(sqz_value_file_name(g, g->output[0]), "e");
     assert_true(sqz_nod(g, out->producer)->layout);
     sqz_graph_free(g);
     sqz_ctx_free(ctx);
