@@ -108,8 +108,10 @@ static int open_ctx(const sqz_cmd *cmd, const cli_args *a, talk *t, sqz_ctx **ou
         o.log_user = o.progress_user = t;
     }
     sqz_status s = sqz_ctx_create(&o, out);
-    if (s == SQZ_OK)
+    if (s == SQZ_OK) {
+        sqz_own_process(*out);
         return CLI_EXIT_DONE;
+    }
     if (s ==
         SQZ_E_ARG) /* there is no context to hold a sentence: only the environment can be wrong */
         cli_error(cmd->name,

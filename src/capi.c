@@ -4,10 +4,18 @@
 #include "eval/eval.h"
 #include "exec/exec.h"
 #include "io/data.h"
+#include "io/hdf5.h"
 #include "io/import.h"
 #include "ir/pass.h"
+#include "kernels/blas.h"
 #include "kernels/kernels.h"
 #include <string.h>
+
+void sqz_own_process(sqz_ctx *ctx)
+{
+    sqz_h5_no_exit_handler();
+    sqz_blas_single_thread(ctx);
+}
 
 struct sqz_model {
     sqz_ctx *ctx;

@@ -57,9 +57,8 @@ typedef int (*sqz_progress_fn)(void *user, const char *what, uint64_t done, uint
 typedef struct sqz_ctx_options {
     size_t struct_size;
     sqz_allocator allocator;
-    int32_t threads;  /* 0: one per core */
-    int32_t own_blas; /* 1: OpenBLAS is set to one thread for the whole process, as squeeze runs it from
-                         threads of its own; a program that uses OpenBLAS itself sets 0 and decides */
+    int32_t threads; /* 0: one per core */
+    int32_t reserved;
     const char *
         cpu; /* highest instruction set to use: "scalar", "avx2", ...; NULL: $SQZ_CPU or the best */
     sqz_log_fn log;
@@ -73,6 +72,11 @@ typedef struct sqz_ctx_options {
     }
 
 SQZ_API sqz_status sqz_ctx_create(const sqz_ctx_options *opt, sqz_ctx **out);
+/* For a program that does nothing beside squeeze, once, before other calls: sets OpenBLAS to one
+ * thread for the whole process (squeeze calls it from threads of its own, and its threads would
+ * spin beside them) and leaves out HDF5's exit handler, which complains about damaged files. Other
+ * programs decide that themselves. */
+SQZ_API void sqz_own_process(sqz_ctx *ctx);
 SQZ_API void sqz_ctx_free(sqz_ctx *ctx); /* NULL is accepted */
 SQZ_API const char *sqz_status_name(sqz_status s);
 /* Never NULL; valid until the next call on ctx. */

@@ -1,6 +1,5 @@
 /* ctx.c: the context. */
 #include "base/base.h"
-#include "kernels/blas.h"
 #include "kernels/kernels.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -37,8 +36,6 @@ sqz_status sqz_ctx_create(const sqz_ctx_options *opt, sqz_ctx **out)
                      .progress = o.progress,
                      .progress_user = o.progress_user};
     sqz_status s = sqz_kernels_create(ctx, o.cpu);
-    if (o.own_blas)
-        sqz_blas_single_thread(ctx);
     if (s == SQZ_OK)
         s = sqz_pool_create(ctx, o.threads, &ctx->pool);
     if (s != SQZ_OK) {

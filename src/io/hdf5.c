@@ -10,6 +10,8 @@
 /* The only global state that we add: libhdf5 itself is global, so its lock must be. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+void sqz_h5_no_exit_handler(void) { (void)H5dont_atexit(); }
+
 void sqz_h5_enter(sqz_h5_guard *g)
 {
     (void)pthread_mutex_lock(&lock);

@@ -10,6 +10,7 @@ typedef struct sqz_h5_guard {
     H5E_auto2_t print;
     void *user;
 } sqz_h5_guard;
+void sqz_h5_no_exit_handler(void); /* before the first use of the library */
 void sqz_h5_enter(sqz_h5_guard *g);
 void sqz_h5_leave(const sqz_h5_guard *g);
 
