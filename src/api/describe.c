@@ -7,6 +7,10 @@
 /* ---- numbers for people ---- */
 static void scaled(char out[32], double v, const char *const unit[4])
 {
+    if (!(v > 0.0)) {
+        (void)snprintf(out, 32, "0");
+        return;
+    }
     int k = v >= 1.0 ? 0 : v >= 1e-3 ? 1 : v >= 1e-6 ? 2 : 3;
     double shown = v * (k == 0 ? 1.0 : k == 1 ? 1e3 : k == 2 ? 1e6 : 1e9);
     (void)snprintf(out, 32,
@@ -156,6 +160,7 @@ static cJSON *bar_chart(sqz_report *r, const char *label, const sqz_graph *g, co
     cJSON_AddItemToArray(sets, set);
     cJSON_AddStringToObject(config, "type", "bar");
     cJSON_AddStringToObject(set, "label", label);
+    cJSON_AddStringToObject(set, "backgroundColor", SQZ_COLOR_GOOD);
     cJSON *points = cJSON_AddArrayToObject(set, "data");
     for (uint32_t i = 0; i < e->n_node; i++) {
         cJSON_AddItemToArray(labels, cJSON_CreateString(sqz_nod(g, e->node[i].node)->name));
@@ -238,6 +243,8 @@ void sqz_describe_layers(sqz_work *w, const sqz_eval_result *res)
     cJSON_AddItemToArray(sets, set);
     cJSON_AddStringToObject(config, "type", "line");
     cJSON_AddStringToObject(set, "label", "SNR, dB");
+    cJSON_AddStringToObject(set, "borderColor", SQZ_COLOR_GOOD);
+    cJSON_AddStringToObject(set, "backgroundColor", SQZ_COLOR_GOOD);
     cJSON *points = cJSON_AddArrayToObject(set, "data");
     for (uint32_t i = 0; i < res->n_layer; i++) {
         const sqz_eval_layer *l = &res->layer[i];

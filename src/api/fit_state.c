@@ -214,19 +214,19 @@ static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
         SQZ_TRY(sqz_work_quantized(w, t->calibrator, t->exclude, &t->graph));
     else
         SQZ_TRY(sqz_graph_clone(w->graph, &t->graph));
+    if (!t->calibrator) { /* the float model is its own reference */
+        t->accuracy = f->reference;
+        t->agreement = 1.0;
+        t->distance = strstr(f->metrics, ",kl") ? 0.0 : -INFINITY; /* no noise: infinite SNR */
+    }
     if (w->device) {
         SQZ_TRY(sqz_estimate_graph(t->graph, w->device, &t->estimate));
         SQZ_TRY(obstacle(f, t));
         if (t->obstacle)
             return SQZ_OK; /* no need to know how accurate it is */
     }
-    if (t->calibrator) {
+    if (t->calibrator)
         SQZ_TRY(judge(f, t->graph, t));
-    } else { /* the float model is its own reference */
-        t->accuracy = f->reference;
-        t->agreement = 1.0;
-        t->distance = strstr(f->metrics, ",kl") ? 0.0 : -INFINITY; /* no noise: infinite SNR */
-    }
     t->fits = sqz_fit_accurate(f, t->accuracy);
     if (t->fits)
         return SQZ_OK;
@@ -355,28 +355,58 @@ sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from)
 }
 
 /* ---- report ---- */
-static void add_point(cJSON *points, const sqz_trial *t, bool fraction)
+static void add_point(cJSON *points, double x, double y)
 {
     cJSON *p = cJSON_CreateObject();
-    cJSON_AddNumberToObject(p, "x", t->estimate ? t->estimate->flash / 1024.0 : 0.0);
-    cJSON_AddNumberToObject(p, "y", fraction ? 100.0 * t->accuracy : t->accuracy);
+    cJSON_AddNumberToObject(p, "x", x);
+    cJSON_AddNumberToObject(p, "y", y);
     cJSON_AddItemToArray(points, p);
+}
+
+static cJSON *add_series(cJSON *sets, const char *label, const char *color)
+{
+    cJSON *set = cJSON_CreateObject(), *points = cJSON_AddArrayToObject(set, "data");
+    cJSON_AddStringToObject(set, "label", label);
+    cJSON_AddStringToObject(set, "backgroundColor", color);
+    cJSON_AddStringToObject(set, "borderColor", color);
+    cJSON_AddNumberToObject(set, "pointRadius", 5);
+    cJSON_AddItemToArray(sets, set);
+    return points;
+}
+
+/* The flash limit as a line over the height of the points. */
+static void add_limit(const sqz_fit_state *f, cJSON *sets, double lo, double hi)
+{
+    const sqz_limit *flash = &f->w->device->limits.flash;
+    if (!flash->set || !(hi >= lo))
+        return;
+    cJSON *points = add_series(sets, "flash limit", "#777777");
+    cJSON *set = cJSON_GetArrayItem(sets, cJSON_GetArraySize(sets) - 1);
+    cJSON_AddBoolToObject(set, "showLine", true);
+    cJSON_ReplaceItemInObject(set, "pointRadius", cJSON_CreateNumber(0));
+    add_point(points, flash->max / 1024.0, lo);
+    add_point(points, flash->max / 1024.0, hi);
 }
 
 static cJSON *scatter(const sqz_fit_state *f)
 {
     cJSON *config = cJSON_CreateObject(), *data = cJSON_AddObjectToObject(config, "data");
     cJSON *sets = cJSON_AddArrayToObject(data, "datasets");
+    double lo = INFINITY, hi = -INFINITY, scale = f->metric->fraction ? 100.0 : 1.0;
     cJSON_AddStringToObject(config, "type", "scatter");
-    for (int fits = 0; fits < 2; fits++) {
-        cJSON *set = cJSON_CreateObject(), *points = cJSON_AddArrayToObject(set, "data");
-        cJSON_AddStringToObject(set, "label", fits ? "fits" : "does not fit");
-        cJSON_AddNumberToObject(set, "pointRadius", 5);
-        cJSON_AddItemToArray(sets, set);
-        for (uint32_t i = 0; i < f->n_trial; i++)
-            if (f->trial[i].fits == (fits == 1) && !isnan(f->trial[i].accuracy))
-                add_point(points, &f->trial[i], f->metric->fraction);
+    for (int fits = 1; fits >= 0; fits--) {
+        cJSON *points = add_series(sets, fits ? "fits" : "does not fit",
+                                   fits ? SQZ_COLOR_GOOD : SQZ_COLOR_BAD);
+        for (uint32_t i = 0; i < f->n_trial; i++) {
+            const sqz_trial *t = &f->trial[i];
+            if (t->fits != (fits == 1) || !isfinite(t->accuracy) || !t->estimate)
+                continue;
+            add_point(points, t->estimate->flash / 1024.0, scale * t->accuracy);
+            lo = SQZ_MIN(lo, scale * t->accuracy);
+            hi = SQZ_MAX(hi, scale * t->accuracy);
+        }
     }
+    add_limit(f, sets, lo, hi);
     return config;
 }
 

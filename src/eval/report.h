@@ -52,6 +52,9 @@ SQZ_PRINTF(2, 3) void sqz_view_row(sqz_report *r, const char *fmt, ...);
 /* Takes over `config`. */
 void sqz_view_chart(sqz_report *r, const char *caption, cJSON *config);
 
+#define SQZ_COLOR_GOOD "#1a73e8"
+#define SQZ_COLOR_BAD  "#b3261e"
+
 /* Rows of report_<format>.c: json text markdown junit github html. */
 typedef struct sqz_report_format {
     sqz_info info;
