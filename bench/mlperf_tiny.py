@@ -5,8 +5,9 @@
 
 Needs numpy, Pillow and onnxruntime (pip install numpy pillow onnxruntime). Calibration data only is used to choose
 anything; each test set is looked at once. ad01 is calibrated on clips without labels, so there the candidate whose
-outputs stay closest to the float model's wins. The device takes int8 alone: float would fit this board as well. `in ORT` is the score of the exported file in ONNX Runtime; `= float` the
-share of decisions there that equal the float model's (for ad01: the correlation of the anomaly scores).
+outputs stay closest to the float model's wins. The device takes int8 alone: float would fit this board as well.
+`in ORT` is the score of the exported file in ONNX Runtime; `= float` the share of decisions there that equal the float
+model's (for ad01: the correlation of the anomaly scores).
 """
 import argparse
 import csv
