@@ -159,7 +159,7 @@ static bool value_of(reader *r, const cli_flag *f, const char *glued)
         }
         glued = r->argv[++r->at];
     }
-    return set(r->cmd, f, glued, r->args);
+    return set(r->cmd, f, glued ? glued : "", r->args);
 }
 
 static bool long_flag(reader *r, const char *text) /* after the dashes: "name" or "name=value" */
