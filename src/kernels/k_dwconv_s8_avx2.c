@@ -13,16 +13,16 @@ static inline __m128i row(const int8_t *const *x, size_t t, size_t taps, size_t 
     if (t >= taps)
         return _mm_setzero_si128();
     if (cols == SQZ_PANEL)
-        return _mm_loadu_si128((const __m128i *)(x[t] + j));
+        return _mm_loadu_si128((const __m128i *)(const void *)(x[t] + j));
     memcpy(tail, x[t] + j, cols);
-    return _mm_loadu_si128((const __m128i *)tail);
+    return _mm_loadu_si128((const __m128i *)(const void *)tail);
 }
 
 /* 4 channels x 4 taps: sums of two products each. */
 static inline __m256i pairs(__m128i x, const int8_t *w)
 {
-    return _mm256_madd_epi16(_mm256_cvtepi8_epi16(x),
-                             _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w)));
+    return _mm256_madd_epi16(_mm256_cvtepi8_epi16(x), _mm256_cvtepi8_epi16(_mm_loadu_si128(
+                                                          (const __m128i *)(const void *)w)));
 }
 
 static inline __m256i halves(__m256i a, __m256i b)
@@ -49,8 +49,8 @@ void sqz_dwconv_s8_avx2(const sqz_packed *p, const int8_t *const *x, int32_t *c)
             a2 = _mm256_add_epi32(a2, pairs(_mm_unpacklo_epi16(hi01, hi23), w + 32));
             a3 = _mm256_add_epi32(a3, pairs(_mm_unpackhi_epi16(hi01, hi23), w + 48));
         }
-        _mm256_storeu_si256((__m256i *)y, halves(a0, a1));
-        _mm256_storeu_si256((__m256i *)(y + 8), halves(a2, a3));
+        _mm256_storeu_si256((__m256i *)(void *)y, halves(a0, a1));
+        _mm256_storeu_si256((__m256i *)(void *)(y + 8), halves(a2, a3));
         memcpy(c + j, y, cols * sizeof *y);
     }
 }

@@ -40,7 +40,8 @@ INLINE void step(const size_t mr, const int8_t *a, size_t lda, size_t bytes, con
         x[r] = row4(a + r * lda, bytes);
 #pragma GCC unroll 4
     for (size_t q = 0; q < 4; q++) {
-        __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 16 * q)));
+        __m256i v = _mm256_cvtepi8_epi16(
+            _mm_loadu_si128((const __m128i *)(const void *)(w + 16 * q)));
 #pragma GCC unroll 3
         for (size_t r = 0; r < mr; r++)
             acc[r][q] += (lanes)_mm256_madd_epi16(x[r], v);
@@ -61,8 +62,9 @@ INLINE void tile(const size_t mr, size_t k, const int8_t *a, size_t lda, const i
         step(mr, a + j, lda, 4, w, acc);
 #pragma GCC unroll 3
     for (size_t r = 0; r < mr; r++) {
-        _mm256_storeu_si256((__m256i *)out[r], halves((__m256i)acc[r][0], (__m256i)acc[r][1]));
-        _mm256_storeu_si256((__m256i *)(out[r] + 8),
+        _mm256_storeu_si256((__m256i *)(void *)out[r],
+                            halves((__m256i)acc[r][0], (__m256i)acc[r][1]));
+        _mm256_storeu_si256((__m256i *)(void *)(out[r] + 8),
                             halves((__m256i)acc[r][2], (__m256i)acc[r][3]));
     }
 }
