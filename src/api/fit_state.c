@@ -192,6 +192,13 @@ bool sqz_fit_out_of_budget(const sqz_fit_state *f)
 
 /* ---- one trial ---- */
 /* The first limit of the device that stands in the way, accuracy left out. */
+/* How far a broken limit is exceeded, relative to it; what cannot run at all is furthest. */
+static double excess(const sqz_limit_result *r)
+{
+    double allowed = r->limit * (1.0 - r->margin);
+    return allowed > 0.0 ? r->value / allowed - 1.0 : 1e6;
+}
+
 static sqz_status obstacle(sqz_fit_state *f, sqz_trial *t)
 {
     sqz_limit_result row[8];
@@ -200,9 +207,13 @@ static sqz_status obstacle(sqz_fit_state *f, sqz_trial *t)
     for (unsigned i = 0; i < n; i++) {
         if (row[i].verdict != SQZ_V_BROKEN)
             continue;
+        t->excess += excess(&row[i]);
+        if (t->obstacle)
+            continue;
         t->obstacle = sqz_arena_printf(&f->arena, "%s: %s", row[i].what,
                                        row[i].why ? row[i].why : "over its limit");
-        return t->obstacle ? SQZ_OK : SQZ_E_NOMEM;
+        if (!t->obstacle)
+            return SQZ_E_NOMEM;
     }
     return SQZ_OK;
 }

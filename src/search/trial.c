@@ -18,6 +18,8 @@ const sqz_trial *sqz_trial_better(const sqz_trial *a, const sqz_trial *b, bool h
         return a ? a : b;
     if (a->fits != b->fits)
         return a->fits ? a : b;
+    if (a->excess != b->excess)
+        return a->excess < b->excess ? a : b;
     if (isnan(a->accuracy) != isnan(b->accuracy))
         return isnan(b->accuracy) ? a : b;
     double gain = higher ? a->accuracy - b->accuracy : b->accuracy - a->accuracy;

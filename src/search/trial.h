@@ -15,11 +15,14 @@ typedef struct sqz_trial {
     double distance;  /* from the float model: mean KL (classes) or -SNR in dB; smaller is closer */
     double agreement; /* share of equal classes; NaN where there are none */
     double seconds;
-    bool fits;            /* every limit holds, accuracy included */
+    bool fits; /* every limit holds, accuracy included */
+    double
+        excess; /* how far the device's limits are exceeded, relative to each, summed; 0: none is */
     const char *obstacle; /* first broken limit, in words; NULL when it fits */
 } sqz_trial;
 
-/* The better of two trials: fitting before not fitting, then accuracy. Accuracies that differ by no
+/* The better of two trials: fitting before not fitting, then nearer to the
+ * device's limits, then accuracy. Accuracies that differ by no
  * more than the standard error of their paired difference are a tie, which the smaller distance
  * from the float model decides (it is far less noisy), then the smaller flash. `higher`: a larger
  * accuracy is better; n: judged samples. */
