@@ -36,6 +36,19 @@ static bool zero_is_clear(const sqz_value *v)
     return v->constant && !v->was_u8;
 }
 
+/* ONNX Runtime makes an integer product of Gemm only where the zero point of the weights is there.
+ */
+static bool weighs_gemm(const sqz_onnx_export *e, sqz_vid root)
+{
+    for (uint32_t i = e->uses.first[root]; i < e->uses.first[root + 1]; i++) {
+        sqz_nid reader = e->uses.node[i];
+        if (reader != SQZ_NONE && strcmp(sqz_nod(e->g, reader)->op->info.name, "gemm") == 0 &&
+            sqz_val(e->g, root)->dtype != SQZ_S32)
+            return true;
+    }
+    return false;
+}
+
 static bool same_grid(const sqz_value *a, const sqz_value *b)
 {
     const sqz_quant *p = a->quant, *q = b->quant;
@@ -43,17 +56,18 @@ static bool same_grid(const sqz_value *a, const sqz_value *b)
            p->scale[0] == q->scale[0] && p->zero[0] == q->zero[0];
 }
 
-/* QuantizeLinear or DequantizeLinear with the grid of `v`. */
-static sqz_status pair_node(sqz_onnx_export *e, bool quantize, const sqz_value *v, const char *node,
+/* QuantizeLinear or DequantizeLinear with the grid of `root`. */
+static sqz_status pair_node(sqz_onnx_export *e, bool quantize, sqz_vid root, const char *node,
                             const char *in, const char *out)
 {
+    const sqz_value *v = sqz_val(e->g, root);
     Onnx__NodeProto *n;
     const char *scale, *zero = NULL;
     if (v->quant->group)
         return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED,
                         "value '%s': a grid with groups cannot be written yet", v->name);
     SQZ_TRY(scales(e, v->quant, &scale));
-    if (quantize || !zero_is_clear(v))
+    if (quantize || !zero_is_clear(v) || weighs_gemm(e, root))
         SQZ_TRY(zeros(e, v, &zero));
     SQZ_TRY(sqz_onnx_new_node(e, quantize ? "QuantizeLinear" : "DequantizeLinear", node,
                               zero ? 3 : 2, 1, &n));
@@ -98,7 +112,7 @@ sqz_status sqz_onnx_real(sqz_onnx_export *e, sqz_vid v, const char **out)
         const char *name = sqz_onnx_fresh(e);
         if (!name)
             return SQZ_E_NOMEM;
-        SQZ_TRY(pair_node(e, false, val, NULL, ints, name));
+        SQZ_TRY(pair_node(e, false, root, NULL, ints, name));
         f->real = name;
     } else if (!f->real) { /* a float constant or input, or integers of another kind */
         f->real = sqz_onnx_name(e, root);
@@ -144,7 +158,7 @@ sqz_status sqz_onnx_after(sqz_onnx_export *e, sqz_vid root, const char *written)
     const char *ints = sqz_onnx_is_output(e, root) ? v->name : sqz_onnx_fresh(e);
     if (!ints)
         return SQZ_E_NOMEM;
-    SQZ_TRY(pair_node(e, true, v, NULL, written, ints));
+    SQZ_TRY(pair_node(e, true, root, NULL, written, ints));
     f->ints = ints;
     return SQZ_OK;
 }
@@ -157,19 +171,19 @@ sqz_status sqz_onnx_quantize(sqz_onnx_export *e, const sqz_node *n)
     if (!out)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_onnx_real(e, n->in[0], &in));
-    SQZ_TRY(pair_node(e, true, sqz_val(e->g, n->out[0]), n->name, in, out));
+    SQZ_TRY(pair_node(e, true, n->out[0], n->name, in, out));
     e->face[n->out[0]].ints = out;
     return SQZ_OK;
 }
 
 sqz_status sqz_onnx_dequantize(sqz_onnx_export *e, const sqz_node *n)
 {
-    const char *in, *out = sqz_onnx_name(e, n->out[0]);
+    const char *in = NULL, *out = sqz_onnx_name(e, n->out[0]);
     sqz_vid from = sqz_onnx_root(e->g, n->in[0]);
     if (!out)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_onnx_ints(e, from, &in));
-    SQZ_TRY(pair_node(e, false, sqz_val(e->g, from), n->name, in, out));
+    SQZ_TRY(pair_node(e, false, from, n->name, in, out));
     e->face[n->out[0]].real = out;
     return SQZ_OK;
 }

@@ -221,6 +221,46 @@ static void test_a_pair_before_a_clamp_on_another_grid(void **p)
     assert_non_null(strstr(spelled(s), "Add(c,c)->h1 QuantizeLinear(h1,"));
 }
 
+/* Inputs of the DequantizeLinear of the weights of `op`: 3 with a zero point. */
+static size_t weight_inputs(state *s, const char *op, int32_t rank)
+{
+    sqz_shape xs = {rank, {1, 4, 4, 4}}, ws = {rank, {4, 4, 1, 1}};
+    sqz_tensor w;
+    sqz_vid v[2];
+    if (rank == 4) /* weights of a convolution are channel-last, as its input is */
+        ws = (sqz_shape){4, {4, 1, 1, 4}};
+    TEST_OK(s->ctx, sqz_graph_create(s->ctx, &s->g));
+    TEST_OK(s->ctx, sqz_graph_input(s->g, "x", SQZ_S8, &xs, &v[0]));
+    grid(s, v[0], 0.5f, 3);
+    sqz_val(s->g, v[0])->channel_last = rank == 4;
+    TEST_OK(s->ctx, sqz_tensor_alloc(s->ctx, SQZ_S8, &ws, &w));
+    memset(w.data, 1, w.bytes);
+    TEST_OK(s->ctx, sqz_graph_constant(s->g, "w", &w, &v[1]));
+    grid(s, v[1], 0.25f, 0);
+    sqz_val(s->g, v[1])->channel_last = rank == 4;
+    TEST_OK(s->ctx, sqz_graph_node_text(s->g, op, "product", "", v, 2, SQZ_NONE, &v[0]));
+    grid(s, v[0], 1.0f, 0);
+    sqz_val(s->g, v[0])->channel_last = rank == 4;
+    TEST_OK(s->ctx, sqz_graph_set_outputs(s->g, v, 1));
+    TEST_OK(s->ctx, sqz_graph_verify(s->g));
+    write_it(s);
+    for (size_t i = 0; i < s->out->graph->n_node; i++)
+        if (strcmp(s->out->graph->node[i]->input[0], "w") == 0)
+            return s->out->graph->node[i]->n_input;
+    return 0;
+}
+
+static void test_weights_of_convolutions_need_no_zero_point(void **p)
+{
+    assert_int_equal(weight_inputs(*p, "conv2d", 4), 2);
+}
+
+/* ONNX Runtime fuses Gemm only with it. */
+static void test_weights_of_gemm_keep_their_zero_point(void **p)
+{
+    assert_int_equal(weight_inputs(*p, "gemm", 2), 3);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -231,6 +271,8 @@ int main(void)
         T(test_integer_values_are_written_as_pairs),
         T(test_no_pair_before_a_clamp_on_the_same_grid),
         T(test_a_pair_before_a_clamp_on_another_grid),
+        T(test_weights_of_convolutions_need_no_zero_point),
+        T(test_weights_of_gemm_keep_their_zero_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
