@@ -156,14 +156,13 @@ static cJSON *bar_chart(sqz_report *r, const char *label, const sqz_graph *g, co
     cJSON *labels = cJSON_AddArrayToObject(data, "labels"),
           *sets = cJSON_AddArrayToObject(data, "datasets");
     cJSON *set = cJSON_CreateObject();
-    (void)r;
     cJSON_AddItemToArray(sets, set);
     cJSON_AddStringToObject(config, "type", "bar");
     cJSON_AddStringToObject(set, "label", label);
     cJSON_AddStringToObject(set, "backgroundColor", SQZ_COLOR_GOOD);
     cJSON *points = cJSON_AddArrayToObject(set, "data");
     for (uint32_t i = 0; i < e->n_node; i++) {
-        cJSON_AddItemToArray(labels, cJSON_CreateString(sqz_nod(g, e->node[i].node)->name));
+        sqz_json_str(r, labels, NULL, sqz_nod(g, e->node[i].node)->name);
         cJSON_AddItemToArray(points, cJSON_CreateNumber(time ? 1e3 * e->node[i].seconds
                                                              : e->node[i].weight_bytes / 1024.0));
     }
@@ -259,7 +258,7 @@ void sqz_describe_layers(sqz_work *w, const sqz_eval_result *res)
         sqz_json_num(r, o, "high", (double)l->hi);
         sqz_view_row(r, "%s|%s|%s|%.1f|%.6f|%.3f %%|%.4g|%.4g", l->name, l->node, l->op, l->snr_db,
                      l->cosine, 100.0 * l->saturated, (double)l->lo, (double)l->hi);
-        cJSON_AddItemToArray(labels, cJSON_CreateString(l->name));
+        sqz_json_str(r, labels, NULL, l->name);
         cJSON_AddItemToArray(points, cJSON_CreateNumber(SQZ_MIN(l->snr_db, 100.0)));
     }
     sqz_view_chart(

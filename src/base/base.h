@@ -86,6 +86,9 @@ SQZ_PRINTF(2, 3) char *sqz_arena_printf(sqz_arena *a, const char *fmt, ...);
 void sqz_arena_free(sqz_arena *a);
 
 /* ---- text (str.c) ---- */
+/* For people and JSON: control characters but \n and \t, and what is not UTF-8 (RFC 3629),
+ * become '?', in place. Names in model files are anybody's bytes. */
+void sqz_text_clean(char *text);
 /* Growing text. A failure is remembered in `status`; check it once at the end. data is always a
  * terminated string ("" when empty) after the first append. */
 typedef struct sqz_str {

@@ -23,6 +23,7 @@ sqz_status sqz_fail(sqz_ctx *ctx, sqz_status s, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(ctx->error, sizeof ctx->error, fmt, ap);
     va_end(ap);
+    sqz_text_clean(ctx->error);
     return s;
 }
 
@@ -39,6 +40,7 @@ sqz_status sqz_note(sqz_ctx *ctx, sqz_status s, const char *fmt, ...)
     int room = (int)sizeof ctx->error - n - 3; /* ": " and the terminator */
     if (n >= 0 && room > 0)
         (void)snprintf(ctx->error + n, (size_t)room + 3, ": %.*s", room, old);
+    sqz_text_clean(ctx->error);
     return s;
 }
 

@@ -12,6 +12,7 @@ void sqz_log(sqz_ctx *ctx, sqz_log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    sqz_text_clean(text);
     ctx->log(ctx->log_user, level, text);
 }
 

@@ -9,6 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- text from files ---- */
+/* Bytes of the UTF-8 sequence at p; 0: malformed, too long for what it says, a surrogate, or past
+ * the last code point. A terminating 0 ends a sequence early, so nothing is read past it. */
+static unsigned utf8_bytes(const unsigned char *p)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned n = *p < 0x80 ? 1 : *p < 0xc0 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf8 ? 4 : 0;
+    if (n < 2)
+        return n;
+    uint32_t code = *p & (0x7fu >> n);
+    for (unsigned i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (p[i] & 0x3fu);
+    }
+    return code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
+}
+
+void sqz_text_clean(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p;) {
+        unsigned n = utf8_bytes(p);
+        bool control = (*p < ' ' && *p != '\n' && *p != '\t') || *p == 0x7f;
+        bool c1 = n == 2 && *p == 0xc2 && p[1] < 0xa0; /* terminals obey these too */
+        if (n == 0 || control || c1)
+            *p = '?';
+        if (c1)
+            p[1] = '?';
+        p += n ? n : 1;
+    }
+}
+
 /* ---- growing text ---- */
 static bool grow(sqz_str *s, size_t more) /* room for `more` bytes and the terminator */
 {

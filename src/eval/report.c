@@ -86,7 +86,9 @@ void sqz_json_num(sqz_report *r, cJSON *parent, const char *key, double v)
 }
 void sqz_json_str(sqz_report *r, cJSON *parent, const char *key, const char *v)
 {
-    (void)put(r, parent, key, v ? cJSON_CreateString(v) : cJSON_CreateNull());
+    cJSON *item = put(r, parent, key, v ? cJSON_CreateString(v) : cJSON_CreateNull());
+    if (item && v)
+        sqz_text_clean(item->valuestring);
 }
 void sqz_json_bool(sqz_report *r, cJSON *parent, const char *key, bool v)
 {
@@ -117,10 +119,12 @@ static char *format(sqz_report *r, const char *fmt, va_list ap)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     char *p = n < 0 ? NULL : sqz_arena_alloc(&r->arena, (size_t)n + 1, 1);
-    if (p)
+    if (p) {
         (void)vsnprintf(p, (size_t)n + 1, fmt, again);
-    else
+        sqz_text_clean(p);
+    } else {
         lost(r);
+    }
     va_end(again);
     return p ? p : "";
 }

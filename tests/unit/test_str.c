@@ -21,6 +21,42 @@ static void test_builder_grows_and_stays_terminated(void **state)
     sqz_ctx_free(ctx);
 }
 
+static void test_text_from_files_is_made_printable(void **state)
+{
+    static const struct {
+        const char *text, *clean;
+    } list[] = {
+        {"plain, \xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x9d\n\t",
+         "plain, \xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x9d\n\t"},
+        {"\x1b[31m\x7f\r", "?[31m??"}, /* would color the terminal */
+        {"\xc2\x9b"
+         "1m",
+         "??1m"},                          /* so would this */
+        {"a\xe8(b", "a?(b"},               /* no continuation */
+        {"a\xe2\x82", "a??"},              /* cut off */
+        {"\xc0\xaf\xe0\x80\xaf", "?????"}, /* longer than need be */
+        {"\xed\xa0\x80", "???"},           /* a surrogate */
+        {"\xf4\x90\x80\x80\xff", "?????"}, /* past the last code point */
+    };
+    (void)state;
+    for (size_t i = 0; i < SQZ_COUNT(list); i++) {
+        char text[40];
+        strcpy(text, list[i].text);
+        sqz_text_clean(text);
+        assert_string_equal(text, list[i].clean);
+    }
+}
+
+static void test_messages_are_printable(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    assert_int_equal(sqz_fail(ctx, SQZ_E_FORMAT, "node %s", "\x1b[\xc3\xa9]"), SQZ_E_FORMAT);
+    assert_int_equal(sqz_note(ctx, SQZ_E_FORMAT, "\xff.onnx"), SQZ_E_FORMAT);
+    assert_string_equal(sqz_last_error(ctx), "?.onnx: node ?[é]");
+    sqz_ctx_free(ctx);
+}
+
 static void *limited(void *user, size_t n) { return n > *(size_t *)user ? NULL : malloc(n); }
 static void unlimited(void *user, void *p)
 {
@@ -303,6 +339,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_builder_grows_and_stays_terminated),
+        cmocka_unit_test(test_text_from_files_is_made_printable),
+        cmocka_unit_test(test_messages_are_printable),
         cmocka_unit_test(test_builder_remembers_failure),
         cmocka_unit_test(test_parse_reads_decimal_numbers),
         cmocka_unit_test(test_parse_refuses_what_is_not_a_number),
