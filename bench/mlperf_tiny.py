@@ -141,8 +141,9 @@ def main():
         floor = OFFICIAL[name] - SLACK[name]
         ok = result["accuracy"] >= floor and ort >= floor
         bad += not ok
+        verdict = "holds" if ok else "BROKEN" if result["float_accuracy"] >= floor else "BROKEN, by the float model too"
         print(f"{name:6} {result['float_accuracy']:8.4f} {result['accuracy']:8.4f} {ort:8.4f} {equal:8.4f} "
-              f"{OFFICIAL[name]:8.4f} {floor:8.4f} {ratio:6.3f}  {'holds' if ok else 'BROKEN'} ({result['trial']})", flush=True)
+              f"{OFFICIAL[name]:8.4f} {floor:8.4f} {ratio:6.3f}  {verdict} ({result['trial']})", flush=True)
     sys.exit(1 if bad else 0)
 
 
