@@ -105,9 +105,10 @@ typedef struct sqz_job {
     const char *exclude; /* nodes that stay float: names, regular expressions or types, by commas */
     const char
         *metric; /* "top1", "top5", "f1", "auc", "mse", "mae", ...; NULL: what suits the labels */
-    const char *max_drop; /* "0.5 pp" or "1 %": largest loss of the metric that is accepted */
-    const char *shape;    /* "name=1,3,224,224": binds dimensions left open by the model */
-    const char *budget;   /* fit: "5 min", "20 trials"; NULL: the device file's, else none */
+    const char
+        *max_drop; /* "0.5 pp" or "0.5 %": largest loss of the metric that is accepted, in points */
+    const char *shape;  /* "name=1,3,224,224": binds dimensions left open by the model */
+    const char *budget; /* fit: "5 min", "20 trials"; NULL: the device file's, else none */
     uint64_t seed;
     int64_t samples;    /* calibration samples at most; 0: 512 */
     int64_t limit;      /* evaluation samples at most; 0: all */

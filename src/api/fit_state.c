@@ -54,8 +54,10 @@ static sqz_status accuracy_limits(sqz_fit_state *f)
                           : NAN;
         f->min = w->device->limits.accuracy.min > 0.0 ? w->device->limits.accuracy.min : NAN;
     }
-    if (w->job.max_drop)
-        SQZ_TRY(sqz_quantity(w->ctx, "--max-drop", w->job.max_drop, SQZ_DIM_POINTS, &f->max_drop));
+    const char *drop = w->job.max_drop; /* "1 %" of a share is one point, as "1 pp" says */
+    if (drop)
+        SQZ_TRY(sqz_quantity(w->ctx, "--max-drop", drop,
+                             strchr(drop, '%') ? SQZ_DIM_PERCENT : SQZ_DIM_POINTS, &f->max_drop));
     return SQZ_OK;
 }
 

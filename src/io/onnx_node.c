@@ -168,7 +168,8 @@ static sqz_status build(job *j, bool *skip)
     SQZ_TRY(attributes(j));
     sqz_onnx_import_fn special = sqz_onnx_special(type);
     const sqz_op *op = special ? NULL : sqz_op_of_onnx(type, j->all->opset, &known);
-    if (op && op->n_in_min && (j->im.n_in == 0 || j->im.in[0] == SQZ_NONE)) /* hooks look at it */
+    bool reads = special ? strcmp(type, "Constant") != 0 : op->n_in_min > 0;
+    if (reads && (j->im.n_in == 0 || j->im.in[0] == SQZ_NONE)) /* hooks look at it */
         return sqz_fail(j->all->ctx, SQZ_E_FORMAT, "input 0 is missing");
     if (special)
         SQZ_TRY(special(&j->im));
