@@ -224,6 +224,7 @@ static sqz_status deliver(sqz_fit_state *f, const sqz_trial *best)
 {
     proof p = {0};
     unsigned broken = 0;
+    sqz_str_add(&f->w->notes, best->notes);
     sqz_status s = prove(f, best, &p);
     if (s == SQZ_OK)
         s = describe(f, best, &p, &broken);

@@ -86,6 +86,7 @@ static sqz_status with_target(sqz_work *w, const char *calibrator)
     if (s == SQZ_OK) {
         const sqz_trial *best = sqz_fit_best(&f);
         sqz_describe_trials(&f, best);
+        sqz_str_add(&w->notes, best->notes);
         s = finish(w, best->graph, calibrator, best->exclude);
         if (s == SQZ_OK && !best->fits)
             s = sqz_fail(w->ctx, SQZ_E_GATE, "no choice of nodes to keep float holds --max-drop %s",
@@ -105,7 +106,7 @@ static sqz_status quantize(sqz_work *w)
         s = with_target(w, calibrator);
     } else {
         sqz_graph *g;
-        SQZ_TRY(sqz_work_quantized(w, calibrator, w->job.exclude, &g));
+        SQZ_TRY(sqz_work_quantized(w, calibrator, w->job.exclude, &w->notes, &g));
         s = finish(w, g, calibrator, w->job.exclude);
         sqz_graph_free(g);
     }

@@ -220,11 +220,21 @@ static sqz_status obstacle(sqz_fit_state *f, sqz_trial *t)
     return SQZ_OK;
 }
 
+static sqz_status quantized(sqz_fit_state *f, sqz_trial *t)
+{
+    sqz_str notes = {.ctx = f->w->ctx};
+    sqz_status s = sqz_work_quantized(f->w, t->calibrator, t->exclude, &notes, &t->graph);
+    if (s == SQZ_OK && notes.len && !(t->notes = sqz_arena_strdup(&f->arena, notes.data)))
+        s = SQZ_E_NOMEM;
+    sqz_str_free(&notes);
+    return s;
+}
+
 static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
 {
     sqz_work *w = f->w;
     if (t->calibrator)
-        SQZ_TRY(sqz_work_quantized(w, t->calibrator, t->exclude, &t->graph));
+        SQZ_TRY(quantized(f, t));
     else
         SQZ_TRY(sqz_graph_clone(w->graph, &t->graph));
     if (!t->calibrator) { /* the float model is its own reference */
@@ -260,6 +270,7 @@ sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const char *calibrato
     *t = (sqz_trial){.name = sqz_arena_strdup(&f->arena, name),
                      .calibrator = calibrator ? sqz_arena_strdup(&f->arena, calibrator) : NULL,
                      .exclude = exclude ? sqz_arena_strdup(&f->arena, exclude) : NULL,
+                     .notes = "",
                      .accuracy = NAN,
                      .distance = NAN,
                      .agreement = NAN};
@@ -303,7 +314,7 @@ static sqz_status distance_without(sqz_fit_state *f, const sqz_trial *from, cons
                                 .metrics = kl ? "kl" : "snr",
                                 .limit = 256,
                                 .reference = f->w->graph};
-    SQZ_TRY(sqz_work_quantized(f->w, from->calibrator, exclude, &g));
+    SQZ_TRY(sqz_work_quantized(f->w, from->calibrator, exclude, NULL, &g));
     sqz_eval_result *r = NULL;
     sqz_status s = sqz_eval_graph(g, f->w->judge, &o, &r);
     if (s == SQZ_OK)

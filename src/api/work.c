@@ -128,7 +128,8 @@ char *sqz_work_recipe(const sqz_work *w, sqz_arena *a, const char *calibrator, c
                             exclude ? "\"" : "");
 }
 
-static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude)
+static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude,
+                           sqz_str *notes)
 {
     sqz_arena a = {.ctx = w->ctx};
     sqz_ranges *ranges = NULL;
@@ -138,7 +139,7 @@ static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, co
                    .ranges = ranges,
                    .seed = w->job.seed,
                    .samples = sqz_work_samples(w),
-                   .notes = &w->notes};
+                   .notes = notes};
     if (s == SQZ_OK)
         s = sqz_run_recipe(g, recipe, &env);
     sqz_ranges_free(w->ctx, ranges);
@@ -147,10 +148,10 @@ static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, co
 }
 
 sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
-                              sqz_graph **out)
+                              sqz_str *notes, sqz_graph **out)
 {
     SQZ_TRY(sqz_graph_clone(w->graph, out));
-    sqz_status s = quantize(w, *out, calibrator, exclude);
+    sqz_status s = quantize(w, *out, calibrator, exclude, notes);
     if (s != SQZ_OK) {
         sqz_graph_free(*out);
         *out = NULL;

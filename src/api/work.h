@@ -42,7 +42,7 @@ char *sqz_work_recipe(const sqz_work *w, sqz_arena *a, const char *calibrator, c
 /* A quantized copy of w->graph by that recipe. Ranges come from job.ranges, else from statistics
  * that are collected once and kept in w->stats for every calibrator. */
 sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
-                              sqz_graph **out);
+                              sqz_str *notes, sqz_graph **out);
 /* Metadata that every output model carries: source hash, data checksum, recipe, seed, version. */
 sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe);
 int64_t sqz_work_samples(const sqz_work *w); /* job.samples or 512 */

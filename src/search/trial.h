@@ -18,6 +18,7 @@ typedef struct sqz_trial {
     bool fits; /* every limit holds, accuracy included */
     double
         excess; /* how far the device's limits are exceeded, relative to each, summed; 0: none is */
+    const char *notes;    /* about its quantization, one line each; "": none */
     const char *obstacle; /* first broken limit, in words; NULL when it fits */
 } sqz_trial;
 
