@@ -283,7 +283,7 @@ static void test_loading_survives_any_failing_allocation(void **state)
         sqz_device_free(ctx, d);
         assert_int_equal(ctx->live, live);
     }
-    assert_true(n > 100 && n < 5000);
+    assert_true(n > TEST_ALLOCATIONS(100) && n < 5000);
     sqz_ctx_free(ctx);
 }
 
