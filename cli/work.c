@@ -58,11 +58,12 @@ int cli_exit_code(sqz_status s, const char *sentence)
     }
 }
 
-/* ---- context ---- */
+/* ---- context: the environment is read before any thread begins ---- */
 /* --threads, else $SQZ_THREADS, else 0: one per core. */
 static bool threads_of(const sqz_cmd *cmd, const cli_args *a, int32_t *out)
 {
-    const char *text = a->threads ? NULL : getenv("SQZ_THREADS");
+    const char *text = a->threads ? NULL
+                                  : getenv("SQZ_THREADS"); /* NOLINT(concurrency-mt-unsafe) */
     *out = a->threads;
     if (!text || !*text)
         return true;
@@ -81,7 +82,7 @@ static bool threads_of(const sqz_cmd *cmd, const cli_args *a, int32_t *out)
 static bool level_of(const sqz_cmd *cmd, const cli_args *a, sqz_log_level *out)
 {
     static const char *const name[] = {"error", "warn", "info", "debug"};
-    const char *text = a->verbose ? NULL : getenv("SQZ_LOG");
+    const char *text = a->verbose ? NULL : getenv("SQZ_LOG"); /* NOLINT(concurrency-mt-unsafe) */
     *out = a->verbose > 1 ? SQZ_LOG_DEBUG : a->verbose ? SQZ_LOG_INFO : SQZ_LOG_WARN;
     if (!text || !*text)
         return true;

@@ -172,7 +172,7 @@ static sqz_status move_bias(sqz_folder *f, sqz_nid id, unsigned slot, const sqz_
     SQZ_TRY(sqz_tensor_alloc(f->g->ctx, SQZ_F32, &b->shape, &t));
     for (size_t i = 0; i < k->n; i++)
         SQZ_F32P(&t)
-        [i] = (float)((double)SQZ_F32P(b)[i] * (k->scale ? k->scale[i] : 1) + k->shift[i]);
+    [i] = (float)((double)SQZ_F32P(b)[i] * (k->scale ? k->scale[i] : 1) + k->shift[i]);
     return put_constant(f, id, slot, &t);
 }
 
