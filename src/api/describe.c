@@ -149,23 +149,12 @@ unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, doub
 }
 
 /* One bar a node: what it costs. */
-static cJSON *bar_chart(sqz_report *r, const char *label, const sqz_graph *g, const sqz_estimate *e,
-                        bool time)
+static cJSON *bar_chart(const char *label, const sqz_graph *g, const sqz_estimate *e, bool time)
 {
-    cJSON *config = cJSON_CreateObject(), *data = cJSON_AddObjectToObject(config, "data");
-    cJSON *labels = cJSON_AddArrayToObject(data, "labels"),
-          *sets = cJSON_AddArrayToObject(data, "datasets");
-    cJSON *set = cJSON_CreateObject();
-    cJSON_AddItemToArray(sets, set);
-    cJSON_AddStringToObject(config, "type", "bar");
-    cJSON_AddStringToObject(set, "label", label);
-    cJSON_AddStringToObject(set, "backgroundColor", SQZ_COLOR_GOOD);
-    cJSON *points = cJSON_AddArrayToObject(set, "data");
-    for (uint32_t i = 0; i < e->n_node; i++) {
-        sqz_json_str(r, labels, NULL, sqz_nod(g, e->node[i].node)->name);
-        cJSON_AddItemToArray(points, cJSON_CreateNumber(time ? 1e3 * e->node[i].seconds
-                                                             : e->node[i].weight_bytes / 1024.0));
-    }
+    cJSON *config = sqz_chart_new("bar"), *series = sqz_chart_series(config, label, SQZ_COLOR_GOOD);
+    for (uint32_t i = 0; i < e->n_node; i++)
+        sqz_chart_place(config, series, sqz_nod(g, e->node[i].node)->name,
+                        time ? 1e3 * e->node[i].seconds : e->node[i].weight_bytes / 1024.0);
     return config;
 }
 
@@ -200,8 +189,8 @@ void sqz_describe_nodes(sqz_work *w, const sqz_graph *g, const sqz_estimate *e)
                      sqz_dtype_name(y->dtype), (unsigned long long)ne->cost.macs, weights, live,
                      latency, energy);
     }
-    sqz_view_chart(r, "Estimated time of each node, ms", bar_chart(r, "ms", g, e, true));
-    sqz_view_chart(r, "Weights of each node, KiB", bar_chart(r, "KiB", g, e, false));
+    sqz_view_chart(r, "Estimated time of each node, ms", bar_chart("ms", g, e, true));
+    sqz_view_chart(r, "Weights of each node, KiB", bar_chart("KiB", g, e, false));
 }
 
 /* ---- accuracy ---- */
@@ -235,16 +224,8 @@ void sqz_describe_layers(sqz_work *w, const sqz_eval_result *res)
     cJSON *list = sqz_json_array(r, NULL, "layers");
     sqz_view_heading(r, "Layers against the reference");
     sqz_view_table(r, "value|node|operator|>SNR dB|>cosine|>saturated|>low|>high");
-    cJSON *config = cJSON_CreateObject(), *data = cJSON_AddObjectToObject(config, "data");
-    cJSON *labels = cJSON_AddArrayToObject(data, "labels"),
-          *sets = cJSON_AddArrayToObject(data, "datasets");
-    cJSON *set = cJSON_CreateObject();
-    cJSON_AddItemToArray(sets, set);
-    cJSON_AddStringToObject(config, "type", "line");
-    cJSON_AddStringToObject(set, "label", "SNR, dB");
-    cJSON_AddStringToObject(set, "borderColor", SQZ_COLOR_GOOD);
-    cJSON_AddStringToObject(set, "backgroundColor", SQZ_COLOR_GOOD);
-    cJSON *points = cJSON_AddArrayToObject(set, "data");
+    cJSON *config = sqz_chart_new("line"),
+          *series = sqz_chart_series(config, "SNR, dB", SQZ_COLOR_GOOD);
     for (uint32_t i = 0; i < res->n_layer; i++) {
         const sqz_eval_layer *l = &res->layer[i];
         cJSON *o = sqz_json_object(r, list, NULL);
@@ -258,8 +239,7 @@ void sqz_describe_layers(sqz_work *w, const sqz_eval_result *res)
         sqz_json_num(r, o, "high", (double)l->hi);
         sqz_view_row(r, "%s|%s|%s|%.1f|%.6f|%.3f %%|%.4g|%.4g", l->name, l->node, l->op, l->snr_db,
                      l->cosine, 100.0 * l->saturated, (double)l->lo, (double)l->hi);
-        sqz_json_str(r, labels, NULL, l->name);
-        cJSON_AddItemToArray(points, cJSON_CreateNumber(SQZ_MIN(l->snr_db, 100.0)));
+        sqz_chart_place(config, series, l->name, SQZ_MIN(l->snr_db, 100.0));
     }
     sqz_view_chart(
         r, "Signal to noise of each layer's output against the reference, dB (higher is better)",

@@ -379,58 +379,39 @@ sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from)
 }
 
 /* ---- report ---- */
-static void add_point(cJSON *points, double x, double y)
-{
-    cJSON *p = cJSON_CreateObject();
-    cJSON_AddNumberToObject(p, "x", x);
-    cJSON_AddNumberToObject(p, "y", y);
-    cJSON_AddItemToArray(points, p);
-}
-
-static cJSON *add_series(cJSON *sets, const char *label, const char *color)
-{
-    cJSON *set = cJSON_CreateObject(), *points = cJSON_AddArrayToObject(set, "data");
-    cJSON_AddStringToObject(set, "label", label);
-    cJSON_AddStringToObject(set, "backgroundColor", color);
-    cJSON_AddStringToObject(set, "borderColor", color);
-    cJSON_AddNumberToObject(set, "pointRadius", 5);
-    cJSON_AddItemToArray(sets, set);
-    return points;
-}
-
 /* The flash limit as a line over the height of the points. */
-static void add_limit(const sqz_fit_state *f, cJSON *sets, double lo, double hi)
+static void add_limit(const sqz_fit_state *f, cJSON *config, double lo, double hi)
 {
     const sqz_limit *flash = &f->w->device->limits.flash;
     if (!flash->set || !(hi >= lo))
         return;
-    cJSON *points = add_series(sets, "flash limit", "#777777");
+    cJSON *series = sqz_chart_series(config, "flash limit", "#777777");
+    cJSON *sets = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(config, "data"),
+                                                   "datasets");
     cJSON *set = cJSON_GetArrayItem(sets, cJSON_GetArraySize(sets) - 1);
-    cJSON_AddBoolToObject(set, "showLine", true);
-    cJSON_ReplaceItemInObject(set, "pointRadius", cJSON_CreateNumber(0));
-    add_point(points, flash->max / 1024.0, lo);
-    add_point(points, flash->max / 1024.0, hi);
+    (void)cJSON_AddBoolToObject(set, "showLine", true);
+    (void)cJSON_AddNumberToObject(set, "pointRadius", 0);
+    sqz_chart_point(series, flash->max / 1024.0, lo);
+    sqz_chart_point(series, flash->max / 1024.0, hi);
 }
 
 static cJSON *scatter(const sqz_fit_state *f)
 {
-    cJSON *config = cJSON_CreateObject(), *data = cJSON_AddObjectToObject(config, "data");
-    cJSON *sets = cJSON_AddArrayToObject(data, "datasets");
+    cJSON *config = sqz_chart_new("scatter");
     double lo = INFINITY, hi = -INFINITY, scale = f->metric->fraction ? 100.0 : 1.0;
-    cJSON_AddStringToObject(config, "type", "scatter");
     for (int fits = 1; fits >= 0; fits--) {
-        cJSON *points = add_series(sets, fits ? "fits" : "does not fit",
-                                   fits ? SQZ_COLOR_GOOD : SQZ_COLOR_BAD);
+        cJSON *series = sqz_chart_series(config, fits ? "fits" : "does not fit",
+                                         fits ? SQZ_COLOR_GOOD : SQZ_COLOR_BAD);
         for (uint32_t i = 0; i < f->n_trial; i++) {
             const sqz_trial *t = &f->trial[i];
             if (t->fits != (fits == 1) || !isfinite(t->accuracy) || !t->estimate)
                 continue;
-            add_point(points, t->estimate->flash / 1024.0, scale * t->accuracy);
+            sqz_chart_point(series, t->estimate->flash / 1024.0, scale * t->accuracy);
             lo = SQZ_MIN(lo, scale * t->accuracy);
             hi = SQZ_MAX(hi, scale * t->accuracy);
         }
     }
-    add_limit(f, sets, lo, hi);
+    add_limit(f, config, lo, hi);
     return config;
 }
 

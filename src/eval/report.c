@@ -216,6 +216,47 @@ void sqz_view_chart(sqz_report *r, const char *caption, cJSON *config)
     cJSON_Delete(config);
 }
 
+/* ---- charts ---- */
+cJSON *sqz_chart_new(const char *type)
+{
+    cJSON *config = cJSON_CreateObject(), *data = cJSON_AddObjectToObject(config, "data");
+    (void)cJSON_AddStringToObject(config, "type", type);
+    (void)cJSON_AddArrayToObject(data, "labels");
+    (void)cJSON_AddArrayToObject(data, "datasets");
+    return config;
+}
+
+cJSON *sqz_chart_series(cJSON *config, const char *label, const char *color)
+{
+    cJSON *data = cJSON_GetObjectItemCaseSensitive(config, "data"), *set = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(set, "label", label);
+    (void)cJSON_AddStringToObject(set, "backgroundColor", color);
+    (void)cJSON_AddStringToObject(set, "borderColor", color);
+    cJSON *series = cJSON_AddArrayToObject(set, "data");
+    if (!cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(data, "datasets"), set))
+        cJSON_Delete(set);
+    return series;
+}
+
+void sqz_chart_place(cJSON *config, cJSON *series, const char *label, double value)
+{
+    cJSON *data = cJSON_GetObjectItemCaseSensitive(config, "data");
+    cJSON *name = cJSON_CreateString(label);
+    if (name)
+        sqz_text_clean(name->valuestring);
+    if (!cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(data, "labels"), name))
+        cJSON_Delete(name);
+    (void)cJSON_AddItemToArray(series, cJSON_CreateNumber(value));
+}
+
+void sqz_chart_point(cJSON *series, double x, double y)
+{
+    cJSON *p = cJSON_CreateObject();
+    (void)cJSON_AddNumberToObject(p, "x", x);
+    (void)cJSON_AddNumberToObject(p, "y", y);
+    (void)cJSON_AddItemToArray(series, p);
+}
+
 /* ---- reading and rendering ---- */
 static const cJSON *at_path(const sqz_report *r, const char *path)
 {

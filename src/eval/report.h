@@ -49,6 +49,13 @@ SQZ_PRINTF(2, 3) void sqz_view_heading(sqz_report *r, const char *fmt, ...);
 SQZ_PRINTF(2, 3) void sqz_view_text(sqz_report *r, const char *fmt, ...);
 void sqz_view_table(sqz_report *r, const char *columns);
 SQZ_PRINTF(2, 3) void sqz_view_row(sqz_report *r, const char *fmt, ...);
+/* A Chart.js configuration: `type` is "bar", "line" or "scatter". A series is an array to which
+ * numbers, or for scatter points, are added; labels name the places of a bar or line. Lack of
+ * memory shows when the chart is added. */
+cJSON *sqz_chart_new(const char *type);
+cJSON *sqz_chart_series(cJSON *config, const char *label, const char *color);
+void sqz_chart_place(cJSON *config, cJSON *series, const char *label, double value);
+void sqz_chart_point(cJSON *series, double x, double y);
 /* Takes over `config`. */
 void sqz_view_chart(sqz_report *r, const char *caption, cJSON *config);
 
