@@ -13,7 +13,7 @@
 
 void sqz_own_process(sqz_ctx *ctx)
 {
-    sqz_h5_no_exit_handler();
+    sqz_h5_own_process();
     sqz_blas_single_thread(ctx);
 }
 

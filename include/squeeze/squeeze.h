@@ -74,8 +74,8 @@ typedef struct sqz_ctx_options {
 SQZ_API sqz_status sqz_ctx_create(const sqz_ctx_options *opt, sqz_ctx **out);
 /* For a program that does nothing beside squeeze, once, before other calls: sets OpenBLAS to one
  * thread for the whole process (squeeze calls it from threads of its own, and its threads would
- * spin beside them) and leaves out HDF5's exit handler, which complains about damaged files. Other
- * programs decide that themselves. */
+ * spin beside them), leaves out HDF5's exit handler, and has HDF5 files tried by a child process
+ * first, as libhdf5 crashes on some that are damaged. Other programs decide that themselves. */
 SQZ_API void sqz_own_process(sqz_ctx *ctx);
 SQZ_API void sqz_ctx_free(sqz_ctx *ctx); /* NULL is accepted */
 SQZ_API const char *sqz_status_name(sqz_status s);

@@ -7,10 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The only global state that we add: libhdf5 itself is global, so its lock must be. */
+/* The only global state that we add: libhdf5 itself is global, so its lock must be, and what the
+ * program is. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-void sqz_h5_no_exit_handler(void) { (void)H5dont_atexit(); }
+static _Atomic bool own_process;
+
+void sqz_h5_own_process(void)
+{
+    (void)H5dont_atexit();
+    own_process = true;
+}
 
 void sqz_h5_enter(sqz_h5_guard *g)
 {
@@ -114,6 +121,8 @@ sqz_status sqz_h5_open(sqz_ctx *ctx, const char *path, hid_t *out)
     uint64_t size;
     *out = -1;
     SQZ_TRY(sqz_h5_size(ctx, path, &size));
+    if (own_process)
+        SQZ_TRY(sqz_h5_try(ctx, path));
     hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
     if (plist >= 0 && H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) >= 0)
         *out = H5Fopen(path, H5F_ACC_RDONLY, plist);

@@ -10,7 +10,12 @@ typedef struct sqz_h5_guard {
     H5E_auto2_t print;
     void *user;
 } sqz_h5_guard;
-void sqz_h5_no_exit_handler(void); /* before the first use of the library */
+/* Before the first use of the library, in a program that does nothing else: no exit handler of
+ * libhdf5 (it complains about damaged files), and files are tried in a child process before they
+ * are opened (sqz_h5_try). */
+void sqz_h5_own_process(void);
+/* E_FORMAT when a child process that reads in the file dies of it. Between enter and leave. */
+sqz_status sqz_h5_try(sqz_ctx *ctx, const char *path);
 void sqz_h5_enter(sqz_h5_guard *g);
 void sqz_h5_leave(const sqz_h5_guard *g);
 

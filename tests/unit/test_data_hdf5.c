@@ -297,13 +297,25 @@ static void test_truncated_files_are_refused(void **state)
 }
 
 /* In the newest file format metadata has checksums, and chunks may: a flipped bit is an error, not
- * a surprise. (The old format has none; what libhdf5 makes of damage there is its own affair.) */
+ * a surprise. */
 static void test_flipped_bits_in_the_newest_format_never_crash(void **state)
 {
     world *w = *state;
     size_t n;
     unsigned char *bytes = test_read(plain_set(w, "set.h5", true, 7), &n);
     (void)test_flips(w->ctx, test_path(&w->dir, "flip.h5"), bytes, n, 2000);
+    free(bytes);
+}
+
+/* The old format has no checksums, and libhdf5 1.10 crashes on about one in a thousand: then a
+ * child dies, not we. */
+static void test_flipped_bits_in_the_old_format_kill_a_child_at_most(void **state)
+{
+    world *w = *state;
+    size_t n;
+    unsigned char *bytes = test_read(plain_set(w, "set.h5", false, 7), &n);
+    sqz_h5_own_process();
+    (void)test_flips(w->ctx, test_path(&w->dir, "flip.h5"), bytes, n, 1500);
     free(bytes);
 }
 
@@ -370,6 +382,9 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(test_nothing_stays_open, begin, end),
         cmocka_unit_test_setup_teardown(test_a_large_set_is_streamed, begin, end),
+        /* last: it says that the process is squeeze's own */
+        cmocka_unit_test_setup_teardown(test_flipped_bits_in_the_old_format_kill_a_child_at_most,
+                                        begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
