@@ -122,7 +122,7 @@ void *sqz_arena_alloc(sqz_arena *a, size_t count, size_t elem)
 char *sqz_arena_strndup(sqz_arena *a, const char *text, size_t n)
 {
     char *p = sqz_arena_alloc(a, n + 1, 1);
-    if (p)
+    if (p && n) /* an empty text may have no address */
         memcpy(p, text, n);
     return p;
 }
