@@ -174,8 +174,7 @@ static sqz_status describe(sqz_fit_state *f, const sqz_trial *best, const proof 
     sqz_eval_free(w->ctx, r);
     w->rep->detail = false;
     sqz_describe_notes(w);
-    if (!w->job.dry_run)
-        sqz_view_text(w->rep, "\nwritten: %s/model.onnx, report.json and report.html", w->job.out);
+    sqz_view_text(w->rep, "\nwritten: %s/model.onnx, report.json and report.html", w->job.out);
     return SQZ_OK;
 }
 
@@ -213,8 +212,7 @@ static sqz_status give_up(sqz_fit_state *f, const sqz_trial *best)
         w->rep->detail = false;
     }
     sqz_describe_notes(w);
-    if (!w->job.dry_run)
-        SQZ_TRY(write_all(w, NULL));
+    SQZ_TRY(write_all(w, NULL));
     return sqz_fail(w->ctx, SQZ_E_BUDGET, "nothing fits %s; the closest is '%s', in its way: %s",
                     w->device->name, best ? best->name : "-",
                     best && best->obstacle ? best->obstacle : "no trial was made");
@@ -228,7 +226,7 @@ static sqz_status deliver(sqz_fit_state *f, const sqz_trial *best)
     sqz_status s = prove(f, best, &p);
     if (s == SQZ_OK)
         s = describe(f, best, &p, &broken);
-    if (s == SQZ_OK && !f->w->job.dry_run)
+    if (s == SQZ_OK)
         s = write_all(f->w, &p);
     sqz_eval_free(f->w->ctx, p.best);
     sqz_eval_free(f->w->ctx, p.reference);
@@ -252,6 +250,13 @@ static sqz_status search(sqz_fit_state *f)
 static sqz_status fit(sqz_work *w)
 {
     SQZ_TRY(open_all(w));
+    if (w->job.dry_run) { /* float once, five calibrators, the winner and float on the test data */
+        double judged = 6.0 * (double)w->judge->n,
+               tested = 2.0 * (double)(w->test ? w->test : w->judge)->n;
+        return sqz_work_dry_run(w, w->judge,
+                                (double)SQZ_MIN(sqz_work_samples(w), w->calib->n) + judged + tested,
+                                w->job.out);
+    }
     sqz_fit_state f = {.w = w};
     sqz_status s = search(&f);
     sqz_fit_close(&f);

@@ -20,6 +20,9 @@ static sqz_status calibrate(sqz_work *w)
 {
     SQZ_TRY(sqz_work_model(w));
     SQZ_TRY(sqz_work_data(w, w->job.data, "calib|train", &w->calib));
+    if (w->job.dry_run)
+        return sqz_work_dry_run(w, w->calib, (double)SQZ_MIN(sqz_work_samples(w), w->calib->n),
+                                w->job.out);
     SQZ_TRY(sqz_stats_collect(w->graph, w->calib, w->job.layout, sqz_work_samples(w), w->job.batch,
                               &w->stats));
     sqz_ranges *r;
@@ -27,10 +30,10 @@ static sqz_status calibrate(sqz_work *w)
         sqz_ranges_from_stats(w->ctx, w->stats, w->job.calibrator ? w->job.calibrator : "mse", &r));
     describe_ranges(w, r);
     sqz_status s = SQZ_OK;
-    if (w->job.out && !w->job.dry_run)
+    if (w->job.out)
         s = sqz_ranges_save(w->ctx, r, w->job.out);
     sqz_ranges_free(w->ctx, r);
-    if (s == SQZ_OK && w->job.out && !w->job.dry_run)
+    if (s == SQZ_OK && w->job.out)
         sqz_view_text(w->rep, "written to %s", w->job.out);
     return s;
 }

@@ -68,6 +68,10 @@ static sqz_status evaluate(sqz_work *w)
     SQZ_TRY(sqz_work_device(w));
     SQZ_TRY(sqz_work_data(w, w->job.data, "test|valid", &w->judge));
     sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
+    if (w->job.dry_run) {
+        int64_t n = w->job.limit > 0 ? SQZ_MIN(w->job.limit, w->judge->n) : w->judge->n;
+        return sqz_work_dry_run(w, w->judge, (double)n * (w->reference ? 3 : 1), w->job.out);
+    }
     SQZ_TRY(run_eval(w, w->graph, w->reference != NULL, &r));
     sqz_status s = SQZ_OK;
     if (w->reference && w->judge->has_labels && !w->job.metric)
@@ -76,7 +80,7 @@ static sqz_status evaluate(sqz_work *w)
         s = describe_all(w, r, ref);
     sqz_eval_free(w->ctx, r);
     sqz_eval_free(w->ctx, ref);
-    if ((s == SQZ_OK || s == SQZ_E_GATE) && w->job.out && !w->job.dry_run) {
+    if ((s == SQZ_OK || s == SQZ_E_GATE) && w->job.out) {
         sqz_status written = sqz_report_write(w->rep, "html", w->job.out);
         s = written == SQZ_OK ? s : written;
     }

@@ -102,6 +102,11 @@ static sqz_status quantize(sqz_work *w)
     SQZ_TRY(open_all(w));
     sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
     sqz_status s;
+    if (w->job.dry_run && w->calib) {
+        double judged = w->job.max_drop ? 2.0 * (double)w->judge->n : 512.0;
+        return sqz_work_dry_run(
+            w, w->calib, (double)SQZ_MIN(sqz_work_samples(w), w->calib->n) + judged, w->job.out);
+    }
     if (w->job.max_drop) {
         s = with_target(w, calibrator);
     } else {

@@ -111,7 +111,10 @@ void sqz_describe_estimate(sqz_work *w, const char *key, const sqz_estimate *e)
     sqz_print_bytes(flash, (uint64_t)ceil(e->flash));
     sqz_print_bytes(ram, (uint64_t)ceil(e->ram));
     sqz_print_seconds(latency, e->latency);
-    sqz_print_joules(energy, e->energy);
+    if (e->energy > 0.0)
+        sqz_print_joules(energy, e->energy);
+    else /* the profile states no power */
+        (void)snprintf(energy, sizeof energy, "unknown");
     sqz_view_text(r, "on %s (estimated): flash %s, RAM %s, latency %s (error %.0f %%), energy %s",
                   w->device->name, flash, ram, latency, 100.0 * e->latency_error, energy);
 }

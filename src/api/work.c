@@ -108,6 +108,25 @@ sqz_status sqz_work_data(sqz_work *w, const char *path, const char *splits, sqz_
 
 int64_t sqz_work_samples(const sqz_work *w) { return w->job.samples > 0 ? w->job.samples : 512; }
 
+#define DRY_SAMPLES 32
+
+sqz_status sqz_work_dry_run(sqz_work *w, sqz_dataset *ds, double samples, const char *writes)
+{
+    const sqz_eval_options o = {.layout = w->job.layout, .metrics = "", .limit = DRY_SAMPLES};
+    sqz_eval_result *r;
+    SQZ_TRY(sqz_eval_graph(w->graph, ds, &o, &r));
+    double seconds = r->seconds / (double)r->samples * samples;
+    sqz_eval_free(w->ctx, r);
+    char text[32];
+    sqz_print_seconds(text, seconds);
+    sqz_json_bool(w->rep, NULL, "dry_run", true);
+    sqz_json_num(w->rep, NULL, "samples", samples);
+    sqz_json_num(w->rep, NULL, "estimated_seconds", seconds);
+    sqz_view_text(w->rep, "would run the model on %.0f samples in all, about %s, and write %s",
+                  samples, text, writes ? writes : "nothing");
+    return SQZ_OK;
+}
+
 static sqz_status ranges_of(sqz_work *w, const char *calibrator, sqz_ranges **out)
 {
     if (w->job.ranges)

@@ -45,6 +45,9 @@ sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *e
                               sqz_str *notes, sqz_graph **out);
 /* Metadata that every output model carries: source hash, data checksum, recipe, seed, version. */
 sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe);
+/* --dry-run of a command that runs the model on `samples` samples of ds in all: how long, by timing
+ * a few, and what would be written. */
+sqz_status sqz_work_dry_run(sqz_work *w, sqz_dataset *ds, double samples, const char *writes);
 int64_t sqz_work_samples(const sqz_work *w); /* job.samples or 512 */
 
 /* ---- sections of reports (describe.c): JSON and view at once ---- */

@@ -2,8 +2,8 @@
  *
  * Memory does not grow with the number of samples: a batch of activations, and 64 KiB per value.
  * What is counted is counted sample by sample in their order, so neither batch nor threads change
- * it. When fewer samples are asked for than there are, they are taken evenly from the whole set: a
- * set may be sorted by class. */
+ * it. When fewer samples are asked for than there are, one is taken from each of as many equal
+ * pieces of the set, which may be sorted by class. */
 #include "calib/hist.h"
 #include "exec/exec.h"
 #include <math.h>
@@ -270,14 +270,24 @@ static sqz_status make_buffers(collector *c, const sqz_dataset *ds, const char *
     return SQZ_OK;
 }
 
-/* Samples k .. k+n-1 of those that are used: evenly from the whole set. */
+/* Place of sample k of `total`: one at random from each of `total` equal pieces of the set. The
+ * whole set is seen, and a set whose classes alternate is not met always at the same one. */
+static int64_t sample_at(int64_t k, int64_t n, int64_t total)
+{
+    const int64_t begin = (int64_t)((__int128)k * n / total),
+                  end = (int64_t)((__int128)(k + 1) * n / total);
+    sqz_rng r = {.seed = 0xca11b, .counter = (uint64_t)k};
+    return begin + (int64_t)sqz_rng_below(&r, (uint64_t)(end - begin));
+}
+
+/* Samples k .. k+n-1 of those that are used. */
 static sqz_status read(sqz_dataset *ds, int64_t k, int64_t n, int64_t total, size_t elements,
                        float *x)
 {
     if (total == ds->n)
         return sqz_data_read(ds, k, n, x, NULL);
     for (int64_t i = 0; i < n; i++) {
-        int64_t at = (int64_t)((__int128)(k + i) * ds->n / total);
+        int64_t at = sample_at(k + i, ds->n, total);
         SQZ_TRY(sqz_data_read(ds, at, 1, x + (size_t)i * elements, NULL));
     }
     return SQZ_OK;
