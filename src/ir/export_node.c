@@ -77,8 +77,9 @@ static sqz_status write_input(sqz_export *e, unsigned slot, const sqz_attr *at, 
         e->in[slot].ints = (sqz_ints){1, i};
         break;
     }
-    /* an empty list is an input left out */
-    e->in[slot].is_const = e->in[slot].ints.n || e->in[slot].floats.n;
+    /* an empty list is an input left out, where that is allowed */
+    e->in[slot].is_const = e->in[slot].ints.n || e->in[slot].floats.n ||
+                           (at->flags & SQZ_AF_REQUIRED);
     return SQZ_OK;
 }
 
