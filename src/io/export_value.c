@@ -180,7 +180,8 @@ sqz_status sqz_onnx_share(sqz_onnx_export *e, sqz_dtype d, const sqz_shape *s, c
     }
     sqz_tensor t;
     Onnx__TensorProto *p;
-    memcpy(own, data, bytes);
+    if (bytes) /* an empty list may have no address */
+        memcpy(own, data, bytes);
     SQZ_TRY(sqz_tensor_view(e->ctx, d, s, own, &t));
     *out = sqz_onnx_fresh(e);
     if (!*out)

@@ -47,6 +47,10 @@ static sqz_status split_sizes(job *j)
         j->n[SQZ_SPLIT_TRAIN] += n - sum;
         sum = n;
     }
+    if (!j->spec.split[SQZ_SPLIT_TRAIN].node && sum < n) { /* not said: what is left */
+        j->n[SQZ_SPLIT_TRAIN] = n - sum;
+        sum = n;
+    }
     if (sum > n)
         return sqz_yaml_fail(&j->spec.doc, sqz_yaml_get(j->spec.doc.root, "splits"),
                              "splits want %" PRId64 " samples, %s has %" PRId64, sum,

@@ -160,6 +160,21 @@ static void test_without_shuffle_samples_keep_their_order(void **state)
     }
 }
 
+static void test_train_is_what_other_splits_leave(void **state)
+{
+    world *w = *state;
+    float *x, *y;
+    numbered_set(w, "set.npz", N);
+    TEST_OK(w->ctx,
+            prepare(w, "squeeze_data: 1\nsource: {npz: {file: set.npz}}\nsplits: {valid: 25 %}\n",
+                    false));
+    sqz_dataset *ds = load(w, "train", &x, &y);
+    assert_int_equal(ds->n, N - N / 4);
+    sqz_data_close(ds);
+    free(x);
+    free(y);
+}
+
 static void test_the_same_seed_gives_the_same_bytes_and_another_seed_others(void **state)
 {
     world *w = *state;
@@ -632,7 +647,7 @@ static void test_specs_that_cannot_be_meant_are_refused(void **state)
     refuse(w, A "splits: {train: 40, valid: 11}\n", "want 51 samples");
     refuse(w, A "splits: {train: 80 %, valid: 30 %}\n", "splits want 55");
     refuse(w, A "splits: {train: 10, calib: 11}\n", "calib: 11 samples, there are 10");
-    refuse(w, A "splits: {calib: 0}\n", "every split is empty");
+    refuse(w, A "splits: {train: 0}\n", "every split is empty");
     refuse(w, A "splits: {train: 10}\nstore: u8\n", "store: u8");
     refuse(w, A "splits: {train: 10}\nlayout: nchw\n", "samples are 4");
     refuse(w, A "splits: {train: 10}\ntransform: {mean: [1, 2]}\n", "mean has 2 numbers");
@@ -818,6 +833,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_splits_share_nothing_but_calib_with_train),
         T(test_without_shuffle_samples_keep_their_order),
+        T(test_train_is_what_other_splits_leave),
         T(test_the_same_seed_gives_the_same_bytes_and_another_seed_others),
         T(test_dealing_is_exact_for_random_sizes),
         T(test_packed_bytes_stay_bytes_and_read_as_scaled_floats),
