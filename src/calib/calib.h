@@ -34,7 +34,8 @@ void sqz_hist_merge(sqz_hist *into, const sqz_hist *from);
 /* Lower edge of bin i; i == SQZ_HIST_BINS: upper edge of the last. */
 static inline double sqz_hist_edge(const sqz_hist *h, size_t i)
 {
-    return ((double)i - SQZ_HIST_BINS / 2) * ((double)h->reach / (SQZ_HIST_BINS / 2));
+    const double half = SQZ_HIST_BINS / 2.0;
+    return ((double)i - half) * ((double)h->reach / half);
 }
 /* Bins first .. last-1 hold everything that was seen; 0, 0 when nothing was. */
 void sqz_hist_span(const sqz_hist *h, size_t *first, size_t *last);

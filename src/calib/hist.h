@@ -20,9 +20,9 @@ typedef struct sqz_hist_bins {
 #define SQZ_HIST_STRETCH 65536 /* numbers that one scan or fill gets: far from 2^32 */
 
 void sqz_hist_scan(const float *x, size_t n, sqz_hist_part *out);
-void sqz_hist_combine(sqz_hist_part *into, const sqz_hist_part *next);
+void sqz_hist_combine(sqz_hist_part *a, const sqz_hist_part *b);
 /* One whole sample: widens the histogram to hold it and adds the totals. */
-void sqz_hist_take(sqz_hist *h, const sqz_hist_part *sample);
+void sqz_hist_take(sqz_hist *h, const sqz_hist_part *p);
 /* Everything in the part fits this reach. */
 static inline bool sqz_hist_fits(const sqz_hist_part *p, float reach)
 {

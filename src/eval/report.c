@@ -283,7 +283,7 @@ static const cJSON *at_path(const sqz_report *r, const char *path)
 sqz_status sqz_report_number(const sqz_report *r, const char *path, double *out)
 {
     const cJSON *v = path && out ? at_path(r, path) : NULL;
-    if (!cJSON_IsNumber(v) && !cJSON_IsBool(v))
+    if (!v || (!cJSON_IsNumber(v) && !cJSON_IsBool(v)))
         return sqz_fail(r->ctx, SQZ_E_NOTFOUND, "the report has no number at '%s'",
                         path ? path : "");
     *out = cJSON_IsBool(v) ? (double)cJSON_IsTrue(v) : v->valuedouble;
@@ -293,7 +293,7 @@ sqz_status sqz_report_number(const sqz_report *r, const char *path, double *out)
 sqz_status sqz_report_text(const sqz_report *r, const char *path, const char **out)
 {
     const cJSON *v = path && out ? at_path(r, path) : NULL;
-    if (!cJSON_IsString(v))
+    if (!v || !cJSON_IsString(v))
         return sqz_fail(r->ctx, SQZ_E_NOTFOUND, "the report has no text at '%s'", path ? path : "");
     *out = v->valuestring;
     return SQZ_OK;

@@ -273,14 +273,12 @@ static sqz_status open_prepared(sqz_dataset *ds, h5_set *h, hid_t group)
 /* "train, test" or "none". */
 static void list_splits(hid_t file, char out[64])
 {
-    out[0] = 0;
-    for (size_t i = 0; i < SQZ_COUNT(split_names); i++)
+    int n = snprintf(out, 64, "none"), at = 0;
+    for (size_t i = 0; i < SQZ_COUNT(split_names) && n >= 0 && at < 64; i++)
         if (sqz_h5_exists(file, split_names[i])) {
-            strcat(out, out[0] ? ", " : "");
-            strcat(out, split_names[i]);
+            n = snprintf(out + at, (size_t)(64 - at), "%s%s", at ? ", " : "", split_names[i]);
+            at += n;
         }
-    if (!out[0])
-        strcpy(out, "none");
 }
 
 /* The group to read: of the split; without one the root if it has x, else train. */

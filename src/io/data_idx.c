@@ -60,7 +60,7 @@ static sqz_status read_header(sqz_numbers *a)
     a->shape.rank = head[3];
     SQZ_TRY(sqz_stream_read(&a->s, 4, head + 4, 4 * (size_t)head[3]));
     for (int32_t i = 0; i < a->shape.rank; i++) {
-        const unsigned char *p = head + 4 + 4 * i;
+        const unsigned char *p = head + 4 + 4 * (size_t)i;
         a->shape.dim[i] = (int64_t)p[0] << 24 | (int64_t)p[1] << 16 | (int64_t)p[2] << 8 | p[3];
     }
     return SQZ_OK;
