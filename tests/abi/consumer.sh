@@ -10,7 +10,7 @@ mv "$work/first" "$work/prefix" # no path of the installation may be written dow
 prefix=$work/prefix
 export LD_LIBRARY_PATH=$prefix/$libdir PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig
 
-"$cmake" -S "$here/consumer" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+"$cmake" -G Ninja -S "$here/consumer" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 "$cmake" --build "$work/cmake" >/dev/null
 "$work/cmake/consumer"
 
