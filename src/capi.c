@@ -44,7 +44,7 @@ sqz_status sqz_model_load(sqz_ctx *ctx, const char *path, sqz_model **out)
     if (!path)
         return sqz_fail(ctx, SQZ_E_ARG, "path is NULL");
     sqz_graph *g;
-    SQZ_TRY(sqz_import_file(ctx, path, NULL, &g));
+    SQZ_TRY(sqz_import_file(ctx, path, NULL, NULL, &g));
     return wrap(ctx, g, out);
 }
 

@@ -119,7 +119,7 @@ static void describe_result(sqz_fit_state *f, const sqz_trial *best, const proof
 {
     sqz_work *w = f->w;
     char float_size[32], size[32], was[48], now[48];
-    sqz_print_bytes(float_size, w->model_bytes);
+    sqz_print_bytes(float_size, w->source.bytes);
     sqz_print_bytes(size, p->n);
     const sqz_metric *metric = p->best->metric[0].metric;
     double reference = p->reference->n_metric ? p->reference->metric[0].value : NAN;
@@ -130,12 +130,12 @@ static void describe_result(sqz_fit_state *f, const sqz_trial *best, const proof
     sqz_view_row(w->rep, "%s, %s|%s|%s|%lld samples, measured", metric->info.name,
                  w->test ? "test data" : "judging data", was, now, (long long)p->best->samples);
     sqz_view_row(w->rep, "model file|%s|%s|%.3f of the float file", float_size, size,
-                 (double)p->n / (double)w->model_bytes);
+                 (double)p->n / (double)w->source.bytes);
     cJSON *o = sqz_json_object(w->rep, NULL, "result");
     sqz_json_str(w->rep, o, "trial", best->name);
     sqz_json_bool(w->rep, o, "fits", best->fits);
     sqz_json_num(w->rep, o, "file_bytes", (double)p->n);
-    sqz_json_num(w->rep, o, "ratio", (double)p->n / (double)w->model_bytes);
+    sqz_json_num(w->rep, o, "ratio", (double)p->n / (double)w->source.bytes);
     sqz_json_str(w->rep, o, "metric", p->best->metric[0].spec);
     sqz_json_num(w->rep, o, "accuracy", p->best->metric[0].value);
     sqz_json_num(w->rep, o, "float_accuracy", reference);
@@ -153,7 +153,7 @@ static sqz_status describe(sqz_fit_state *f, const sqz_trial *best, const proof 
 {
     sqz_work *w = f->w;
     sqz_view_heading(w->rep, "%s fitted to %s", w->job.model, w->device->name);
-    sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
+    sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     describe_result(f, best, p, broken);
     sqz_view_heading(w->rep, "What was tried (judged on %lld samples%s%s)", (long long)f->judged,
                      w->judge->split ? " of split " : "", w->judge->split ? w->judge->split : "");

@@ -147,7 +147,7 @@ static sqz_status check(sqz_work *w)
     SQZ_TRY(sqz_estimate_graph(w->graph, w->device, &e));
     sqz_view_heading(w->rep, "%s on %s", w->job.model, w->device->name);
     sqz_json_str(w->rep, NULL, "model", w->job.model);
-    sqz_json_str(w->rep, NULL, "sha256", w->model_sha256);
+    sqz_json_str(w->rep, NULL, "sha256", w->source.sha256);
     sqz_describe_estimate(w, "estimate", e);
     cJSON *checks = sqz_json_array(w->rep, NULL, "checks");
     unsigned broken = check_limits(w, checks, e);

@@ -67,7 +67,7 @@ static sqz_status evaluate(sqz_work *w)
     SQZ_TRY(sqz_work_reference(w));
     SQZ_TRY(sqz_work_device(w));
     SQZ_TRY(sqz_work_data(w, w->job.data, "test|valid", &w->judge));
-    sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
+    sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     if (w->job.dry_run) {
         int64_t n = w->job.limit > 0 ? SQZ_MIN(w->job.limit, w->judge->n) : w->judge->n;
         return sqz_work_dry_run(w, w->judge, (double)n * (w->reference ? 3 : 1), w->job.out);

@@ -48,7 +48,7 @@ static sqz_status inspect(sqz_work *w)
         w->job.device = "x86-64";
     SQZ_TRY(sqz_work_device(w));
     sqz_view_heading(w->rep, "%s", w->job.model);
-    sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
+    sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     describe_values(w);
     describe_meta(w);
     sqz_estimate *e;

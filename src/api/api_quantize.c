@@ -60,9 +60,9 @@ static sqz_status finish(sqz_work *w, sqz_graph *g, const char *calibrator, cons
         char size[32];
         sqz_print_bytes(size, n);
         sqz_json_num(w->rep, NULL, "output_bytes", (double)n);
-        sqz_json_num(w->rep, NULL, "ratio", (double)n / (double)w->model_bytes);
+        sqz_json_num(w->rep, NULL, "ratio", (double)n / (double)w->source.bytes);
         sqz_view_text(w->rep, "quantized: %s, %.3f of the float file", size,
-                      (double)n / (double)w->model_bytes);
+                      (double)n / (double)w->source.bytes);
         s = describe_distance(w, g);
     }
     if (s == SQZ_OK && w->job.out && !w->job.dry_run)
@@ -100,7 +100,7 @@ static sqz_status quantize(sqz_work *w)
 {
     const char *calibrator = w->job.calibrator ? w->job.calibrator : "mse";
     SQZ_TRY(open_all(w));
-    sqz_describe_model(w, "model", w->graph, (double)w->model_bytes);
+    sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     sqz_status s;
     if (w->job.dry_run && w->calib) {
         double judged = w->job.max_drop ? 2.0 * (double)w->judge->n : 512.0;

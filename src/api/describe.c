@@ -77,7 +77,7 @@ void sqz_describe_model(sqz_work *w, const char *key, const sqz_graph *g, double
     cJSON *m = sqz_json_object(r, NULL, key);
     sqz_json_str(r, m, "path", w->job.model);
     sqz_json_num(r, m, "file_bytes", bytes);
-    sqz_json_str(r, m, "sha256", w->model_sha256);
+    sqz_json_str(r, m, "sha256", w->source.sha256);
     sqz_json_num(r, m, "nodes", nodes);
     sqz_json_num(r, m, "parameters", (double)parameters);
     sqz_json_num(r, m, "macs", (double)macs);

@@ -50,9 +50,9 @@ sqz_status sqz_canonical(sqz_ctx *ctx, sqz_graph *g)
     return sqz_run_recipe(g, SQZ_CANONICAL, &env);
 }
 
-static sqz_status load(sqz_work *w, const char *path, sqz_graph **out)
+static sqz_status load(sqz_work *w, const char *path, sqz_import_source *source, sqz_graph **out)
 {
-    sqz_status s = sqz_import_file(w->ctx, path, w->job.shape, out);
+    sqz_status s = sqz_import_file(w->ctx, path, w->job.shape, source, out);
     if (s == SQZ_OK)
         s = sqz_note(w->ctx, sqz_canonical(w->ctx, *out), "'%s'", path);
     if (s != SQZ_OK) {
@@ -66,20 +66,12 @@ sqz_status sqz_work_model(sqz_work *w)
 {
     if (!w->job.model)
         return sqz_fail(w->ctx, SQZ_E_ARG, "no model is given");
-    SQZ_TRY(load(w, w->job.model, &w->graph));
-    void *bytes;
-    SQZ_TRY(sqz_file_read(w->ctx, w->job.model, SIZE_MAX / 2, &bytes, &w->model_bytes));
-    sqz_sha256 h;
-    sqz_sha256_begin(&h);
-    sqz_sha256_add(&h, bytes, w->model_bytes);
-    sqz_sha256_end(&h, w->model_sha256);
-    sqz_free(w->ctx, bytes);
-    return SQZ_OK;
+    return load(w, w->job.model, &w->source, &w->graph);
 }
 
 sqz_status sqz_work_reference(sqz_work *w)
 {
-    return w->job.against ? load(w, w->job.against, &w->reference) : SQZ_OK;
+    return w->job.against ? load(w, w->job.against, NULL, &w->reference) : SQZ_OK;
 }
 
 sqz_status sqz_work_device(sqz_work *w)
@@ -183,7 +175,7 @@ sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe)
     char seed[32];
     sqz_print_f64(seed, (double)w->job.seed);
     SQZ_TRY(sqz_graph_add_meta(g, "squeeze.version", sqz_version()));
-    SQZ_TRY(sqz_graph_add_meta(g, "squeeze.source_sha256", w->model_sha256));
+    SQZ_TRY(sqz_graph_add_meta(g, "squeeze.source_sha256", w->source.sha256));
     if (w->stats && w->stats->data_checksum[0])
         SQZ_TRY(sqz_graph_add_meta(g, "squeeze.data_sha256", w->stats->data_checksum));
     SQZ_TRY(sqz_graph_add_meta(g, "squeeze.recipe", recipe));

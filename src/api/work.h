@@ -18,9 +18,8 @@ typedef struct sqz_work {
     sqz_dataset *calib, *judge, *test; /* may be NULL; judge is what choices are made on */
     sqz_device *device;
     sqz_stats *stats;
-    sqz_str notes;      /* warnings for the report, one line each */
-    size_t model_bytes; /* of the file, external data left out */
-    char model_sha256[65];
+    sqz_str notes;            /* warnings for the report, one line each */
+    sqz_import_source source; /* of graph */
     sqz_report *rep;
 } sqz_work;
 

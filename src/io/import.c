@@ -28,7 +28,17 @@ sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
                     "ONNX");
 }
 
-sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape, sqz_graph **out)
+static void describe(const void *bytes, size_t n, sqz_import_source *source)
+{
+    sqz_sha256 h;
+    source->bytes = n;
+    sqz_sha256_begin(&h);
+    sqz_sha256_add(&h, bytes, n);
+    sqz_sha256_end(&h, source->sha256);
+}
+
+sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape,
+                           sqz_import_source *source, sqz_graph **out)
 {
     const sqz_import_options opt = {.path = path, .shape = shape};
     void *bytes;
@@ -36,6 +46,8 @@ sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape, sq
     *out = NULL;
     SQZ_TRY(sqz_file_read(ctx, path, MODEL_LIMIT, &bytes, &n));
     sqz_status s = sqz_note(ctx, sqz_import_bytes(ctx, bytes, n, &opt, out), "%s", path);
+    if (s == SQZ_OK && source)
+        describe(bytes, n, source);
     sqz_free(ctx, bytes);
     return s;
 }

@@ -15,8 +15,13 @@ typedef struct sqz_importer { /* import_<name>.c */
 } sqz_importer;
 extern const sqz_importer *const sqz_importers[];
 extern const size_t sqz_n_importers;
-/* The graph as the file has it: before the canonical recipe. */
-sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape, sqz_graph **out);
+typedef struct sqz_import_source { /* the file that a graph came from, external data left out */
+    size_t bytes;
+    char sha256[65];
+} sqz_import_source;
+/* The graph as the file has it: before the canonical recipe. source NULL: not wanted. */
+sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape,
+                           sqz_import_source *source, sqz_graph **out);
 sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
                             const sqz_import_options *opt, sqz_graph **out);
 /* Everything in a file that squeeze cannot run, one line each ("node 'x' (Op, number 3): why"), for
