@@ -204,7 +204,7 @@ static bool probe(const unsigned char *bytes, size_t n)
 }
 
 const sqz_importer sqz_importer_onnx = {
-    .info = {.name = "onnx", .doc = "ONNX, opset 7 to 21"},
+    .info = {.name = "onnx", .doc = "ONNX, opset 1 to 27"},
     .probe = probe,
     .load = import,
 };

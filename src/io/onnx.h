@@ -5,10 +5,10 @@
 #include "ir/op.h"
 #include "onnx.pb-c.h"
 
-#define SQZ_ONNX_OPSET_MIN 7
-#define SQZ_ONNX_OPSET_MAX 21
+#define SQZ_ONNX_OPSET_MIN 1
+#define SQZ_ONNX_OPSET_MAX 27
 #define SQZ_ONNX_IR_MIN    3
-#define SQZ_ONNX_IR_MAX    11
+#define SQZ_ONNX_IR_MAX    13
 
 enum { /* AttributeProto.type */
        SQZ_ONNX_FLOAT = 1,
@@ -84,6 +84,16 @@ typedef struct sqz_onnx_import {
 /* Notes one thing that cannot be run; the import goes on, to find more. */
 SQZ_PRINTF(3, 4) void sqz_onnx_line(sqz_onnx_import *im, sqz_status s, const char *fmt, ...);
 bool sqz_onnx_default_domain(const char *domain); /* "" or "ai.onnx" */
+/* Opset of a domain that the model imports; 1 when it does not say. */
+int64_t sqz_onnx_opset(const sqz_onnx_import *im, const char *domain);
+/* Who reads a node: one of the three, or none. *known: its type is read at other opsets. */
+typedef struct sqz_onnx_reader {
+    sqz_status (*special)(sqz_import *im);
+    const sqz_lower *lower;
+    const sqz_op *op;
+} sqz_onnx_reader;
+bool sqz_onnx_find(const sqz_onnx_import *im, const Onnx__NodeProto *n, sqz_onnx_reader *out,
+                   bool *known);
 /* "node 'x' (Conv, number 3)" in `a`. */
 const char *sqz_onnx_place(sqz_arena *a, const Onnx__NodeProto *n, uint32_t index);
 

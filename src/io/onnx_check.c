@@ -23,6 +23,34 @@ bool sqz_onnx_default_domain(const char *domain)
     return !domain || !*domain || strcmp(domain, "ai.onnx") == 0;
 }
 
+int64_t sqz_onnx_opset(const sqz_onnx_import *im, const char *domain)
+{
+    const Onnx__ModelProto *m = im->model;
+    if (sqz_onnx_default_domain(domain))
+        return im->opset;
+    for (size_t i = 0; i < m->n_opset_import; i++)
+        if (strcmp(sqz_onnx_str(m->opset_import[i]->domain), domain) == 0)
+            return m->opset_import[i]->version;
+    return 1;
+}
+
+bool sqz_onnx_find(const sqz_onnx_import *im, const Onnx__NodeProto *n, sqz_onnx_reader *out,
+                   bool *known)
+{
+    const bool own = sqz_onnx_default_domain(n->domain);
+    const int64_t opset = sqz_onnx_opset(im, n->domain);
+    const char *type = sqz_onnx_str(n->op_type);
+    bool seen = false;
+    *out = (sqz_onnx_reader){.special = own ? sqz_onnx_special(type) : NULL};
+    if (!out->special)
+        out->lower = sqz_lower_find(own ? "" : n->domain, type, opset, &seen);
+    *known = seen;
+    if (!out->special && !out->lower && own)
+        out->op = sqz_op_of_onnx(type, opset, &seen);
+    *known = *known || seen;
+    return out->special || out->lower || out->op;
+}
+
 const char *sqz_onnx_place(sqz_arena *a, const Onnx__NodeProto *n, uint32_t index)
 {
     const char *name = sqz_onnx_str(n->name), *type = sqz_onnx_str(n->op_type);
@@ -63,17 +91,18 @@ static void check_node(sqz_onnx_import *im, uint32_t i)
 {
     const Onnx__NodeProto *n = im->graph->node[i];
     const char *type = sqz_onnx_str(n->op_type), *place = sqz_onnx_place(&im->arena, n, i);
+    sqz_onnx_reader reader;
     bool known = false;
     im->bad[i] = true;
     if (!*type) {
         sqz_onnx_line(im, SQZ_E_FORMAT, "%s: has no operator type", place);
-    } else if (!sqz_onnx_default_domain(n->domain)) {
-        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: operators of domain '%.60s' are not supported",
-                      place, n->domain);
-    } else if (!sqz_onnx_special(type) && !sqz_op_of_onnx(type, im->opset, &known)) {
+    } else if (!sqz_onnx_find(im, n, &reader, &known)) {
         if (known)
             sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: not supported at opset %lld", place,
-                          (long long)im->opset);
+                          (long long)sqz_onnx_opset(im, n->domain));
+        else if (!sqz_onnx_default_domain(n->domain))
+            sqz_onnx_line(im, SQZ_E_UNSUPPORTED,
+                          "%s: the operator of domain '%.60s' is not supported", place, n->domain);
         else
             sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: the operator is not supported", place);
     } else {

@@ -158,25 +158,26 @@ static sqz_status fold_from(sqz_graph *g, sqz_nid first)
 
 static sqz_status build(job *j, bool *skip)
 {
-    const char *type = j->node->op_type;
     const sqz_nid first = j->all->g->n_node;
+    sqz_onnx_reader r;
     bool known;
     SQZ_TRY(inputs(j, skip));
     if (*skip)
         return SQZ_OK;
     SQZ_TRY(outputs(j));
     SQZ_TRY(attributes(j));
-    sqz_onnx_import_fn special = sqz_onnx_special(type);
-    const sqz_op *op = special ? NULL : sqz_op_of_onnx(type, j->all->opset, &known);
-    bool reads = special ? strcmp(type, "Constant") != 0 : op->n_in_min > 0;
-    if (reads && (j->im.n_in == 0 || j->im.in[0] == SQZ_NONE)) /* hooks look at it */
+    (void)sqz_onnx_find(j->all, j->node, &r, &known); /* sqz_onnx_check saw to it */
+    bool reads = r.op ? r.op->n_in_min > 0 : strcmp(j->node->op_type, "Constant") != 0;
+    if (reads && !r.lower && (j->im.n_in == 0 || j->im.in[0] == SQZ_NONE)) /* hooks look at it */
         return sqz_fail(j->all->ctx, SQZ_E_FORMAT, "input 0 is missing");
-    if (special)
-        SQZ_TRY(special(&j->im));
-    else if (op->onnx.import)
-        SQZ_TRY(op->onnx.import(&j->im, op));
+    if (r.special)
+        SQZ_TRY(r.special(&j->im));
+    else if (r.lower)
+        SQZ_TRY(r.lower->import(&j->im));
+    else if (r.op->onnx.import)
+        SQZ_TRY(r.op->onnx.import(&j->im, r.op));
     else
-        SQZ_TRY(by_schema(j, op));
+        SQZ_TRY(by_schema(j, r.op));
     for (unsigned i = 0; i < j->im.n_out; i++)
         if (j->im.out_name[i] && j->im.out[i] == SQZ_NONE)
             return sqz_fail(j->all->ctx, SQZ_E_UNSUPPORTED, "output %u ('%.80s') is not supported",
@@ -195,7 +196,7 @@ sqz_status sqz_onnx_node(sqz_onnx_import *all, uint32_t index)
     j.im = (sqz_import){.g = all->g,
                         .op_type = sqz_onnx_str(node->op_type),
                         .name = *name ? name : made,
-                        .opset = all->opset};
+                        .opset = sqz_onnx_opset(all, node->domain)};
     sqz_status s = skip ? SQZ_OK : build(&j, &skip);
     bool failed = s != SQZ_OK && s != SQZ_E_NOMEM;
     if (failed) { /* goes on the list; the nodes behind it are left out */

@@ -47,6 +47,39 @@ const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known)
     return NULL;
 }
 
+/* sqz_lower_list.inc is generated from the file names src/ops/lower_<family>.c */
+#define SQZ_ENTRY(name) extern const sqz_lower_set sqz_lower_##name;
+#include "sqz_lower_list.inc"
+#undef SQZ_ENTRY
+static const sqz_lower_set *const lower_sets[] = {
+#define SQZ_ENTRY(name) &sqz_lower_##name,
+#include "sqz_lower_list.inc"
+#undef SQZ_ENTRY
+};
+
+const sqz_lower *sqz_lower_find(const char *domain, const char *op_type, int64_t opset, bool *known)
+{
+    *known = false;
+    for (size_t k = 0; k < SQZ_COUNT(lower_sets); k++)
+        for (size_t i = 0; i < lower_sets[k]->n; i++) {
+            const sqz_lower *r = &lower_sets[k]->rule[i];
+            if (strcmp(r->op_type, op_type) != 0 || strcmp(r->domain, domain) != 0)
+                continue;
+            *known = true;
+            if (opset >= r->since && (!r->until || opset <= r->until))
+                return r;
+        }
+    return NULL;
+}
+
+sqz_dtype sqz_op_run_type(const sqz_op *op, sqz_dtype d)
+{
+    bool any = op->traits & (SQZ_T_TYPES | SQZ_T_MOVES | SQZ_T_VIEW);
+    if (any || !sqz_dtype_is_float(d) || (d == SQZ_F64 && (op->traits & SQZ_T_F64)))
+        return d;
+    return SQZ_F32;
+}
+
 sqz_status sqz_axis(sqz_ctx *ctx, int64_t axis, int32_t rank, int32_t *out)
 {
     if (axis < -rank || axis >= rank)

@@ -183,6 +183,23 @@ typedef struct sqz_onnx_map {
     sqz_status (*write)(sqz_export *e); /* NULL: sqz_export_schema */
 } sqz_onnx_map;
 
+/* ---- ONNX operators that need none of their own: compositions of others
+ * (src/ops/lower_<family>.c, with the builder of ops/build.h), and everything of other domains than
+ * ONNX's ---- */
+typedef struct sqz_lower {
+    const char *domain; /* "": ONNX's own */
+    const char *op_type;
+    uint8_t since, until; /* opsets of the domain that are read; until 0: no end known */
+    sqz_status (*import)(sqz_import *im);
+} sqz_lower;
+typedef struct sqz_lower_set {
+    const sqz_lower *rule;
+    size_t n;
+} sqz_lower_set;
+/* NULL: none. *known: the type is read at other opsets. */
+const sqz_lower *sqz_lower_find(const char *domain, const char *op_type, int64_t opset,
+                                bool *known);
+
 /* ---- examples: small cases that the conformance suite runs through every column ---- */
 typedef struct sqz_case {
     const char *attrs;
@@ -202,7 +219,10 @@ enum { /* traits */
        SQZ_T_RELU_LIKE =
            16, /* clamps: with the output's grid on its input, integer form is the identity */
        SQZ_T_MOVES =
-           32 /* run only moves elements and works on every type, also as the integer run */
+           32, /* run only moves elements and works on every type, also as the integer run */
+       SQZ_T_F64 = 64,   /* run takes f64 as well as f32 */
+       SQZ_T_TYPES = 128 /* run takes every type that infer lets through. Without this trait, MOVES
+                            or VIEW, run sees f32 where a value is f16, bf16 or (without F64) f64 */
 };
 
 typedef struct sqz_op {
@@ -233,6 +253,8 @@ const sqz_op *sqz_op_find(const char *name);
 /* First operator that reads this ONNX op_type at this opset; NULL: none. *known: the type is read
  * at others. */
 const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known);
+/* The type in which an operator's run sees values of a type: f32 for floats that it cannot take. */
+sqz_dtype sqz_op_run_type(const sqz_op *op, sqz_dtype d);
 /* Infers one node; messages name it. */
 sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shape,
                           sqz_dtype *dtype);
@@ -247,7 +269,8 @@ sqz_status sqz_attrs_renumber(sqz_ctx *ctx, sqz_arena *a, const sqz_op *op, cons
  * dequantization; folding it turns its outputs into constants under the same ids. */
 bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n);
 sqz_status sqz_fold_node(sqz_graph *g, sqz_nid n);
-/* Folds what `v` is computed from when that is all constant; else does nothing. */
+/* Folds what `v` is computed from when that is all constant, or inputs whose value the caller of
+ * the import has given (sqz_graph.given): those become constants. Else does nothing. */
 sqz_status sqz_fold_value(sqz_graph *g, sqz_vid v);
 /* Runs one node on plain tensors (constant folding, tables, tests): prepare and run, float or
  * integer. */

@@ -1,5 +1,6 @@
 /* run_once.c: one operator on plain tensors: what constant folding and tests need. */
 #include "ir/op.h"
+#include <string.h>
 
 static sqz_status run(sqz_call *c, const sqz_op *op, sqz_arena *a)
 {
@@ -26,6 +27,59 @@ static sqz_status run(sqz_call *c, const sqz_op *op, sqz_arena *a)
     return fn(c);
 }
 
+static bool is_wide(const sqz_op *op, const sqz_tensor *t)
+{
+    return !t || sqz_op_run_type(op, t->dtype) == t->dtype;
+}
+
+/* Runs on f32 copies of the tensors whose type the operator cannot take; `wide` has room for one
+ * tensor for each input and output. */
+static sqz_status run_widened(sqz_call *c, const sqz_op *op, sqz_arena *a, sqz_tensor *wide)
+{
+    const sqz_tensor **in = sqz_arena_alloc(a, c->n_in + 1u, sizeof *in);
+    sqz_tensor **out = sqz_arena_alloc(a, c->n_out + 1u, sizeof *out), *narrow = &wide[c->n_in];
+    sqz_tensor *const *result = c->out;
+    if (!in || !out)
+        return SQZ_E_NOMEM;
+    for (unsigned i = 0; i < c->n_in; i++) {
+        in[i] = is_wide(op, c->in[i]) ? c->in[i] : &wide[i];
+        if (in[i] != c->in[i])
+            SQZ_TRY(sqz_tensor_cast(c->ctx, c->in[i], SQZ_F32, &wide[i]));
+    }
+    for (unsigned i = 0; i < c->n_out; i++) {
+        out[i] = is_wide(op, result[i]) ? result[i] : &narrow[i];
+        if (out[i] != result[i])
+            SQZ_TRY(sqz_tensor_alloc(c->ctx, SQZ_F32, &result[i]->shape, &narrow[i]));
+    }
+    c->in = in;
+    c->out = out;
+    SQZ_TRY(run(c, op, a));
+    for (unsigned i = 0; i < c->n_out; i++) {
+        sqz_tensor t;
+        if (out[i] == result[i])
+            continue;
+        SQZ_TRY(sqz_tensor_cast(c->ctx, out[i], result[i]->dtype, &t));
+        memcpy(result[i]->data, t.data, t.bytes);
+        sqz_tensor_free(c->ctx, &t);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run_any(sqz_call *c, const sqz_op *op, sqz_arena *a)
+{
+    const unsigned n = c->n_in + c->n_out;
+    bool wide = true;
+    for (unsigned i = 0; i < n; i++)
+        wide = wide && is_wide(op, i < c->n_in ? c->in[i] : c->out[i - c->n_in]);
+    if (wide)
+        return run(c, op, a);
+    sqz_tensor *copy = sqz_arena_alloc(a, n, sizeof *copy);
+    sqz_status s = copy ? run_widened(c, op, a, copy) : SQZ_E_NOMEM;
+    for (unsigned i = 0; copy && i < n; i++)
+        sqz_tensor_free(c->ctx, &copy[i]);
+    return s;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): the parameters are a node */
 sqz_status sqz_op_run_once(sqz_ctx *ctx, const sqz_op *op, const void *attrs,
                            const sqz_tensor *const *in, unsigned n_in, sqz_tensor *const *out,
@@ -42,7 +96,7 @@ sqz_status sqz_op_run_once(sqz_ctx *ctx, const sqz_op *op, const void *attrs,
                   .out = out,
                   .in_q = in_q ? in_q : none,
                   .out_q = out_q ? out_q : none};
-    sqz_status s = sqz_note(ctx, run(&c, op, &a), "%s", op->info.name);
+    sqz_status s = sqz_note(ctx, run_any(&c, op, &a), "%s", op->info.name);
     sqz_arena_free(&a);
     return s;
 }

@@ -6,9 +6,9 @@
 
 sqz_status sqz_need_real(const sqz_infer *q, unsigned i)
 {
-    if (q->in[i]->dtype == SQZ_F32 || q->in[i]->quant)
+    if (sqz_dtype_is_float(q->in[i]->dtype) || q->in[i]->quant)
         return SQZ_OK;
-    return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "input %u is %s, only f32 is supported", i,
+    return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "input %u is %s, expected floats", i,
                     sqz_dtype_name(q->in[i]->dtype));
 }
 

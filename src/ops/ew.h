@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* ---- types ---- */
-/* Input i is float32 or stands on an integer grid. */
+/* Input i is float (of any width, see sqz_op_run_type) or stands on an integer grid. */
 sqz_status sqz_need_real(const sqz_infer *q, unsigned i);
 /* Grids of a node being prepared, NULL where float. */
 static inline const sqz_quant *sqz_grid_in(const sqz_prep *p, unsigned i)

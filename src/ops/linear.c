@@ -8,8 +8,8 @@
 sqz_status sqz_check_types(const sqz_infer *q)
 {
     for (unsigned i = 0; i < q->n_in; i++)
-        if (q->in[i] && q->in[i]->dtype != SQZ_F32 && !q->in[i]->quant)
-            return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "input %u ('%s') is %s, expected f32", i,
+        if (q->in[i] && !sqz_dtype_is_float(q->in[i]->dtype) && !q->in[i]->quant)
+            return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "input %u ('%s') is %s, expected floats", i,
                             q->in[i]->name, sqz_dtype_name(q->in[i]->dtype));
     return SQZ_OK;
 }

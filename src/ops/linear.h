@@ -19,7 +19,7 @@ typedef struct sqz_weights { /* where weight of output o, term t lies: o*ld_n + 
     unsigned slot, bias;  /* input slots; bias 0: none */
 } sqz_weights;
 
-/* Every input is float32 or has a grid. */
+/* Every input is float (of any width, see sqz_op_run_type) or has a grid. */
 sqz_status sqz_check_types(const sqz_infer *q);
 /* Whether the node runs on integers: both the data and the output have a grid. */
 static inline bool sqz_is_integer(const sqz_prep *p) { return p->in_q[0] && p->out_q[0]; }

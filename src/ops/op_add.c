@@ -10,23 +10,6 @@ static const sqz_rows rows = {f32, s32, s64};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 
-/* Sum and Mean of any number of inputs: a chain. */
-static sqz_status import(sqz_import *im, const sqz_op *op)
-{
-    if (im->op_type[0] != 'M')
-        return sqz_ew_chain(im, op);
-    sqz_tensor t;
-    sqz_vid in[2];
-    const sqz_shape scalar = {0};
-    if (im->n_in == 0)
-        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "no inputs, expected at least one");
-    SQZ_TRY(sqz_ew_chain_open(im, op, im->n_in, &in[0]));
-    SQZ_TRY(sqz_tensor_alloc(im->g->ctx, SQZ_F32, &scalar, &t));
-    SQZ_F32P(&t)[0] = 1.0f / (float)im->n_in;
-    SQZ_TRY(sqz_graph_constant(im->g, NULL, &t, &in[1]));
-    return sqz_import_node(im, sqz_op_find("mul"), NULL, in, 2);
-}
-
 static void row(const void *arg, const void *a, const void *b, void *y, size_t n)
 {
     sqz_rt_add_s8(arg, a, b, y, (int32_t)n); /* n is at most a piece of work */
@@ -52,7 +35,7 @@ const sqz_op sqz_op_add = {
     .prepare = sqz_ew_add_prepare,
     .run_int = run_int,
     .quant = {.kind = SQZ_Q_REALIGN},
-    .onnx = {.op_type = "Add", .since = 1, .also = "Sum|Mean", .import = import},
+    .onnx = {.op_type = "Add", .since = 1, .also = "Sum", .import = sqz_ew_chain},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

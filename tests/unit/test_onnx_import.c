@@ -214,11 +214,11 @@ static void test_versions_outside_are_refused(void **p)
 {
     state *s = *p;
     small(s);
-    s->m.opset.version = 22;
+    s->m.opset.version = 28;
     TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED,
-               "opset version 22, supported are 7 to 21");
-    s->m.opset.version = 6;
-    TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED, "opset version 6");
+               "opset version 28, supported are 1 to 27");
+    s->m.opset.version = -1;
+    TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED, "opset version -1");
     s->m.opset.version = 13;
     s->m.opset.domain = model_text(&s->m, "ai.onnx");
     TEST_OK(s->ctx, model_import(&s->m, NULL, &s->g));
@@ -226,8 +226,8 @@ static void test_versions_outside_are_refused(void **p)
     s->m.opset.domain = model_text(&s->m, "com.example");
     TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_FORMAT, "opset version");
     s->m.opset.domain = NULL;
-    s->m.m.ir_version = 12;
-    TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED, "IR version 12");
+    s->m.m.ir_version = 14;
+    TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED, "IR version 14");
     s->m.m.has_ir_version = 0;
     TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_FORMAT, "no IR version");
 }
