@@ -58,6 +58,15 @@ static sqz_status write_attr(sqz_onnx_export *e, const sqz_export_attr *x,
         a->has_s = 1;
         a->s.len = strlen(x->s);
         a->s.data = (uint8_t *)(uintptr_t)x->s;
+    } else if (x->type == SQZ_ONNX_STRINGS) {
+        a->strings = sqz_arena_alloc(&e->arena, x->n_strings + 1u, sizeof *a->strings);
+        if (!a->strings)
+            return SQZ_E_NOMEM;
+        a->n_strings = x->n_strings;
+        for (uint32_t i = 0; i < x->n_strings; i++) {
+            a->strings[i].len = strlen(x->strings[i]);
+            a->strings[i].data = (uint8_t *)(uintptr_t)x->strings[i];
+        }
     } else if (x->type == SQZ_ONNX_FLOATS) {
         a->n_floats = x->floats.n;
         a->floats = (float *)(uintptr_t)x->floats.v;

@@ -27,6 +27,24 @@ static int32_t type_of(const Onnx__AttributeProto *a)
                           : SQZ_ONNX_INTS;
 }
 
+static sqz_status strings(job *j, const Onnx__AttributeProto *a, sqz_raw_attr *out)
+{
+    const char **list = sqz_arena_alloc(&j->arena, a->n_strings + 1, sizeof *list);
+    if (!list)
+        return SQZ_E_NOMEM;
+    if (a->n_strings > UINT32_MAX)
+        return sqz_fail(j->all->ctx, SQZ_E_LIMIT, "attribute '%.60s' is too long", out->name);
+    for (size_t i = 0; i < a->n_strings; i++) {
+        const ProtobufCBinaryData *s = &a->strings[i];
+        list[i] = sqz_arena_strndup(&j->arena, (const char *)s->data, s->len);
+        if (!list[i])
+            return SQZ_E_NOMEM;
+    }
+    out->strings = list;
+    out->n_strings = (uint32_t)a->n_strings;
+    return SQZ_OK;
+}
+
 static sqz_status attribute(job *j, const Onnx__AttributeProto *a, sqz_raw_attr *out)
 {
     *out = (sqz_raw_attr){.name = sqz_onnx_str(a->name), .type = type_of(a), .s = ""};
@@ -41,6 +59,8 @@ static sqz_status attribute(job *j, const Onnx__AttributeProto *a, sqz_raw_attr 
         return sqz_fail(j->all->ctx, SQZ_E_LIMIT, "attribute '%.60s' is too long", out->name);
     out->ints = (sqz_ints){(uint32_t)a->n_ints, a->ints};
     out->floats = (sqz_floats){(uint32_t)a->n_floats, a->floats};
+    if (out->type == SQZ_ONNX_STRINGS)
+        SQZ_TRY(strings(j, a, out));
     if (out->type != SQZ_ONNX_TENSOR)
         return SQZ_OK;
     if (!a->t)

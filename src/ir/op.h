@@ -84,6 +84,7 @@ typedef enum sqz_qkind {
 typedef struct sqz_qrule {
     sqz_qkind kind;
     int8_t weight, bias; /* input slots, 0: none (slot 0 is data) */
+    int8_t weight2;      /* another weight, with channels on the same axis (recurrent operators) */
     int8_t channel_axis; /* axis of the weight (channel-last layout) that owns one scale each;
                             negative: from the end */
     float fixed_scale;   /* FIXED, and LUT operators with a natural grid (sigmoid, tanh); 0:
@@ -113,6 +114,8 @@ typedef struct sqz_raw_attr { /* one attribute as the file has it */
     sqz_ints ints;
     sqz_floats floats;
     const sqz_tensor *t;
+    const char *const *strings; /* n_strings of them */
+    uint32_t n_strings;
 } sqz_raw_attr;
 
 typedef struct sqz_import { /* a node of the file, decoded; what an import hook sees and does */
@@ -142,12 +145,14 @@ sqz_status sqz_import_node(sqz_import *im, const struct sqz_op *op, const void *
 
 typedef struct sqz_export_attr {
     const char *name;
-    int type; /* 1 float, 2 int, 3 string, 6 floats, 7 ints */
+    int type; /* 1 float, 2 int, 3 string, 6 floats, 7 ints, 8 strings */
     int64_t i;
     float f;
     const char *s;
     sqz_ints ints;
     sqz_floats floats;
+    const char *const *strings; /* n_strings of them */
+    uint32_t n_strings;
 } sqz_export_attr;
 #define SQZ_EXPORT_INPUTS 128
 typedef struct sqz_export { /* what an export hook fills: the node in the file's layout and opset */
@@ -205,9 +210,9 @@ typedef struct sqz_case {
     const char *attrs;
     unsigned n_in;
     unsigned constant;  /* bit k: input k is a constant */
-    sqz_shape in[6];    /* channel-last where the operator is L_CHANNELS; rank -1: left out */
+    sqz_shape in[8];    /* channel-last where the operator is L_CHANNELS; rank -1: left out */
     double lo, hi;      /* range of the random inputs; 0, 0: -1 .. 1 */
-    sqz_dtype dtype[6]; /* 0: float32; integers are whole numbers of lo .. hi */
+    sqz_dtype dtype[8]; /* 0: float32; integers are whole numbers of lo .. hi */
 } sqz_case;
 
 enum { /* traits */

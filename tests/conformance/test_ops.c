@@ -4,7 +4,7 @@
 #include "ir/qround.h"
 #include "sqz_test.h"
 
-#define MAX_IN  6
+#define MAX_IN  8
 #define MAX_OUT 8
 
 typedef struct claim {
