@@ -51,91 +51,25 @@ static const sqz_array *pick(const sqz_work *w, const arrays *in, uint32_t i)
     return only ? &in->list[0] : NULL;
 }
 
-/* The file's shape of a value that may be channel-last inside. */
-static sqz_shape file_shape(const sqz_value *v)
-{
-    sqz_shape s = v->shape;
-    for (int32_t i = s.rank - 1; v->channel_last && i > 1; i--)
-        s.dim[i] = v->shape.dim[i - 1];
-    if (v->channel_last)
-        s.dim[1] = v->shape.dim[s.rank - 1];
-    return s;
-}
-
-static sqz_status bind_batch(sqz_work *w, const arrays *in)
-{
-    if (w->graph->n_input == 0) /* constants alone */
-        return SQZ_OK;
-    const sqz_array *a = pick(w, in, 0);
-    const sqz_value *v = sqz_val(w->graph, w->graph->input[0]);
-    if (!a || a->t.shape.rank < 1 || v->shape.rank < 1 || a->t.shape.dim[0] == v->shape.dim[0])
-        return SQZ_OK;
-    return sqz_note(w->ctx, sqz_graph_set_batch(w->graph, a->t.shape.dim[0]),
-                    "array '%s' has batch %lld", a->name, (long long)a->t.shape.dim[0]);
-}
-
-static sqz_status convert_input(sqz_work *w, const arrays *in, uint32_t i, sqz_tensor *out)
-{
-    const sqz_value *v = sqz_val(w->graph, w->graph->input[i]);
-    const sqz_array *a = pick(w, in, i);
-    if (!a)
-        return sqz_fail(w->ctx, SQZ_E_FORMAT, "'%s' has no array for input '%s'", w->job.inputs,
-                        v->name);
-    sqz_shape want = file_shape(v);
-    if (!sqz_shape_eq(&a->t.shape, &want)) {
-        char got[160], wanted[160];
-        sqz_shape_print(got, &a->t.shape);
-        sqz_shape_print(wanted, &want);
-        return sqz_fail(w->ctx, SQZ_E_SHAPE, "'%s': array '%s' is %s, input '%s' wants %s",
-                        w->job.inputs, a->name, got, v->name, wanted);
-    }
-    sqz_tensor cast;
-    SQZ_TRY(sqz_tensor_cast(w->ctx, &a->t, v->dtype, &cast));
-    if (!v->channel_last) {
-        *out = cast;
-        return SQZ_OK;
-    }
-    int perm[SQZ_MAX_RANK] = {0};
-    for (int k = 1; k < want.rank; k++)
-        perm[k] = k + 1 < want.rank ? k + 1 : 1;
-    sqz_status s = sqz_tensor_permute(w->ctx, &cast, perm, out);
-    sqz_tensor_free(w->ctx, &cast);
-    return s;
-}
-
 static sqz_status execute(sqz_work *w, sqz_arena *a, const arrays *in, arrays *out)
 {
-    const sqz_graph *g = w->graph;
-    SQZ_TRY(bind_batch(w, in));
-    sqz_tensor *t = sqz_arena_alloc(a, g->n_input + 1u, sizeof *t);
-    const void **ins = sqz_arena_alloc(a, g->n_input + 1u, sizeof *ins);
-    void **outs = sqz_arena_alloc(a, g->n_output + 1u, sizeof *outs);
+    sqz_graph *g = w->graph;
+    sqz_tensor *ins = sqz_arena_alloc(a, g->n_input + 1u, sizeof *ins);
+    sqz_tensor *outs = sqz_arena_alloc(a, g->n_output + 1u, sizeof *outs);
     out->list = sqz_arena_alloc(a, g->n_output + 1u, sizeof *out->list);
-    sqz_status s = t && ins && outs && out->list ? SQZ_OK : SQZ_E_NOMEM;
-    for (uint32_t i = 0; s == SQZ_OK && i < g->n_input; i++) {
-        s = convert_input(w, in, i, &t[i]);
-        ins[i] = t[i].data;
+    if (!ins || !outs || !out->list)
+        return SQZ_E_NOMEM;
+    for (uint32_t i = 0; i < g->n_input; i++) {
+        const sqz_array *x = pick(w, in, i);
+        if (!x)
+            return sqz_fail(w->ctx, SQZ_E_FORMAT, "'%s' has no array for input '%s'", w->job.inputs,
+                            sqz_val(g, g->input[i])->name);
+        ins[i] = x->t; /* borrowed */
     }
-    for (uint32_t i = 0; s == SQZ_OK && i < g->n_output; i++) {
-        const sqz_value *v = sqz_val(g, g->output[i]);
-        out->list[i].name = sqz_value_file_name(g, g->output[i]);
-        s = sqz_tensor_alloc(w->ctx, v->dtype, &v->shape, &out->list[i].t);
-        outs[i] = out->list[i].t.data;
-        out->n += s == SQZ_OK;
-    }
-    sqz_exec *e = NULL;
-    if (s == SQZ_OK)
-        s = sqz_exec_create(g,
-                            g->n_input && sqz_val(g, g->input[0])->shape.rank
-                                ? sqz_val(g, g->input[0])->shape.dim[0]
-                                : 1,
-                            NULL, &e);
-    if (s == SQZ_OK)
-        s = sqz_exec_run(e, ins, outs);
-    sqz_exec_free(e);
-    for (uint32_t i = 0; t && i < g->n_input; i++)
-        sqz_tensor_free(w->ctx, &t[i]);
-    return s;
+    SQZ_TRY(sqz_exec_once(g, ins, outs));
+    for (; out->n < g->n_output; out->n++)
+        out->list[out->n] = (sqz_array){sqz_value_file_name(g, g->output[out->n]), outs[out->n]};
+    return SQZ_OK;
 }
 
 static void describe(sqz_work *w, const arrays *out)

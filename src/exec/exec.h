@@ -60,6 +60,10 @@ void sqz_exec_free(sqz_exec *e); /* NULL is fine */
 /* in[i]: float32 (or the input's type), contiguous, in the layout that the graph's input value has
  * now (channel_last or not); out[i]: of the output value's shape and type. */
 sqz_status sqz_exec_run(sqz_exec *e, const void *const *in, void *const *out);
+/* All of it for one run (once.c): in[i] is input i in the file's shape and layout, of any number
+ * type; a batch other than the graph's is set in g. out: room for n_output tensors, fresh ones in
+ * the file's layout. */
+sqz_status sqz_exec_once(sqz_graph *g, const sqz_tensor *in, sqz_tensor *out);
 const sqz_tensor *sqz_exec_value(const sqz_exec *e,
                                  sqz_vid v); /* keep_all only; NULL: not computed */
 /* Seconds of node n, summed over runs; time_nodes only. */
