@@ -10,6 +10,131 @@ sqz_status sqz_need_bytes(const sqz_infer *q, unsigned i)
                     sqz_dtype_name(q->in[i]->dtype));
 }
 
+/* ---- packed types ---- */
+
+static bool is_packed(const sqz_tensor *t) { return t && sqz_dtype_bits(t->dtype) < 8; }
+
+static sqz_dtype unpacked(sqz_dtype d) { return d == SQZ_S4 ? SQZ_S8 : SQZ_U8; }
+
+static size_t up(size_t bytes) { return (bytes + SQZ_ALIGN - 1) / SQZ_ALIGN * SQZ_ALIGN; }
+
+/* Tensors in the order inputs, outputs. */
+static const sqz_tensor *end_of(const sqz_tensor *const *in, unsigned n_in,
+                                const sqz_tensor *const *out, unsigned i)
+{
+    return i < n_in ? in[i] : out[i - n_in];
+}
+
+/* Descriptions of n tensors and pointers to them. */
+static size_t head_bytes(unsigned n)
+{
+    return up(n * sizeof(sqz_tensor)) + up(n * sizeof(sqz_tensor *));
+}
+
+/* 0: nothing is packed. */
+static size_t packed_bytes(const sqz_tensor *const *in, unsigned n_in, const sqz_tensor *const *out,
+                           unsigned n_out)
+{
+    size_t bytes = 0; /* counts are of tensors that exist: at most twice their bytes, no overflow */
+    for (unsigned i = 0; i < n_in + n_out; i++)
+        if (is_packed(end_of(in, n_in, out, i)))
+            bytes += up(end_of(in, n_in, out, i)->count);
+    return bytes ? bytes + head_bytes(n_in + n_out) : 0;
+}
+
+sqz_status sqz_move_prepare(sqz_prep *p)
+{
+    if (sqz_add(p->scratch_bytes, packed_bytes(p->in, p->n_in, p->out, p->n_out),
+                &p->scratch_bytes))
+        return SQZ_OK;
+    return sqz_fail(p->ctx, SQZ_E_LIMIT, "the packed tensors are too large");
+}
+
+static void unpack(const sqz_tensor *from, sqz_tensor *to)
+{
+    const unsigned bits = sqz_dtype_bits(from->dtype), each = 8 / bits, mask = (1u << bits) - 1;
+    const unsigned sign = to->dtype == SQZ_S8 ? 1u << (bits - 1) : 0;
+    const uint8_t *x = from->data;
+    uint8_t *y = to->data;
+    for (size_t i = 0; i < from->count; i++) {
+        const unsigned code = x[i / each] >> (i % each * bits) & mask;
+        y[i] = (uint8_t)((code ^ sign) - sign);
+    }
+}
+
+static void pack(const sqz_tensor *from, sqz_tensor *to)
+{
+    const unsigned bits = sqz_dtype_bits(to->dtype), each = 8 / bits, mask = (1u << bits) - 1;
+    const uint8_t *x = from->data;
+    uint8_t *y = to->data;
+    for (size_t i = 0; i < to->count; i += each) {
+        unsigned byte = 0;
+        for (unsigned k = 0; k < each && i + k < to->count; k++)
+            byte |= (x[i + k] & mask) << (k * bits);
+        y[i / each] = (uint8_t)byte;
+    }
+}
+
+sqz_status sqz_move_run(const sqz_call *c, sqz_move_fn fn, const void *arg)
+{
+    const unsigned n = c->n_in + c->n_out;
+    const sqz_tensor *const *out = (const sqz_tensor *const *)c->out;
+    const size_t used = packed_bytes(c->in, c->n_in, out, c->n_out);
+    if (!used)
+        return fn(c, arg);
+    char *at = c->scratch;
+    sqz_tensor *t = (sqz_tensor *)(void *)at;
+    sqz_tensor **ptr = (sqz_tensor **)(void *)(at + up(n * sizeof *t));
+    at += head_bytes(n);
+    for (unsigned i = 0; i < n; i++) {
+        const sqz_tensor *from = end_of(c->in, c->n_in, out, i);
+        ptr[i] = from ? &t[i] : NULL;
+        if (!from)
+            continue;
+        t[i] = *from;
+        if (!is_packed(from))
+            continue;
+        t[i].dtype = unpacked(from->dtype);
+        t[i].bytes = t[i].count;
+        t[i].data = at;
+        at += up(t[i].count);
+        if (i < c->n_in)
+            unpack(from, &t[i]);
+    }
+    sqz_call call = *c;
+    call.in = (const sqz_tensor *const *)ptr;
+    call.out = ptr + c->n_in;
+    call.scratch = (char *)c->scratch + used;
+    SQZ_TRY(fn(&call, arg));
+    for (unsigned i = 0; i < c->n_out; i++)
+        if (is_packed(c->out[i]))
+            pack(call.out[i], c->out[i]);
+    return SQZ_OK;
+}
+
+/* ---- indices ---- */
+
+sqz_status sqz_need_index(const sqz_infer *q, unsigned i)
+{
+    if (q->in[i]->dtype == SQZ_S64 || q->in[i]->dtype == SQZ_S32)
+        return SQZ_OK;
+    return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "indices are %s, expected s64 or s32",
+                    sqz_dtype_name(q->in[i]->dtype));
+}
+
+sqz_status sqz_check_indices(sqz_ctx *ctx, const sqz_tensor *k, int64_t n)
+{
+    for (size_t i = 0; i < k->count; i++) {
+        const int64_t at = k->dtype == SQZ_S64 ? SQZ_S64P(k)[i] : SQZ_S32P(k)[i];
+        if (at < -n || at >= n)
+            return sqz_fail(ctx, SQZ_E_ARG, "index %lld at position %zu, expected %lld .. %lld",
+                            (long long)at, i, (long long)-n, (long long)(n - 1));
+    }
+    return SQZ_OK;
+}
+
+/* ---- views, costs, sizes ---- */
+
 sqz_status sqz_view_run(const sqz_call *c)
 {
     if (c->out[0]->data != c->in[0]->data && c->out[0]->bytes)
@@ -106,7 +231,7 @@ sqz_status sqz_maps_prepare(sqz_prep *p, sqz_map_axis_fn fn)
     for (int32_t a = m->n_mapped; a < m->rank; a++)
         m->block *= (size_t)m->out[a];
     p->state = m;
-    return SQZ_OK;
+    return sqz_move_prepare(p);
 }
 
 typedef struct maps_job {
@@ -161,7 +286,7 @@ static sqz_status maps_piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-sqz_status sqz_maps_run(const sqz_call *c, const void *fill)
+static sqz_status run_maps(const sqz_call *c, const void *fill)
 {
     const sqz_maps *m = c->state;
     if (c->out[0]->count == 0)
@@ -173,6 +298,11 @@ sqz_status sqz_maps_run(const sqz_call *c, const void *fill)
     for (int32_t a = 0; a < m->n_mapped - 1; a++)
         rows *= (size_t)m->out[a];
     return sqz_parallel(c->ctx, rows, 65536 / SQZ_MIN(row_bytes, (size_t)65536), maps_piece, &j);
+}
+
+sqz_status sqz_maps_run(const sqz_call *c, const void *fill)
+{
+    return sqz_move_run(c, run_maps, fill);
 }
 
 sqz_status sqz_maps_run_plain(const sqz_call *c) { return sqz_maps_run(c, NULL); }

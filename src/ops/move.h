@@ -1,12 +1,20 @@
-/* move.h: what operators that only move elements share. They work on every type of whole bytes, so
- * their float run is their integer run too. */
+/* move.h: what operators that only move elements share. They work on every type, so their float run
+ * is their integer run too. Elements smaller than a byte are moved as bytes: see sqz_move_run. */
 #ifndef SQZ_MOVE_H
 #define SQZ_MOVE_H
 #include "ir/op.h"
 
-/* Input i has elements of whole bytes (not packed 4-bit ones). */
+/* Input i has elements of whole bytes (not packed ones). */
 sqz_status sqz_need_bytes(const sqz_infer *q, unsigned i);
 static inline size_t sqz_elem(const sqz_tensor *t) { return sqz_dtype_bits(t->dtype) / 8; }
+
+/* ---- packed types ----
+ * sqz_move_run(c, fn, arg) is fn(c, arg) where packed tensors (two or more elements to a byte) have
+ * become int8 or uint8 ones of the same numbers; what fn writes is packed again. prepare asks for
+ * the memory that this takes; it comes before the operator's own scratch, which fn sees alone. */
+typedef sqz_status (*sqz_move_fn)(const sqz_call *c, const void *arg);
+sqz_status sqz_move_prepare(sqz_prep *p); /* adds to p->scratch_bytes; call it last */
+sqz_status sqz_move_run(const sqz_call *c, sqz_move_fn fn, const void *arg);
 
 /* Views: the same bytes under another shape; copies when the planner gave two places. */
 sqz_status sqz_view_run(const sqz_call *c);
@@ -27,6 +35,18 @@ typedef struct sqz_maps {
 sqz_status sqz_maps_prepare(sqz_prep *p, sqz_map_axis_fn fn); /* p->state becomes the maps */
 sqz_status sqz_maps_run(const sqz_call *c, const void *fill); /* one element; NULL: no -1 in maps */
 sqz_status sqz_maps_run_plain(const sqz_call *c);
+
+/* ---- indices (int32 or int64), which may be computed from data ---- */
+/* Input i has a type that indices may have. */
+sqz_status sqz_need_index(const sqz_infer *q, unsigned i);
+/* Every index lies in -n .. n-1; says which one does not. */
+sqz_status sqz_check_indices(sqz_ctx *ctx, const sqz_tensor *k, int64_t n);
+/* Index i of a checked tensor along a dimension of n: negative ones count from the end. */
+static inline size_t sqz_index(const sqz_tensor *k, size_t i, int64_t n)
+{
+    const int64_t at = k->dtype == SQZ_S64 ? SQZ_S64P(k)[i] : SQZ_S32P(k)[i];
+    return (size_t)(at < 0 ? at + n : at);
+}
 
 /* ---- axes ---- */
 /* Sizes before, at and after an axis. */

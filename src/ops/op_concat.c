@@ -20,7 +20,6 @@ static sqz_status infer(sqz_infer *q)
     sqz_shape *y = &q->out[0];
     *y = q->in[0]->shape;
     SQZ_TRY(sqz_axis(q->ctx, ((const attrs *)q->attrs)->axis, y->rank, &axis));
-    SQZ_TRY(sqz_need_bytes(q, 0));
     for (unsigned i = 1; i < q->n_in; i++) {
         const sqz_value *x = q->in[i];
         bool fits = x->shape.rank == y->rank && x->dtype == q->in[0]->dtype;
@@ -61,8 +60,9 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static sqz_status join(const sqz_call *c, const void *arg)
 {
+    (void)arg;
     job j = {.c = c, .elem = sqz_elem(c->out[0])};
     if (c->out[0]->count == 0)
         return SQZ_OK;
@@ -70,6 +70,17 @@ static sqz_status run(const sqz_call *c)
     sqz_split3 s = sqz_split_at(&c->out[0]->shape, j.axis);
     j.row_bytes = s.n * s.inner * j.elem;
     return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
+}
+static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
+static sqz_status run(const sqz_call *c) { return sqz_move_run(c, join, NULL); }
+
+/* Opset 1 joins channels where the file names no axis. */
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    attrs at = {.axis = 1};
+    if (im->opset >= 4 || sqz_import_attr(im, "axis"))
+        SQZ_TRY(sqz_import_attrs(im, op, &at));
+    return sqz_import_node(im, op, &at, im->in, im->n_in);
 }
 
 static const sqz_case cases[] = {
@@ -82,6 +93,11 @@ static const sqz_case cases[] = {
      .lo = -9,
      .hi = 9,
      .dtype = {SQZ_S64, SQZ_S64}},
+    {.attrs = "axis=1",
+     .n_in = 2,
+     .in = {{2, {3, 3}}, {2, {3, 2}}},
+     .hi = 15,
+     .dtype = {SQZ_U4, SQZ_U4}},
 };
 
 const sqz_op sqz_op_concat = {
@@ -98,9 +114,10 @@ const sqz_op sqz_op_concat = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .prepare = prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
-    .onnx = {.op_type = "Concat", .since = 4},
+    .onnx = {.op_type = "Concat", .since = 1, .import = import},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

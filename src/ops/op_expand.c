@@ -18,7 +18,6 @@ static const sqz_attr schema[] = {{.name = "shape",
 static sqz_status infer(sqz_infer *q)
 {
     const attrs *at = q->attrs;
-    SQZ_TRY(sqz_need_bytes(q, 0));
     if (at->shape.n > SQZ_MAX_RANK)
         return sqz_fail(q->ctx, SQZ_E_LIMIT, "expand to %u dimensions, at most %d are supported",
                         (unsigned)at->shape.n, SQZ_MAX_RANK);

@@ -46,7 +46,6 @@ static sqz_status infer(sqz_infer *q)
 {
     const attrs *at = q->attrs;
     const sqz_shape *x = &q->in[0]->shape;
-    SQZ_TRY(sqz_need_bytes(q, 0));
     if (at->pads.n != 2 * (uint32_t)x->rank)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "%u pads for an input of rank %d, expected %d",
                         (unsigned)at->pads.n, (int)x->rank, 2 * (int)x->rank);

@@ -46,7 +46,6 @@ static sqz_status infer(sqz_infer *q)
     const attrs *at = q->attrs;
     const uint32_t n = at->starts.n;
     uint32_t mask = 0;
-    SQZ_TRY(sqz_need_bytes(q, 0));
     if (at->ends.n != n || (at->axes.n && at->axes.n != n) || (at->steps.n && at->steps.n != n))
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "%u starts, %u ends, %u axes, %u steps", (unsigned)n,
                         (unsigned)at->ends.n, (unsigned)at->axes.n, (unsigned)at->steps.n);

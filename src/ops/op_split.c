@@ -31,7 +31,6 @@ static sqz_status infer(sqz_infer *q)
     int32_t axis;
     int64_t sum = 0;
     SQZ_TRY(sqz_axis(q->ctx, at->axis, x->rank, &axis));
-    SQZ_TRY(sqz_need_bytes(q, 0));
     const int64_t n = x->dim[axis], equal = n / q->n_out + (n % q->n_out != 0);
     if (at->split.n && at->split.n != q->n_out)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "split lists %u lengths for %u outputs",

@@ -18,7 +18,6 @@ static sqz_status infer(sqz_infer *q)
 {
     const attrs *at = q->attrs;
     const sqz_shape *x = &q->in[0]->shape;
-    SQZ_TRY(sqz_need_bytes(q, 0));
     if (at->repeats.n != (uint32_t)x->rank)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "%u repeats for an input of rank %d",
                         (unsigned)at->repeats.n, (int)x->rank);

@@ -31,7 +31,6 @@ static sqz_status infer(sqz_infer *q)
     const attrs *at = q->attrs;
     const sqz_shape *x = &q->in[0]->shape;
     uint32_t mask;
-    SQZ_TRY(sqz_need_bytes(q, 0));
     if (at->view) { /* input and output stand in different layouts: docs/ir.md */
         q->out[0] = *x;
         return SQZ_OK;
@@ -104,8 +103,11 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
+
+static sqz_status permute(const sqz_call *c, const void *arg)
 {
+    (void)arg;
     job j = {.elem = sqz_elem(c->in[0]), .x = c->in[0]->data, .y = c->out[0]->data};
     if (c->out[0]->count == 0 || ((const attrs *)c->attrs)->view)
         return sqz_view_run(c);
@@ -114,10 +116,12 @@ static sqz_status run(const sqz_call *c)
         return sqz_view_run(c);
     return sqz_parallel(c->ctx, c->out[0]->count / j.dim[j.n - 1], 256, piece, &j);
 }
+static sqz_status run(const sqz_call *c) { return sqz_move_run(c, permute, NULL); }
 
 static const sqz_case cases[] = {
     {.attrs = "perm=0,3,1,2", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
     {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}},
+    {.attrs = "perm=1,0", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -8, .hi = 7, .dtype = {SQZ_S4}},
     {.attrs = "perm=1,0,2", .n_in = 1, .in = {{3, {2, 3, 4}}}},
 };
 
@@ -135,6 +139,7 @@ const sqz_op sqz_op_transpose = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
+    .prepare = prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Transpose", .since = 1},
