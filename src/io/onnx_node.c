@@ -143,6 +143,7 @@ static sqz_status outputs(job *j)
         name[0] = j->node->output[0];
     j->im.out_name = name;
     j->im.n_out = (unsigned)n;
+    j->im.n_listed = (unsigned)j->node->n_output;
     return n ? SQZ_OK : sqz_fail(j->all->ctx, SQZ_E_FORMAT, "has no outputs");
 }
 

@@ -18,9 +18,7 @@ static sqz_status infer(sqz_infer *q)
     const sqz_shape *x = &q->in[0]->shape, *k = &q->in[1]->shape;
     int32_t axis = 0;
     SQZ_TRY(sqz_axis(q->ctx, ((const attrs *)q->attrs)->axis, x->rank, &axis));
-    if (q->in[1]->dtype != SQZ_S64 && q->in[1]->dtype != SQZ_S32)
-        return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "indices are %s, expected s64 or s32",
-                        sqz_dtype_name(q->in[1]->dtype));
+    SQZ_TRY(sqz_need_index(q, 1));
     if (x->rank - 1 + k->rank > SQZ_MAX_RANK)
         return sqz_fail(q->ctx, SQZ_E_LIMIT, "an output of rank %d, at most %d are supported",
                         (int)(x->rank - 1 + k->rank), SQZ_MAX_RANK);
@@ -33,33 +31,55 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+typedef struct job {
+    const sqz_tensor *k;
+    sqz_split3 s;
+    size_t bytes; /* of a slice */
+    const unsigned char *x;
+    unsigned char *y;
+} job;
+
+/* Slices begin .. end-1 of the output. */
+static sqz_status piece(void *arg, size_t begin, size_t end)
 {
-    const sqz_tensor *k = c->in[1];
-    const unsigned char *x = c->in[0]->data;
-    unsigned char *y = c->out[0]->data;
-    int32_t axis = 0;
-    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
-    const sqz_split3 s = sqz_split_at(&c->in[0]->shape, axis);
-    const size_t bytes = s.inner * sqz_elem(c->in[0]);
-    const int64_t n = (int64_t)s.n;
-    for (size_t i = 0; i < k->count; i++) {
-        int64_t at = sqz_tensor_i64(k, i);
-        if (at < -n || at >= n)
-            return sqz_fail(c->ctx, SQZ_E_ARG, "index %lld at position %zu, expected %lld .. %lld",
-                            (long long)at, i, (long long)-n, (long long)(n - 1));
-        at += at < 0 ? n : 0;
-        for (size_t o = 0; bytes && o < s.outer; o++)
-            memcpy(y + (o * k->count + i) * bytes, x + (o * s.n + (size_t)at) * bytes, bytes);
+    const job *j = arg;
+    for (size_t i = begin; i < end; i++) {
+        const size_t outer = i / j->k->count,
+                     at = sqz_index(j->k, i % j->k->count, (int64_t)j->s.n);
+        memcpy(j->y + i * j->bytes, j->x + (outer * j->s.n + at) * j->bytes, j->bytes);
     }
     return SQZ_OK;
 }
+
+static sqz_status pick(const sqz_call *c, const void *arg)
+{
+    const attrs *at = arg;
+    job j = {.k = c->in[1], .x = c->in[0]->data, .y = c->out[0]->data};
+    int32_t axis = 0;
+    SQZ_TRY(sqz_axis(c->ctx, at->axis, c->in[0]->shape.rank, &axis));
+    j.s = sqz_split_at(&c->in[0]->shape, axis);
+    j.bytes = j.s.inner * sqz_elem(c->in[0]);
+    SQZ_TRY(sqz_check_indices(c->ctx, j.k, (int64_t)j.s.n));
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    return sqz_parallel(c->ctx, j.s.outer * j.k->count, 65536 / SQZ_MIN(j.bytes, (size_t)65536),
+                        piece, &j);
+}
+
+static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
+static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
 #define INDICES .lo = -3, .hi = 2, .dtype = {SQZ_F32, SQZ_S64} /* within every axis below */
 static const sqz_case cases[] = {
     {.attrs = "axis=1", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {5}}}, .constant = 2, INDICES},
     {.attrs = "axis=-1", .n_in = 2, .in = {{2, {3, 5}}, {2, {2, 2}}}, .constant = 2, INDICES},
     {.attrs = "axis=0", .n_in = 2, .in = {{2, {4, 5}}, {0}}, INDICES},
+    {.attrs = "axis=1",
+     .n_in = 2,
+     .in = {{2, {3, 3}}, {1, {3}}},
+     .lo = -3,
+     .hi = 2,
+     .dtype = {SQZ_S4, SQZ_S32}},
 };
 
 const sqz_op sqz_op_gather = {
@@ -76,6 +96,7 @@ const sqz_op sqz_op_gather = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
+    .prepare = prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "Gather", .since = 1},

@@ -1,4 +1,5 @@
-/* split: cuts a tensor along an axis into its outputs. */
+/* split: cuts a tensor along an axis into its outputs. Without lengths they are equal, but the last
+ * ones, which get what is left. */
 #include "ops/move.h"
 #include <string.h>
 
@@ -74,8 +75,9 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static sqz_status cut(const sqz_call *c, const void *arg)
 {
+    (void)arg;
     job j = {.c = c, .elem = sqz_elem(c->in[0])};
     if (c->in[0]->count == 0)
         return SQZ_OK;
@@ -85,16 +87,42 @@ static sqz_status run(const sqz_call *c)
     return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
 }
 
-/* num_outputs (opset 18) only repeats what the outputs say. */
+static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
+static sqz_status run(const sqz_call *c) { return sqz_move_run(c, cut, NULL); }
+
+/* Opset 1 lets the lengths be an attribute or an input. */
+static sqz_status lengths_of_opset_1(sqz_import *im, attrs *at)
+{
+    const sqz_tensor *t = NULL;
+    int64_t *v;
+    SQZ_TRY(sqz_import_const(im, 1, &t));
+    return t ? sqz_ints_of_tensor(&im->g->arena, t, &at->split, &v) : SQZ_OK;
+}
+
+/* Every output counts, also those that nobody reads: without lengths their number is the rule.
+ * num_outputs (opset 18) only repeats it. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
-    int64_t n = sqz_import_int(im, "num_outputs", im->n_out);
-    if (n != (int64_t)im->n_out)
-        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "num_outputs is %lld for %u outputs",
-                        (long long)n, im->n_out);
+    const unsigned n = SQZ_MAX(im->n_listed, im->n_out);
+    const int64_t said = sqz_import_int(im, "num_outputs", n);
+    const char *name[UINT8_MAX] = {NULL};
+    sqz_vid out[UINT8_MAX];
     attrs at;
+    if (said != (int64_t)n)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "num_outputs is %lld for %u outputs",
+                        (long long)said, n);
+    if (n > op->n_out_max)
+        return sqz_fail(im->g->ctx, SQZ_E_LIMIT, "%u outputs, at most %d are supported", n,
+                        op->n_out_max);
     SQZ_TRY(sqz_import_attrs(im, op, &at));
-    return sqz_import_node(im, op, &at, im->in, 1);
+    if (im->opset == 1)
+        SQZ_TRY(lengths_of_opset_1(im, &at));
+    for (unsigned i = 0; i < im->n_out; i++)
+        name[i] = im->out_name[i];
+    SQZ_TRY(sqz_graph_node(im->g, op, im->name, &at, im->in, 1, name, n, SQZ_NONE, out));
+    for (unsigned i = 0; i < im->n_out; i++)
+        im->out[i] = out[i];
+    return SQZ_OK;
 }
 
 static sqz_status write(sqz_export *e)
@@ -123,6 +151,12 @@ static const sqz_case cases[] = {
     {.attrs = "axis=3 split=1,3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "axis=-1 split=2,2,1", .n_in = 1, .in = {{2, {3, 5}}}},
     {.attrs = "axis=0", .n_in = 1, .in = {{1, {5}}}},
+    {.attrs = "axis=1 split=1,4",
+     .n_in = 1,
+     .in = {{2, {3, 5}}},
+     .lo = -8,
+     .hi = 7,
+     .dtype = {SQZ_S4}},
 };
 
 const sqz_op sqz_op_split = {
@@ -139,9 +173,10 @@ const sqz_op sqz_op_split = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .prepare = prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
-    .onnx = {.op_type = "Split", .since = 2, .import = import, .write = write},
+    .onnx = {.op_type = "Split", .since = 1, .import = import, .write = write},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };
