@@ -1,7 +1,7 @@
 /* squeeze bench: latency on this machine. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_BATCH, CLI_REPEAT, CLI_SHAPE,   CLI_MARKDOWN,
+static const cli_flag_id flags[] = {CLI_BATCH, CLI_REPEAT, CLI_SHAPE,   CLI_BIND, CLI_MARKDOWN,
                                     CLI_HTML,  CLI_SEED,   CLI_THREADS, CLI_END};
 const sqz_cmd sqz_cmd_bench = {
     .name = "bench",

@@ -1,7 +1,7 @@
 /* squeeze inspect: what is in a model and what it costs. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_DEVICE, CLI_SHAPE,   CLI_MARKDOWN,
+static const cli_flag_id flags[] = {CLI_DEVICE, CLI_SHAPE,   CLI_BIND, CLI_MARKDOWN,
                                     CLI_HTML,   CLI_THREADS, CLI_END};
 const sqz_cmd sqz_cmd_inspect = {
     .name = "inspect",

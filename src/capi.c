@@ -36,28 +36,35 @@ static sqz_status wrap(sqz_ctx *ctx, sqz_graph *g, sqz_model **out)
     return SQZ_OK;
 }
 
-sqz_status sqz_model_load(sqz_ctx *ctx, const char *path, sqz_model **out)
+sqz_status sqz_model_open(sqz_ctx *ctx, const sqz_model_source *source, sqz_model **out)
 {
-    if (!ctx || !out)
+    sqz_model_source src = SQZ_MODEL_SOURCE_INIT;
+    if (!ctx || !source || !out)
         return SQZ_E_ARG;
     *out = NULL;
-    if (!path)
-        return sqz_fail(ctx, SQZ_E_ARG, "path is NULL");
+    memcpy(&src, source, SQZ_MIN(source->struct_size, sizeof src));
+    if (!src.path && !src.bytes)
+        return sqz_fail(ctx, SQZ_E_ARG, "the source has neither a path nor bytes");
+    const sqz_import_options opt = {.path = src.path, .shape = src.shape, .bind = src.bind};
     sqz_graph *g;
-    SQZ_TRY(sqz_import_file(ctx, path, NULL, NULL, &g));
+    SQZ_TRY(src.bytes ? sqz_import_bytes(ctx, src.bytes, src.n, &opt, &g)
+                      : sqz_import_file(ctx, &opt, NULL, &g));
     return wrap(ctx, g, out);
+}
+
+sqz_status sqz_model_load(sqz_ctx *ctx, const char *path, sqz_model **out)
+{
+    sqz_model_source source = SQZ_MODEL_SOURCE_INIT;
+    source.path = path;
+    return sqz_model_open(ctx, &source, out);
 }
 
 sqz_status sqz_model_load_bytes(sqz_ctx *ctx, const void *bytes, size_t n, sqz_model **out)
 {
-    if (!ctx || !out)
-        return SQZ_E_ARG;
-    *out = NULL;
-    if (!bytes)
-        return sqz_fail(ctx, SQZ_E_ARG, "bytes is NULL");
-    sqz_graph *g;
-    SQZ_TRY(sqz_import_bytes(ctx, bytes, n, NULL, &g));
-    return wrap(ctx, g, out);
+    sqz_model_source source = SQZ_MODEL_SOURCE_INIT;
+    source.bytes = bytes;
+    source.n = n;
+    return sqz_model_open(ctx, &source, out);
 }
 
 sqz_status sqz_model_save(sqz_model *m, const char *path)

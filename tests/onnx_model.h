@@ -183,12 +183,16 @@ static inline unsigned char *model_bytes(model *m, size_t *n)
     onnx__model_proto__pack(&m->m, p);
     return p;
 }
-static inline sqz_status model_import(model *m, const char *shape, sqz_graph **g)
+static inline sqz_status model_import_with(model *m, const sqz_import_options *opt, sqz_graph **g)
 {
     size_t n;
     const unsigned char *p = model_bytes(m, &n);
+    return sqz_import_bytes(m->arena.ctx, p, n, opt, g);
+}
+static inline sqz_status model_import(model *m, const char *shape, sqz_graph **g)
+{
     const sqz_import_options opt = {.shape = shape};
-    return sqz_import_bytes(m->arena.ctx, p, n, &opt, g);
+    return model_import_with(m, &opt, g);
 }
 static inline void model_end(model *m) { sqz_arena_free(&m->arena); }
 #endif

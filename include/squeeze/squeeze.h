@@ -118,11 +118,12 @@ typedef struct sqz_job {
     int32_t layers;     /* evaluate: 1: per-layer error against the reference */
     int32_t dry_run;    /* 1: say what would be done, how long, how large; write nothing */
     int32_t reserved;
+    const char *bind; /* "sr=16000;axes=1,2": inputs that become constants, with their values */
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0                                \
+            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL                          \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken
@@ -158,6 +159,20 @@ SQZ_API sqz_status sqz_model_save(sqz_model *m,
 SQZ_API sqz_status sqz_model_clone(const sqz_model *m,
                                    sqz_model **out); /* weights shared until written */
 SQZ_API void sqz_model_free(sqz_model *m);
+/* The same with options. */
+typedef struct sqz_model_source {
+    size_t struct_size;
+    const char *path;  /* of the file; or, with bytes, where its external data lies; or NULL */
+    const void *bytes; /* NULL: path is read */
+    size_t n;
+    const char *shape; /* as in sqz_job; NULL: none */
+    const char *bind;
+} sqz_model_source;
+#define SQZ_MODEL_SOURCE_INIT                                                                      \
+    {                                                                                              \
+        sizeof(sqz_model_source), NULL, NULL, 0, NULL, NULL                                        \
+    }
+SQZ_API sqz_status sqz_model_open(sqz_ctx *ctx, const sqz_model_source *source, sqz_model **out);
 /* Runs passes: "fold_bn,ptq(per_tensor=1)". Names and options: sqz_list("pass"). */
 SQZ_API sqz_status sqz_model_apply(sqz_model *m, const char *recipe);
 SQZ_API uint32_t sqz_model_n_inputs(const sqz_model *m);

@@ -16,28 +16,54 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* input_0.pb, input_1.pb, ... as ONNX's own test vectors have them. */
+static sqz_status read_pb(sqz_work *w, const char *file, sqz_tensor *out)
+{
+    char name[256];
+    void *bytes;
+    size_t n;
+    SQZ_TRY(sqz_file_read(w->ctx, file, SIZE_MAX / 2, &bytes, &n));
+    sqz_status s = sqz_tensor_from_pb(w->ctx, bytes, n, out, name, sizeof name);
+    sqz_free(w->ctx, bytes);
+    return sqz_note(w->ctx, s, "%s", file);
+}
+
+/* input_0.pb, input_1.pb, ... as ONNX's own test vectors have them: by place, as names in the files
+ * are optional. */
 static sqz_status read_folder(sqz_work *w, sqz_arena *a, const char *path, arrays *out)
 {
-    const sqz_graph *g = w->graph;
-    out->list = sqz_arena_alloc(a, g->n_input + 1u, sizeof *out->list);
-    if (!out->list)
-        return SQZ_E_NOMEM;
-    for (uint32_t i = 0; i < g->n_input; i++) {
-        char *file = sqz_arena_printf(a, "%s/input_%u.pb", path, (unsigned)i), name[256];
-        void *bytes;
-        size_t n;
+    struct stat st;
+    for (size_t room = 0;; out->n++) {
+        char *file = sqz_arena_printf(a, "%s/input_%zu.pb", path, out->n);
         if (!file)
             return SQZ_E_NOMEM;
-        SQZ_TRY(sqz_file_read(w->ctx, file, SIZE_MAX / 2, &bytes, &n));
-        sqz_status s = sqz_tensor_from_pb(w->ctx, bytes, n, &out->list[out->n].t, name,
-                                          sizeof name);
-        sqz_free(w->ctx, bytes);
-        SQZ_TRY(sqz_note(w->ctx, s, "%s", file));
-        out->list[out->n].name =
-            sqz_val(g, g->input[i])->name; /* by position: names in the files are optional */
-        out->n++;
+        if (out->n && stat(file, &st) != 0) /* the first one is missed by name */
+            return SQZ_OK;
+        if (out->n == room) {
+            sqz_array *grown = sqz_arena_alloc(a, room = 2 * room + 8, sizeof *grown);
+            if (!grown)
+                return SQZ_E_NOMEM;
+            if (out->n)
+                memcpy(grown, out->list, out->n * sizeof *grown);
+            out->list = grown;
+        }
+        SQZ_TRY(read_pb(w, file, &out->list[out->n].t));
     }
+}
+
+/* Loads the model with the arrays as known values: operators that need an input as a constant (a
+ * shape, a condition) get it. Arrays get the names of their inputs. */
+static sqz_status load_model(sqz_work *w, sqz_arena *a, arrays *in)
+{
+    sqz_given *given = sqz_arena_alloc(a, in->n + 1, sizeof *given);
+    if (!given)
+        return SQZ_E_NOMEM;
+    for (size_t i = 0; i < in->n; i++)
+        given[i] = (sqz_given){
+            .name = in->list[i].name, .tensor = &in->list[i].t, .value = SQZ_NONE};
+    SQZ_TRY(sqz_work_model_given(w, given, in->n));
+    for (size_t i = 0; i < in->n; i++)
+        if (given[i].name)
+            in->list[i].name = given[i].name;
     return SQZ_OK;
 }
 
@@ -45,10 +71,9 @@ static const sqz_array *pick(const sqz_work *w, const arrays *in, uint32_t i)
 {
     const char *name = sqz_val(w->graph, w->graph->input[i])->name;
     for (size_t k = 0; k < in->n; k++)
-        if (strcmp(in->list[k].name, name) == 0)
+        if (in->list[k].name && strcmp(in->list[k].name, name) == 0)
             return &in->list[k];
-    bool only = w->graph->n_input == 1 && in->n == 1; /* a lone array needs no name */
-    return only ? &in->list[0] : NULL;
+    return NULL;
 }
 
 static sqz_status execute(sqz_work *w, sqz_arena *a, const arrays *in, arrays *out)
@@ -104,11 +129,12 @@ static sqz_status run(sqz_work *w)
     if (!w->job.inputs)
         return sqz_fail(w->ctx, SQZ_E_ARG,
                         "no inputs are given (--inputs in.npz, or a folder of input_0.pb, ...)");
-    SQZ_TRY(sqz_work_model(w));
     sqz_arena a = {.ctx = w->ctx};
     arrays in = {0}, out = {0};
     sqz_status s = is_folder(w->job.inputs) ? read_folder(w, &a, w->job.inputs, &in)
                                             : sqz_npz_read(&a, w->job.inputs, &in.list, &in.n);
+    if (s == SQZ_OK)
+        s = load_model(w, &a, &in);
     if (s == SQZ_OK)
         s = execute(w, &a, &in, &out);
     if (s == SQZ_OK)

@@ -50,9 +50,15 @@ sqz_status sqz_canonical(sqz_ctx *ctx, sqz_graph *g)
     return sqz_run_recipe(g, SQZ_CANONICAL, &env);
 }
 
-static sqz_status load(sqz_work *w, const char *path, sqz_import_source *source, sqz_graph **out)
+static sqz_status load(sqz_work *w, const char *path, sqz_given *given, size_t n_given,
+                       sqz_import_source *source, sqz_graph **out)
 {
-    sqz_status s = sqz_import_file(w->ctx, path, w->job.shape, source, out);
+    const sqz_import_options opt = {.path = path,
+                                    .shape = w->job.shape,
+                                    .bind = w->job.bind,
+                                    .given = given,
+                                    .n_given = n_given};
+    sqz_status s = sqz_import_file(w->ctx, &opt, source, out);
     if (s == SQZ_OK)
         s = sqz_note(w->ctx, sqz_canonical(w->ctx, *out), "'%s'", path);
     if (s != SQZ_OK) {
@@ -62,16 +68,18 @@ static sqz_status load(sqz_work *w, const char *path, sqz_import_source *source,
     return s;
 }
 
-sqz_status sqz_work_model(sqz_work *w)
+sqz_status sqz_work_model_given(sqz_work *w, sqz_given *given, size_t n)
 {
     if (!w->job.model)
         return sqz_fail(w->ctx, SQZ_E_ARG, "no model is given");
-    return load(w, w->job.model, &w->source, &w->graph);
+    return load(w, w->job.model, given, n, &w->source, &w->graph);
 }
+
+sqz_status sqz_work_model(sqz_work *w) { return sqz_work_model_given(w, NULL, 0); }
 
 sqz_status sqz_work_reference(sqz_work *w)
 {
-    return w->job.against ? load(w, w->job.against, NULL, &w->reference) : SQZ_OK;
+    return w->job.against ? load(w, w->job.against, NULL, 0, NULL, &w->reference) : SQZ_OK;
 }
 
 sqz_status sqz_work_device(sqz_work *w)

@@ -30,6 +30,8 @@ sqz_status sqz_work_do(sqz_ctx *ctx, const sqz_job *job, const char *command, sq
                        sqz_report **out);
 
 sqz_status sqz_work_model(sqz_work *w); /* job.model -> graph, canonical; E_ARG when not given */
+/* The same with values of its inputs known: those that operators need become constants. */
+sqz_status sqz_work_model_given(sqz_work *w, sqz_given *given, size_t n);
 sqz_status sqz_work_reference(sqz_work *w); /* job.against -> reference; nothing when not given */
 sqz_status sqz_work_device(sqz_work *w);    /* job.device; nothing when not given */
 /* Opens job.data at the split asked for (job.split), else the first of `splits` ("calib|train")

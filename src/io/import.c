@@ -37,15 +37,14 @@ static void describe(const void *bytes, size_t n, sqz_import_source *source)
     sqz_sha256_end(&h, source->sha256);
 }
 
-sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape,
-                           sqz_import_source *source, sqz_graph **out)
+sqz_status sqz_import_file(sqz_ctx *ctx, const sqz_import_options *opt, sqz_import_source *source,
+                           sqz_graph **out)
 {
-    const sqz_import_options opt = {.path = path, .shape = shape};
     void *bytes;
     size_t n;
     *out = NULL;
-    SQZ_TRY(sqz_file_read(ctx, path, MODEL_LIMIT, &bytes, &n));
-    sqz_status s = sqz_note(ctx, sqz_import_bytes(ctx, bytes, n, &opt, out), "%s", path);
+    SQZ_TRY(sqz_file_read(ctx, opt->path, MODEL_LIMIT, &bytes, &n));
+    sqz_status s = sqz_note(ctx, sqz_import_bytes(ctx, bytes, n, opt, out), "%s", opt->path);
     if (s == SQZ_OK && source)
         describe(bytes, n, source);
     sqz_free(ctx, bytes);

@@ -6,6 +6,9 @@
 typedef struct sqz_import_options {
     const char *path;  /* for messages and for external data beside it */
     const char *shape; /* "name=1,3,224,224;..." or NULL */
+    const char *bind;  /* inputs that become constants: "sr=16000;..." or NULL */
+    sqz_given *given; /* values of inputs that the caller knows: see sqz_given; also their shapes */
+    size_t n_given;
 } sqz_import_options;
 typedef struct sqz_importer { /* import_<name>.c */
     sqz_info info;
@@ -20,8 +23,8 @@ typedef struct sqz_import_source { /* the file that a graph came from, external 
     char sha256[65];
 } sqz_import_source;
 /* The graph as the file has it: before the canonical recipe. source NULL: not wanted. */
-sqz_status sqz_import_file(sqz_ctx *ctx, const char *path, const char *shape,
-                           sqz_import_source *source, sqz_graph **out);
+sqz_status sqz_import_file(sqz_ctx *ctx, const sqz_import_options *opt, sqz_import_source *source,
+                           sqz_graph **out);
 sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
                             const sqz_import_options *opt, sqz_graph **out);
 /* Everything in a file that squeeze cannot run, one line each ("node 'x' (Op, number 3): why"), for

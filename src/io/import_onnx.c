@@ -133,6 +133,10 @@ static sqz_status load(sqz_ctx *ctx, const void *bytes, size_t n, const sqz_impo
     im->model = m;
     im->opt = opt;
     sqz_status s = build(im);
+    if (im->g) { /* their memory is the import's */
+        im->g->given = NULL;
+        im->g->n_given = 0;
+    }
     sqz_arena_free(&im->arena);
     onnx__model_proto__free_unpacked(m, &al);
     return s;

@@ -1,59 +1,138 @@
 /* onnx_inputs.c: graph inputs. Every dimension is bound: dimension 0, where the file leaves it
  * open, is the batch and becomes 1; any other open one is given by the caller as
- * "name=1,3,224,224". */
+ * "name=1,3,224,224", or by a value of the input that the caller knows. "name=16000" (--bind) makes
+ * an input a constant. */
 #include "io/onnx.h"
 #include <string.h>
 
-/* The entry for `name` in "a=1,2;b=3": its dimensions in *out; false when there is none. A name may
- * itself contain '=': the last one counts. */
-static sqz_status option_of(sqz_ctx *ctx, const char *text, const char *name, bool *found,
-                            sqz_shape *out)
+/* One entry "name=values" of "a=1,2;b=3". A name may itself contain '=': the last one counts. */
+typedef struct entry {
+    const char *name, *values, *end;
+    size_t n_name;
+} entry;
+
+/* The entry at *text, which moves on to the next; false at the end. */
+static bool next_entry(const char **text, entry *e)
 {
-    *found = false;
-    for (const char *at = text; at && *at; at += *at == ';') {
-        size_t n = strcspn(at, ";"), eq = n;
-        while (eq > 0 && at[eq - 1] != '=')
-            eq--;
-        if (eq == 0)
-            return sqz_fail(ctx, SQZ_E_ARG, "shape option '%.*s': expected name=1,3,224,224",
-                            (int)SQZ_MIN(n, 80), at);
-        const char *end = at + n, *p = at + eq;
-        if (eq - 1 == strlen(name) && memcmp(at, name, eq - 1) == 0) {
-            *out = (sqz_shape){0};
-            *found = true;
-            while (p < end) {
-                if (out->rank == SQZ_MAX_RANK || !sqz_parse_i64(p, &p, &out->dim[out->rank]) ||
-                    out->dim[out->rank++] < 1 || (p < end && *p++ != ','))
-                    return sqz_fail(ctx, SQZ_E_ARG,
-                                    "shape option '%.*s': expected at most %d numbers above 0, "
-                                    "with commas between",
-                                    (int)SQZ_MIN(n, 80), at, SQZ_MAX_RANK);
-            }
-        }
-        at = end;
+    if (!*text || !**text)
+        return false;
+    size_t n = strcspn(*text, ";"), eq = n;
+    while (eq > 0 && (*text)[eq - 1] != '=')
+        eq--;
+    *e = (entry){.name = *text, .n_name = eq ? eq - 1 : n, .values = *text + eq, .end = *text + n};
+    if (!eq)
+        e->values = NULL;
+    *text += n + ((*text)[n] == ';');
+    return true;
+}
+
+static bool is_name(const entry *e, const char *name)
+{
+    return strlen(name) == e->n_name && memcmp(e->name, name, e->n_name) == 0;
+}
+
+/* The entry for an input; false when there is none. */
+static bool entry_of(const char *text, const char *name, entry *e)
+{
+    while (next_entry(&text, e))
+        if (e->values && is_name(e, name))
+            return true;
+    return false;
+}
+
+/* Every entry has values and the name of an input. `what`: "shape" or "bind". */
+static sqz_status check_option(const sqz_onnx_import *im, const char *what, const char *text)
+{
+    entry e;
+    while (next_entry(&text, &e)) {
+        size_t i = 0;
+        if (!e.values)
+            return sqz_fail(im->ctx, SQZ_E_ARG, "%s option '%.*s': expected %s", what,
+                            (int)SQZ_MIN(e.n_name, 80), e.name,
+                            *what == 's' ? "name=1,3,224,224" : "name=16000");
+        while (i < im->graph->n_input && !is_name(&e, sqz_onnx_str(im->graph->input[i]->name)))
+            i++;
+        if (i == im->graph->n_input)
+            return sqz_fail(im->ctx, SQZ_E_ARG, "%s option: the model has no input '%.*s'", what,
+                            (int)SQZ_MIN(e.n_name, 80), e.name);
     }
     return SQZ_OK;
 }
 
-/* Every name in the option is an input. */
-static sqz_status check_option(sqz_onnx_import *im)
+static sqz_status shape_option(const sqz_onnx_import *im, const char *name, bool *found,
+                               sqz_shape *out)
 {
-    const char *text = im->opt ? im->opt->shape : NULL;
-    for (const char *at = text; at && *at; at += *at == ';') {
-        size_t n = strcspn(at, ";"), eq = n, i = 0;
-        while (eq > 0 && at[eq - 1] != '=')
-            eq--;
-        for (; eq && i < im->graph->n_input; i++) {
-            const char *name = sqz_onnx_str(im->graph->input[i]->name);
-            if (strlen(name) == eq - 1 && memcmp(at, name, eq - 1) == 0)
-                break;
-        }
-        if (eq && i == im->graph->n_input)
-            return sqz_fail(im->ctx, SQZ_E_ARG, "shape option: the model has no input '%.*s'",
-                            (int)SQZ_MIN(eq - 1, 80), at);
-        at += n;
-    }
+    entry e;
+    *found = entry_of(im->opt ? im->opt->shape : NULL, name, &e);
+    if (!*found)
+        return SQZ_OK;
+    *out = (sqz_shape){0};
+    for (const char *p = e.values; p < e.end;)
+        if (out->rank == SQZ_MAX_RANK || !sqz_parse_i64(p, &p, &out->dim[out->rank]) ||
+            out->dim[out->rank++] < 1 || (p < e.end && *p++ != ','))
+            return sqz_fail(im->ctx, SQZ_E_ARG,
+                            "shape option '%.*s': expected at most %d numbers above 0, with commas "
+                            "between",
+                            (int)SQZ_MIN(e.end - e.name, 80), e.name, SQZ_MAX_RANK);
     return SQZ_OK;
+}
+
+/* ---- values that the caller knows ---- */
+
+static bool lone_input(const sqz_onnx_import *im)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < im->graph->n_input; i++)
+        n += sqz_onnx_names_get(&im->init, sqz_onnx_str(im->graph->input[i]->name)) == SQZ_NONE;
+    return n == 1;
+}
+
+/* By name, else by place; a lone array is the lone input's, whatever it is called. */
+static sqz_given *given_of(const sqz_onnx_import *im, const char *name, uint32_t place)
+{
+    const sqz_import_options *o = im->opt;
+    sqz_given *by_place = NULL;
+    for (size_t i = 0; o && i < o->n_given; i++) {
+        if (o->given[i].name && strcmp(o->given[i].name, name) == 0)
+            return &o->given[i];
+        if (!o->given[i].name && i == place)
+            by_place = &o->given[i];
+    }
+    return !by_place && o && o->n_given == 1 && lone_input(im) ? &o->given[0] : by_place;
+}
+
+/* The numbers of "name=1,2,3" as a tensor of the input's type and shape; an open shape is a list.
+ */
+static sqz_status bound_value(const sqz_onnx_import *im, const entry *e, sqz_dtype d,
+                              const sqz_shape *shape, bool open, sqz_tensor *out)
+{
+    size_t n = 1, i = 0;
+    sqz_shape s = *shape;
+    for (const char *p = e->values; p < e->end; p++)
+        n += *p == ',';
+    if (open)
+        s = sqz_shape_of(1, (int64_t[]){(int64_t)n});
+    SQZ_TRY(sqz_tensor_alloc(im->ctx, d, &s, out));
+    bool right = out->count == n;
+    for (const char *p = e->values; right && i < n; i++) {
+        double v;
+        int64_t whole;
+        const char *after;
+        if (!sqz_dtype_is_float(d) && sqz_parse_i64(p, &after, &whole))
+            sqz_tensor_set_i64(out, i, whole);
+        else if ((right = sqz_dtype_is_float(d) && sqz_parse_f64(p, &after, &v)))
+            sqz_tensor_set_f64(out, i, v);
+        right = right && (after == e->end || *after == ',');
+        p = right ? after + 1 : p;
+    }
+    if (right)
+        return SQZ_OK;
+    char text[160];
+    sqz_shape_print(text, &s);
+    sqz_tensor_free(im->ctx, out);
+    return sqz_fail(im->ctx, SQZ_E_ARG, "bind option '%.*s': expected %s numbers of type %s",
+                    (int)SQZ_MIN(e->end - e->name, 80), e->name, s.rank ? text : "one",
+                    sqz_dtype_name(d));
 }
 
 static bool open_dim(const Onnx__TensorShapeProto__Dimension *d)
@@ -84,15 +163,21 @@ static void ask(sqz_onnx_import *im, const char *name, const Onnx__TensorShapePr
     sqz_str_free(&t);
 }
 
-/* The shape of one input; *batch: what the file calls an open dimension 0, else NULL. */
-static sqz_status bind(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, sqz_shape *out,
-                       const char **batch)
+/* The shape of one input. *batch: what the file calls an open dimension 0, else NULL; *open: a
+ * dimension is not known. */
+static sqz_status bind(const sqz_onnx_import *im, const Onnx__ValueInfoProto *v,
+                       const sqz_given *known, sqz_shape *out, const char **batch, bool *open)
 {
     const char *name = sqz_onnx_str(v->name);
     const Onnx__TensorShapeProto *s = v->type->tensor_type->shape;
-    bool given, open = !s;
+    bool given;
     *batch = NULL;
-    SQZ_TRY(option_of(im->ctx, im->opt ? im->opt->shape : NULL, name, &given, out));
+    SQZ_TRY(shape_option(im, name, &given, out));
+    if (!given && known) {
+        *out = known->tensor->shape;
+        given = true;
+    }
+    *open = !s && !given;
     size_t rank = s ? s->n_dim : given ? (size_t)out->rank : 0;
     if (rank > SQZ_MAX_RANK || (given && (size_t)out->rank != rank))
         return sqz_fail(im->ctx, given ? SQZ_E_ARG : SQZ_E_UNSUPPORTED,
@@ -102,22 +187,78 @@ static sqz_status bind(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, sqz_s
     for (size_t k = 0; s && k < rank; k++) {
         const Onnx__TensorShapeProto__Dimension *d = s->dim[k];
         if (!open_dim(d)) {
-            if (given && out->dim[k] != d->dim_value)
+            if (given && out->dim[k] != d->dim_value && !(known && k == 0))
                 return sqz_fail(im->ctx, SQZ_E_ARG,
-                                "input '%.80s': the shape option gives dimension %zu as %lld, the "
-                                "model has %lld",
+                                "input '%.80s': dimension %zu is given as %lld, the model has %lld",
                                 name, k, (long long)out->dim[k], (long long)d->dim_value);
             out->dim[k] = d->dim_value;
-        } else if (!given && k == 0) {
-            bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
-            *batch = named && *d->dim_param ? d->dim_param : "batch";
-            out->dim[0] = 1;
-        } else if (!given) {
-            open = true;
+            continue;
         }
+        bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+        if (k == 0)
+            *batch = named && *d->dim_param ? d->dim_param : "batch";
+        if (k == 0 && !given)
+            out->dim[0] = 1;
+        else if (!given)
+            *open = true;
     }
-    if (open && !given)
-        ask(im, name, s);
+    if (given && !known) /* the caller wants it so */
+        *batch = NULL;
+    return SQZ_OK;
+}
+
+/* ---- all ---- */
+
+typedef struct bindings { /* for operators that need an input as a constant */
+    sqz_given *list;
+    size_t n;
+    uint32_t place;
+} bindings;
+
+static sqz_status remember(sqz_onnx_import *im, bindings *b, sqz_given *known, sqz_vid v)
+{
+    const sqz_value *val = sqz_val(im->g, v);
+    known->name = val->name;
+    known->value = v;
+    if (known->tensor->dtype == val->dtype && sqz_shape_eq(&known->tensor->shape, &val->shape))
+        b->list[b->n++] = *known; /* others are cast, or are a batch: they are no constants */
+    return SQZ_OK;
+}
+
+static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bindings *b,
+                        const char **batch, sqz_shape *shape)
+{
+    const char *name = sqz_onnx_str(v->name);
+    sqz_given *known = given_of(im, name, b->place++);
+    bool open;
+    entry e;
+    sqz_vid id;
+    *batch = NULL;
+    (void)sqz_onnx_names_add(&im->value, name, SQZ_ONNX_POISON);
+    if (!v->type || v->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+        return SQZ_OK; /* on the list already */
+    sqz_dtype d = sqz_dtype_of_onnx(v->type->tensor_type->elem_type);
+    if (d == SQZ_N_DTYPE) {
+        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "input '%.80s': element type %d is not supported",
+                      name, v->type->tensor_type->elem_type);
+        return SQZ_OK;
+    }
+    SQZ_TRY(bind(im, v, known, shape, batch, &open));
+    if (im->opt && entry_of(im->opt->bind, name, &e)) {
+        sqz_tensor t;
+        SQZ_TRY(bound_value(im, &e, d, shape, open || *batch, &t));
+        SQZ_TRY(sqz_graph_constant(im->g, name, &t, &id));
+        *batch = "";
+        shape->rank = 0;
+    } else if (open) {
+        ask(im, name, v->type->tensor_type->shape);
+        return SQZ_OK;
+    } else {
+        SQZ_TRY(sqz_graph_input(im->g, name, d, shape, &id));
+        if (known)
+            SQZ_TRY(remember(im, b, known, id));
+    }
+    sqz_onnx_names_set(&im->value, name, id);
     return SQZ_OK;
 }
 
@@ -125,33 +266,24 @@ sqz_status sqz_onnx_inputs(sqz_onnx_import *im)
 {
     const Onnx__GraphProto *g = im->graph;
     bool all_open = true;
-    SQZ_TRY(check_option(im));
+    bindings b = {
+        .list = sqz_arena_alloc(&im->arena, im->opt ? im->opt->n_given + 1 : 1, sizeof *b.list)};
+    if (!b.list)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(check_option(im, "shape", im->opt ? im->opt->shape : NULL));
+    SQZ_TRY(check_option(im, "bind", im->opt ? im->opt->bind : NULL));
     for (size_t i = 0; i < g->n_input; i++) {
-        const Onnx__ValueInfoProto *v = g->input[i];
-        const char *batch, *name = sqz_onnx_str(v->name);
+        const char *batch;
         sqz_shape shape = {0};
-        sqz_vid id;
-        if (sqz_onnx_names_get(&im->init, name) != SQZ_NONE)
+        if (sqz_onnx_names_get(&im->init, sqz_onnx_str(g->input[i]->name)) != SQZ_NONE)
             continue; /* files of IR 3 list initializers as inputs: they are constants */
-        (void)sqz_onnx_names_add(&im->value, name, SQZ_ONNX_POISON);
-        if (!v->type || v->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-            continue; /* on the list already */
-        sqz_dtype d = sqz_dtype_of_onnx(v->type->tensor_type->elem_type);
-        if (d == SQZ_N_DTYPE) {
-            sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "input '%.80s': element type %d is not supported",
-                          name, v->type->tensor_type->elem_type);
-            continue;
-        }
-        uint32_t lines = im->n_line;
-        SQZ_TRY(bind(im, v, &shape, &batch));
-        if (im->n_line != lines)
-            continue;
-        SQZ_TRY(sqz_graph_input(im->g, name, d, &shape, &id));
-        sqz_onnx_names_set(&im->value, name, id);
+        SQZ_TRY(input(im, g->input[i], &b, &batch, &shape));
         all_open = all_open && (batch || shape.rank == 0);
-        if (batch && !im->g->batch_name)
+        if (batch && *batch && !im->g->batch_name)
             im->g->batch_name = sqz_arena_strdup(&im->g->arena, batch);
     }
     im->g->batch_free = all_open && im->g->batch_name != NULL;
+    im->g->given = b.list;
+    im->g->n_given = b.n;
     return SQZ_OK;
 }

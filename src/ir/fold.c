@@ -99,35 +99,65 @@ static sqz_status fold_marked(sqz_graph *g, const bool *marked)
     return SQZ_OK;
 }
 
+/* The value that the caller of the import gave for an input, or NULL. */
+static const sqz_tensor *given(const sqz_graph *g, sqz_vid v)
+{
+    for (size_t i = 0; i < g->n_given; i++)
+        if (g->given[i].value == v)
+            return g->given[i].tensor;
+    return NULL;
+}
+
+/* A value that no node makes: can it become a constant? */
+static bool known(const sqz_graph *g, sqz_vid v) { return sqz_val(g, v)->constant || given(g, v); }
+
 /* Marks what `v` is computed from; false: it depends on something that is not constant. */
 static bool mark(const sqz_graph *g, sqz_vid v, bool *marked)
 {
-    if (sqz_val(g, v)->constant)
-        return true;
     if (sqz_val(g, v)->producer == SQZ_NONE)
-        return false;
+        return known(g, v);
     marked[sqz_val(g, v)->producer] = true;
     for (sqz_nid n = g->last; n != SQZ_NONE; n = sqz_nod(g, n)->prev) {
         const sqz_node *nd = sqz_nod(g, n);
         for (unsigned i = 0; marked[n] && i < nd->n_in; i++) {
             const sqz_value *x = nd->in[i] == SQZ_NONE ? NULL : sqz_val(g, nd->in[i]);
-            if (x && !x->constant && x->producer == SQZ_NONE)
-                return false;
-            if (x && !x->constant)
+            if (x && x->producer != SQZ_NONE)
                 marked[x->producer] = true;
+            else if (x && !known(g, nd->in[i]))
+                return false;
         }
     }
     return true;
 }
 
+/* Inputs that `v` and the marked nodes read become constants. */
+static sqz_status bind(sqz_graph *g, sqz_vid v, const bool *marked)
+{
+    if (!sqz_val(g, v)->constant && given(g, v))
+        SQZ_TRY(sqz_graph_bind_input(g, v, given(g, v)));
+    SQZ_EACH_NODE(g, n)
+    {
+        const sqz_node *nd = sqz_nod(g, n);
+        for (unsigned i = 0; marked[n] && i < nd->n_in; i++)
+            if (nd->in[i] != SQZ_NONE && !sqz_val(g, nd->in[i])->constant && given(g, nd->in[i]))
+                SQZ_TRY(sqz_graph_bind_input(g, nd->in[i], given(g, nd->in[i])));
+    }
+    return SQZ_OK;
+}
+
 sqz_status sqz_fold_value(sqz_graph *g, sqz_vid v)
 {
-    if (sqz_val(g, v)->constant || !g->n_node)
+    if (sqz_val(g, v)->constant)
         return SQZ_OK;
-    bool *marked = sqz_calloc(g->ctx, g->n_node, sizeof *marked);
+    bool *marked = sqz_calloc(g->ctx, (size_t)g->n_node + 1, sizeof *marked);
     if (!marked)
         return SQZ_E_NOMEM;
-    sqz_status s = mark(g, v, marked) ? fold_marked(g, marked) : SQZ_OK;
+    sqz_status s = SQZ_OK;
+    if (mark(g, v, marked)) {
+        s = bind(g, v, marked);
+        if (s == SQZ_OK)
+            s = fold_marked(g, marked);
+    }
     sqz_free(g->ctx, marked);
     return s;
 }

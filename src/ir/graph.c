@@ -146,6 +146,27 @@ sqz_status sqz_graph_constant(sqz_graph *g, const char *name, sqz_tensor *t, sqz
     return sqz_value_set_constant(g, *out, t);
 }
 
+sqz_status sqz_graph_bind_input(sqz_graph *g, sqz_vid v, const sqz_tensor *t)
+{
+    const sqz_value *val = sqz_val(g, v);
+    uint32_t k = 0, n = g->n_input;
+    sqz_tensor copy;
+    while (k < n && g->input[k] != v)
+        k++;
+    if (k == n || val->dtype != t->dtype || !sqz_shape_eq(&val->shape, &t->shape)) {
+        char want[160], got[160];
+        sqz_shape_print(want, &val->shape);
+        sqz_shape_print(got, &t->shape);
+        return sqz_fail(g->ctx, SQZ_E_SHAPE, "input '%s' is %s %s, its given value is %s %s",
+                        val->name, sqz_dtype_name(val->dtype), want, sqz_dtype_name(t->dtype), got);
+    }
+    SQZ_TRY(sqz_tensor_cast(g->ctx, t, t->dtype, &copy));
+    for (; k + 1 < n; k++)
+        g->input[k] = g->input[k + 1];
+    g->n_input--;
+    return sqz_value_set_constant(g, v, &copy);
+}
+
 void sqz_graph_remove_value(sqz_graph *g, sqz_vid v)
 {
     sqz_value *val = sqz_val(g, v);

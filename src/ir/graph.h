@@ -139,6 +139,15 @@ typedef struct sqz_meta {
     struct sqz_meta *next;
 } sqz_meta;
 
+/* The value of an input that the caller of an import knows. Operators that need it as a constant
+ * (a shape, a number of steps, a condition) find it, and the input becomes a constant. */
+typedef struct sqz_given {
+    const char *name; /* of the input; NULL: by its place, counting inputs without an initializer;
+                         the import fills it in (memory of the graph) */
+    const sqz_tensor *tensor;
+    sqz_vid value; /* set by the import */
+} sqz_given;
+
 enum {                     /* what a graph has; passes need, give and break these */
        SQZ_HAS_LAYOUT = 1, /* channel-last inside */
        SQZ_HAS_FOLDED = 2, /* constants and batch norms folded */
@@ -162,7 +171,9 @@ typedef struct sqz_graph {
     const char *name, *producer; /* of the model file */
     int64_t opset;               /* default domain, of the model file; 0: none */
     sqz_meta *meta;              /* metadata_props, in order */
-    struct sqz_name_map *names;  /* name -> value */
+    const sqz_given *given;      /* while importing; else NULL */
+    size_t n_given;
+    struct sqz_name_map *names; /* name -> value */
     struct sqz_name_map *node_names;
 } sqz_graph;
 
@@ -204,6 +215,9 @@ sqz_status sqz_graph_input(sqz_graph *g, const char *name, sqz_dtype d, const sq
                            sqz_vid *out);
 /* Takes over one reference of `t` (also on failure). */
 sqz_status sqz_graph_constant(sqz_graph *g, const char *name, sqz_tensor *t, sqz_vid *out);
+/* An input becomes a constant with the numbers of `t`, which stays the caller's. Its type and shape
+ * must fit. */
+sqz_status sqz_graph_bind_input(sqz_graph *g, sqz_vid v, const sqz_tensor *t);
 sqz_status sqz_graph_set_outputs(sqz_graph *g, const sqz_vid *v, uint32_t n);
 sqz_vid sqz_graph_find(const sqz_graph *g, const char *name);           /* SQZ_NONE: none */
 sqz_status sqz_graph_rename(sqz_graph *g, sqz_vid v, const char *name); /* fails when taken */

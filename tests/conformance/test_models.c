@@ -134,7 +134,7 @@ static void check(const char *folder, const archive *a, const char *model, doubl
     size_t n;
     char path[400];
     snprintf(path, sizeof path, DATA "/%s/%s.onnx", folder, model);
-    TEST_OK(ctx, sqz_import_file(ctx, path, NULL, NULL, &g));
+    TEST_OK(ctx, sqz_import_file(ctx, &(sqz_import_options){.path = path}, NULL, &g));
     TEST_OK(ctx, sqz_run_recipe(g, SQZ_CANONICAL, NULL));
     run_and_compare(g, a, model, "canonical", within);
     TEST_OK(ctx, sqz_export_onnx(g, &bytes, &n));
@@ -204,7 +204,7 @@ static void check_quantized(const archive *a, const char *model, double literal,
     sqz_graph *g;
     char path[400];
     snprintf(path, sizeof path, DATA "/models/%s.onnx", model);
-    TEST_OK(ctx, sqz_import_file(ctx, path, NULL, NULL, &g));
+    TEST_OK(ctx, sqz_import_file(ctx, &(sqz_import_options){.path = path}, NULL, &g));
     TEST_OK(ctx, sqz_run_recipe(g, "layout", NULL));
     run_and_compare(g, a, model, "literal", literal);
     sqz_graph_free(g);

@@ -28,7 +28,7 @@ static void load(sqz_ctx *ctx, const char *name, sqz_graph **g)
     char path[500];
     sqz_env env = {0};
     (void)snprintf(path, sizeof path, "%s%s", MODELS, name);
-    TEST_OK(ctx, sqz_import_file(ctx, path, NULL, NULL, g));
+    TEST_OK(ctx, sqz_import_file(ctx, &(sqz_import_options){.path = path}, NULL, g));
     TEST_OK(ctx, sqz_run_recipe(*g, "fold_const,fold_qdq,layout,dce", &env));
 }
 

@@ -133,7 +133,8 @@ static void test_open_dimensions_are_asked_for(void **p)
     TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_SHAPE,
                "--shape 'x:0=1,3,<height>,<size>'");
     TEST_FAILS(s->ctx, model_import(&s->m, "x:0=1,3,8", &s->g), SQZ_E_ARG, "4 dimensions");
-    TEST_FAILS(s->ctx, model_import(&s->m, "x:0=1,4,8,8", &s->g), SQZ_E_ARG, "dimension 1 as 4");
+    TEST_FAILS(s->ctx, model_import(&s->m, "x:0=1,4,8,8", &s->g), SQZ_E_ARG,
+               "dimension 1 is given as 4");
     TEST_FAILS(s->ctx, model_import(&s->m, "z=1,4,8,8", &s->g), SQZ_E_ARG, "no input 'z'");
     TEST_FAILS(s->ctx, model_import(&s->m, "x:0=1,3,8,0", &s->g), SQZ_E_ARG, "above 0");
     TEST_FAILS(s->ctx, model_import(&s->m, "nonsense", &s->g), SQZ_E_ARG, "name=1,3");
@@ -206,6 +207,49 @@ static void test_outputs_keep_their_names(void **p)
     const char *want[] = {"copy", "d", "r", "x"};
     for (uint32_t i = 0; i < 4; i++)
         assert_string_equal(sqz_val(s->g, s->g->output[i])->name, want[i]);
+}
+
+/* The shape that Reshape goes to is an input: a constant when its value is known. */
+static void test_inputs_with_a_known_value_become_constants_where_needed(void **p)
+{
+    state *s = *p;
+    int64_t three_four[] = {3, 4};
+    float x[12] = {0};
+    const sqz_shape pair = {1, {2}}, flat = {2, {2, 6}};
+    sqz_tensor t, u;
+    model_input(&s->m, "x", "n,6");
+    s->m.in[s->m.g.n_input++] = model_info(&s->m, "shape", 7, "2");
+    model_node(&s->m, "Reshape", "r", "x,shape", "y");
+    model_output(&s->m, "y");
+    TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED, "must be a constant");
+
+    TEST_OK(s->ctx, sqz_tensor_view(s->ctx, SQZ_S64, &pair, three_four, &t));
+    TEST_OK(s->ctx, sqz_tensor_view(s->ctx, SQZ_F32, &flat, x, &u));
+    sqz_given given[] = {{.tensor = &u}, {.tensor = &t}}; /* by place */
+    TEST_OK(s->ctx,
+            model_import_with(&s->m, &(sqz_import_options){.given = given, .n_given = 2}, &s->g));
+    assert_string_equal(given[1].name, "shape");
+    assert_int_equal(s->g->n_input, 1); /* x is not needed as a constant */
+    assert_int_equal(sqz_val(s->g, s->g->input[0])->shape.dim[0], 2);
+    assert_int_equal(sqz_val(s->g, s->g->output[0])->shape.dim[1], 4);
+    sqz_graph_free(s->g);
+
+    const sqz_import_options bound = {.shape = "x=2,6", .bind = "shape=4,3"};
+    TEST_OK(s->ctx, model_import_with(&s->m, &bound, &s->g));
+    assert_int_equal(sqz_val(s->g, s->g->output[0])->shape.dim[1], 3);
+    assert_int_equal(s->g->n_input, 1);
+    sqz_graph_free(s->g);
+    s->g = NULL;
+    const struct {
+        const char *bind, *why;
+    } wrong[] = {{"shape=3", "2 numbers"},   {"shape=3,4,1", "2 numbers"},
+                 {"shape=3,x", "numbers"},   {"shape=3,4.5", "numbers"},
+                 {"shape", "name=16000"},    {"sr=1", "no input 'sr'"},
+                 {"shape=3,4,", "2 numbers"}};
+    for (size_t i = 0; i < SQZ_COUNT(wrong); i++)
+        TEST_FAILS(s->ctx,
+                   model_import_with(&s->m, &(sqz_import_options){.bind = wrong[i].bind}, &s->g),
+                   SQZ_E_ARG, wrong[i].why);
 }
 
 /* ---- refusals ---- */
@@ -447,6 +491,7 @@ int main(void)
         T(test_broken_names_are_refused_with_the_place),
         T(test_initializers_listed_as_inputs_are_constants),
         T(test_open_dimensions_are_asked_for),
+        T(test_inputs_with_a_known_value_become_constants_where_needed),
         T(test_shape_idioms_are_computed),
         T(test_constant_nodes_of_every_kind),
         T(test_outputs_keep_their_names),
