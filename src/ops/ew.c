@@ -43,105 +43,148 @@ sqz_status sqz_need_same_grid(const sqz_prep *p)
 
 /* ---- unary ---- */
 
-sqz_status sqz_ew_infer(sqz_infer *q)
+/* The sentence about an input whose type is not in the table. */
+static sqz_status refuse(const sqz_infer *q, unsigned i, bool floats, bool wholes)
 {
+    const char *want = floats && wholes ? "floats or integers"
+                       : floats         ? "floats"
+                       : wholes         ? "integers"
+                                        : "bool";
+    return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "input %u is %s, expected %s", i,
+                    sqz_dtype_name(q->in[i]->dtype), want);
+}
+
+sqz_status sqz_ew_infer(sqz_infer *q, const sqz_ew_maps *maps)
+{
+    const sqz_dtype d = q->in[0]->dtype;
     q->out[0] = q->in[0]->shape;
-    return sqz_need_real(q, 0);
+    if (q->in[0]->quant || maps->of[d] || (sqz_dtype_is_float(d) && maps->of[SQZ_F32]))
+        return SQZ_OK;
+    return refuse(q, 0, maps->of[SQZ_F32] != NULL, maps->of[SQZ_S64] || maps->of[SQZ_U64]);
 }
 
 typedef struct map_job {
     sqz_map_fn map;
     const void *attrs;
-    const float *x;
-    float *y;
+    const unsigned char *x;
+    unsigned char *y;
+    size_t x_size, y_size; /* bytes of an element */
 } map_job;
 
 static sqz_status map_piece(void *arg, size_t begin, size_t end)
 {
     const map_job *j = arg;
-    j->map(j->attrs, j->x + begin, j->y + begin, end - begin);
+    j->map(j->attrs, j->x + begin * j->x_size, j->y + begin * j->y_size, end - begin);
     return SQZ_OK;
 }
 
-sqz_status sqz_ew_run(const sqz_call *c, sqz_map_fn map)
+static size_t size_of(const sqz_tensor *t) { return sqz_dtype_bits(t->dtype) / 8; }
+
+sqz_status sqz_ew_run(const sqz_call *c, const sqz_ew_maps *maps)
 {
-    map_job j = {map, c->attrs, SQZ_F32P(c->in[0]), SQZ_F32P(c->out[0])};
-    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, map_piece, &j);
+    const sqz_tensor *x = c->in[0], *y = c->out[0];
+    map_job j = {maps->of[x->dtype], c->attrs, x->data, y->data, size_of(x), size_of(y)};
+    return sqz_parallel(c->ctx, y->count, GRAIN, map_piece, &j);
 }
 
 /* ---- broadcasting ---- */
 
-#define BLOCK 256 /* elements that a repeated operand is spread to */
+#define BLOCK   256 /* elements that a repeated operand is spread to */
+#define MOST_IN 3
 
-/* Output dimensions with the steps of both operands (0: repeated); neighbors that step alike are
- * one dimension, so that equal shapes are a single row. */
+/* Output dimensions with the steps of the operands (0: repeated); neighbors that step alike in all
+ * of them are one dimension, so that equal shapes are a single row. */
 typedef struct walk {
     int n_dim;
-    size_t dim[SQZ_MAX_RANK], step_a[SQZ_MAX_RANK], step_b[SQZ_MAX_RANK];
-    size_t elem;
-    const unsigned char *a, *b;
+    unsigned n_in;
+    size_t dim[SQZ_MAX_RANK], step[SQZ_MAX_RANK][MOST_IN];
+    size_t size[MOST_IN], y_size; /* bytes of an element */
+    const unsigned char *x[MOST_IN];
     unsigned char *y;
     sqz_row_fn row;
     const void *arg;
 } walk;
 
 /* Step of each output axis in an operand of shape s, in elements. */
-static void steps_of(const sqz_shape *s, const sqz_shape *out, size_t step[SQZ_MAX_RANK])
+static void steps_of(const sqz_shape *s, const sqz_shape *out, unsigned k,
+                     size_t step[SQZ_MAX_RANK][MOST_IN])
 {
     size_t at = 1;
     for (int32_t i = out->rank - 1; i >= 0; i--) {
-        int32_t k = i - (out->rank - s->rank);
-        step[i] = k < 0 || s->dim[k] == 1 ? 0 : at;
-        at *= k < 0 ? 1 : (size_t)s->dim[k];
+        int32_t d = i - (out->rank - s->rank);
+        step[i][k] = d < 0 || s->dim[d] == 1 ? 0 : at;
+        at *= d < 0 ? 1 : (size_t)s->dim[d];
     }
 }
 
-static void plan(const sqz_shape *a, const sqz_shape *b, const sqz_shape *out, walk *w)
+static void plan(const sqz_tensor *const *in, const sqz_shape *out, walk *w)
 {
-    size_t sa[SQZ_MAX_RANK], sb[SQZ_MAX_RANK];
-    steps_of(a, out, sa);
-    steps_of(b, out, sb);
+    size_t step[SQZ_MAX_RANK][MOST_IN];
+    for (unsigned k = 0; k < w->n_in; k++)
+        steps_of(&in[k]->shape, out, k, step);
     for (int32_t i = 0; i < out->rank; i++) {
-        size_t d = (size_t)out->dim[i];
-        int k = w->n_dim - 1;
+        const size_t d = (size_t)out->dim[i];
+        int last = w->n_dim - 1;
+        bool alike = last >= 0;
         if (d == 1)
             continue;
-        if (k < 0 || w->step_a[k] != sa[i] * d || w->step_b[k] != sb[i] * d) {
-            k = w->n_dim++;
-            w->dim[k] = 1;
-        }
-        w->dim[k] *= d;
-        w->step_a[k] = sa[i];
-        w->step_b[k] = sb[i];
+        for (unsigned k = 0; alike && k < w->n_in; k++)
+            alike = w->step[last][k] == step[i][k] * d;
+        if (!alike)
+            w->dim[last = w->n_dim++] = 1;
+        w->dim[last] *= d;
+        for (unsigned k = 0; k < w->n_in; k++)
+            w->step[last][k] = step[i][k];
     }
     if (w->n_dim == 0) { /* one element */
         w->n_dim = 1;
-        w->dim[0] = w->step_a[0] = w->step_b[0] = 1;
+        w->dim[0] = 1;
+        for (unsigned k = 0; k < w->n_in; k++)
+            w->step[0][k] = 1;
     }
 }
 
-static void spread(unsigned char *block, const unsigned char *from, size_t elem, size_t n)
+static void spread(unsigned char *block, const unsigned char *from, size_t size, size_t n)
 {
-    if (elem == 1)
+    if (size == 1)
         memset(block, *from, n);
     else
         for (size_t i = 0; i < n; i++)
-            memcpy(block + i * elem, from, elem);
+            memcpy(block + i * size, from, size);
 }
 
-static void run_row(const walk *w, const unsigned char *a, const unsigned char *b, unsigned char *y,
+/* Operands 0 and 1 of two; of three, the first is the argument. */
+static void call_row(const walk *w, const unsigned char *const x[MOST_IN], unsigned char *y,
+                     size_t n)
+{
+    if (w->n_in == 2)
+        w->row(w->arg, x[0], x[1], y, n);
+    else
+        w->row(x[0], x[1], x[2], y, n);
+}
+
+static void run_row(const walk *w, const unsigned char *const from[MOST_IN], unsigned char *y,
                     size_t n)
 {
-    size_t sa = w->step_a[w->n_dim - 1], sb = w->step_b[w->n_dim - 1], e = w->elem;
-    _Alignas(8) unsigned char block[BLOCK * 8]; /* at most one operand is repeated */
-    if (sa && sb) {
-        w->row(w->arg, a, b, y, n);
+    _Alignas(8) unsigned char block[MOST_IN - 1][BLOCK * 8]; /* one operand at least is whole */
+    const unsigned char *x[MOST_IN] = {from[0], from[1], from[2]};
+    const size_t *step = w->step[w->n_dim - 1];
+    unsigned used = 0;
+    for (unsigned k = 0; k < w->n_in; k++)
+        if (!step[k]) {
+            spread(block[used], from[k], w->size[k], SQZ_MIN(n, (size_t)BLOCK));
+            x[k] = block[used++];
+        }
+    if (!used) {
+        call_row(w, x, y, n);
         return;
     }
-    spread(block, sa ? b : a, e, SQZ_MIN(n, (size_t)BLOCK));
-    for (size_t i = 0; i < n; i += BLOCK)
-        w->row(w->arg, sa ? a + i * e : block, sb ? b + i * e : block, y + i * e,
-               SQZ_MIN(n - i, (size_t)BLOCK));
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const size_t m = SQZ_MIN(n - i, (size_t)BLOCK);
+        call_row(w, x, y + i * w->y_size, m);
+        for (unsigned k = 0; k < w->n_in; k++)
+            x[k] += step[k] * m * w->size[k];
+    }
 }
 
 static sqz_status walk_piece(void *arg, size_t begin, size_t end)
@@ -149,73 +192,72 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
     const walk *w = arg;
     const int last = w->n_dim - 1;
     for (size_t at = begin, n; at < end; at += n) {
-        size_t col = at % w->dim[last], row = at / w->dim[last];
-        size_t a = col * w->step_a[last], b = col * w->step_b[last];
+        const size_t col = at % w->dim[last];
+        const unsigned char *x[MOST_IN] = {0};
         n = SQZ_MIN(w->dim[last] - col, end - at);
-        for (int d = last - 1; d >= 0; d--) {
-            a += row % w->dim[d] * w->step_a[d];
-            b += row % w->dim[d] * w->step_b[d];
-            row /= w->dim[d];
+        for (unsigned k = 0; k < w->n_in; k++) {
+            size_t row = at / w->dim[last], from = col * w->step[last][k];
+            for (int d = last - 1; d >= 0; d--) {
+                from += row % w->dim[d] * w->step[d][k];
+                row /= w->dim[d];
+            }
+            x[k] = w->x[k] + from * w->size[k];
         }
-        run_row(w, w->a + a * w->elem, w->b + b * w->elem, w->y + at * w->elem, n);
+        run_row(w, x, w->y + at * w->y_size, n);
     }
     return SQZ_OK;
 }
 
-sqz_status sqz_ew_broadcast(const sqz_call *c, size_t elem, sqz_row_fn row, const void *arg)
+static sqz_status broadcast(const sqz_call *c, unsigned n_in, sqz_row_fn row, const void *arg)
 {
-    walk w = {.elem = elem,
-              .a = c->in[0]->data,
-              .b = c->in[1]->data,
-              .y = c->out[0]->data,
-              .row = row,
-              .arg = arg};
-    plan(&c->in[0]->shape, &c->in[1]->shape, &c->out[0]->shape, &w);
+    walk w = {.n_in = n_in, .y = c->out[0]->data, .row = row, .arg = arg};
+    w.y_size = size_of(c->out[0]);
+    for (unsigned k = 0; k < n_in; k++) {
+        w.x[k] = c->in[k]->data;
+        w.size[k] = size_of(c->in[k]);
+    }
+    plan(c->in, &c->out[0]->shape, &w);
     return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
 }
 
-static sqz_row_fn row_of(const sqz_rows *rows, sqz_dtype d)
+sqz_status sqz_ew_broadcast(const sqz_call *c, sqz_row_fn row, const void *arg)
 {
-    return d == SQZ_F32 ? rows->f32 : d == SQZ_S32 ? rows->s32 : d == SQZ_S64 ? rows->s64 : NULL;
+    return broadcast(c, 2, row, arg);
 }
+
+sqz_status sqz_ew_broadcast3(const sqz_call *c, sqz_row_fn row)
+{
+    return broadcast(c, 3, row, NULL);
+}
+
+/* ---- binary ---- */
 
 sqz_status sqz_ew_infer2(sqz_infer *q, const sqz_rows *rows)
 {
     const sqz_value *a = q->in[0], *b = q->in[1];
+    const bool floats = rows->of[SQZ_F32] != NULL;
     if (a->dtype != b->dtype)
         return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "inputs are %s and %s, expected one type",
                         sqz_dtype_name(a->dtype), sqz_dtype_name(b->dtype));
-    if (!a->quant && !row_of(rows, a->dtype))
-        return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "inputs are %s, expected f32%s",
-                        sqz_dtype_name(a->dtype), rows->s64 ? ", s32 or s64" : "");
+    if (!a->quant && !rows->of[a->dtype] && !(floats && sqz_dtype_is_float(a->dtype)))
+        return refuse(q, 0, floats, rows->of[SQZ_S64] || rows->of[SQZ_U64]);
     return sqz_shape_broadcast(q->ctx, &a->shape, &b->shape, &q->out[0]);
 }
 
 sqz_status sqz_ew_run2(const sqz_call *c, const sqz_rows *rows)
 {
-    sqz_dtype d = c->in[0]->dtype;
-    return sqz_ew_broadcast(c, sqz_dtype_bits(d) / 8, row_of(rows, d), c->attrs);
+    return sqz_ew_broadcast(c, rows->of[c->in[0]->dtype], c->attrs);
 }
 
-/* ---- import of variadic operators ---- */
-
-sqz_status sqz_ew_chain_open(sqz_import *im, const sqz_op *op, unsigned n, sqz_vid *out)
+sqz_status sqz_ew_no_zero(const sqz_call *c)
 {
-    *out = im->in[0];
-    for (unsigned i = 1; i < n; i++) {
-        const sqz_vid in[] = {*out, im->in[i]};
-        SQZ_TRY(sqz_graph_node(im->g, op, NULL, NULL, in, 2, NULL, 1, SQZ_NONE, out));
-    }
+    const sqz_tensor *b = c->in[1];
+    static const unsigned char zero[8] = {0};
+    const size_t size = size_of(b);
+    if (sqz_dtype_is_float(b->dtype))
+        return SQZ_OK;
+    for (size_t i = 0; i < b->count; i++)
+        if (memcmp((const char *)b->data + i * size, zero, size) == 0)
+            return sqz_fail(c->ctx, SQZ_E_ARG, "division of integers by zero at element %zu", i);
     return SQZ_OK;
-}
-
-sqz_status sqz_ew_chain(sqz_import *im, const sqz_op *op)
-{
-    if (im->n_in == 0)
-        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "no inputs, expected at least one");
-    if (im->n_in == 1)
-        return sqz_import_node(im, sqz_op_find("identity"), NULL, im->in, 1);
-    sqz_vid in[] = {SQZ_NONE, im->in[im->n_in - 1]};
-    SQZ_TRY(sqz_ew_chain_open(im, op, im->n_in - 1, &in[0]));
-    return sqz_import_node(im, op, NULL, in, 2);
 }

@@ -1,4 +1,6 @@
-/* clip: y = min(max(x, min), max). Attributes at opset 6, inputs from 11 on; Relu6 is 0 .. 6. */
+/* clip: y = min(max(x, min), max). Attributes at opset 6, inputs from 11 on; Relu6 is 0 .. 6.
+ * Bounds that are computed, and those of integers, are left to max and min. */
+#include "ops/build.h"
 #include "ops/ew.h"
 
 typedef struct attrs {
@@ -25,18 +27,30 @@ static const sqz_attr schema[] = {
      .doc = "upper bound"},
 };
 
-static void map(const void *opts, const float *x, float *y, size_t n)
-{
-    const attrs *at = opts;
-    const float lo = (float)at->min, hi = (float)at->max;
-    for (size_t i = 0; i < n; i++) { /* NaN goes through; hi wins over lo */
-        float v = x[i] < lo ? lo : x[i];
-        y[i] = v > hi ? hi : v;
-    }
-}
+/* NaN goes through; max wins over min. */
+SQZ_FLOATS(SQZ_EW_MAP, map, const T lo = (T)((const attrs *)opts)->min;
+           const T hi = (T)((const attrs *)opts)->max, SQZ_MIN(hi, SQZ_MAX(lo, v)))
+static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+SQZ_EW_UNARY_FUNCTIONS
 
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    sqz_build b = {.im = im};
+    bool known = sqz_dtype_is_float(sqz_val(im->g, im->in[0])->dtype);
+    for (unsigned i = 1; i < im->n_in; i++)
+        if (im->in[i] != SQZ_NONE) {
+            SQZ_TRY(sqz_fold_value(im->g, im->in[i]));
+            known = known && sqz_val(im->g, im->in[i])->constant;
+        }
+    if (im->opset < 11 || known)
+        return sqz_import_node(im, op, NULL, NULL, 0);
+    sqz_vid y = im->in[0];
+    if (sqz_b_in(&b, 1) != SQZ_NONE)
+        y = sqz_b(&b, "max", NULL, 2, y, im->in[1]);
+    if (sqz_b_in(&b, 2) != SQZ_NONE)
+        y = sqz_b(&b, "min", NULL, 2, y, im->in[2]);
+    return sqz_b_end(&b, 1, y);
+}
 
 static const sqz_case cases[] = {
     {.attrs = "min=0 max=6", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 9},
@@ -53,7 +67,7 @@ const sqz_op sqz_op_clip = {
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS | SQZ_T_RELU_LIKE,
     .quant = {.kind = SQZ_Q_LUT},
-    .onnx = {.op_type = "Clip", .since = 1},
+    .onnx = {.op_type = "Clip", .since = 1, .import = import},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

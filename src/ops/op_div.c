@@ -2,20 +2,15 @@
 #include "ops/ew.h"
 
 /* Integers truncate toward zero; the one overflow, lowest / -1, wraps around. */
-SQZ_EW_ROW(f32, float, a / b)
-SQZ_EW_ROW(s32, int32_t, b == -1 ? 0u - (uint32_t)a : (uint32_t)(a / b))
-SQZ_EW_ROW(s64, int64_t, b == -1 ? 0u - (uint64_t)a : (uint64_t)(a / b))
-static const sqz_rows rows = {f32, s32, s64};
+SQZ_FLOATS(SQZ_EW_ROW, row, a / b)
+SQZ_SIGNED(SQZ_EW_ROW, row, b == -1 ? 0 - (uint64_t)a : (uint64_t)(a / b))
+SQZ_UNSIGNED(SQZ_EW_ROW, row, a / b)
+static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 
 static sqz_status run(const sqz_call *c)
 {
-    const sqz_tensor *b = c->in[1];
-    if (b->dtype != SQZ_F32)
-        for (size_t i = 0; i < b->count; i++)
-            if (sqz_tensor_i64(b, i) == 0)
-                return sqz_fail(c->ctx, SQZ_E_ARG, "division of integers by zero at element %zu",
-                                i);
+    SQZ_TRY(sqz_ew_no_zero(c));
     return sqz_ew_run2(c, &rows);
 }
 
@@ -36,7 +31,7 @@ const sqz_op sqz_op_div = {
     .info = {.name = "div", .doc = "a / b"},
     SQZ_EW_BINARY,
     .quant = {.kind = SQZ_Q_FLOAT},
-    .onnx = {.op_type = "Div", .since = 1},
+    .onnx = {.op_type = "Div", .since = 1, .import = sqz_ew_import2},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

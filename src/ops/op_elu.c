@@ -1,5 +1,6 @@
 /* elu: y = x for x >= 0, alpha * (e^x - 1) below. */
 #include "ops/ew.h"
+#include <tgmath.h>
 
 typedef struct attrs {
     double alpha;
@@ -14,15 +15,10 @@ static const sqz_attr schema[] = {
      .doc = "scale below 0"},
 };
 
-static void map(const void *opts, const float *x, float *y, size_t n)
-{
-    const float a = (float)((const attrs *)opts)->alpha;
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] < 0.0f ? a * expm1f(x[i]) : x[i];
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha,
+           v < 0 ? alpha * expm1(v) : v)
+static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},

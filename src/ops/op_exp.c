@@ -1,19 +1,12 @@
 /* exp: y = e^x. */
 #include "ops/ew.h"
+#include <tgmath.h>
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    for (size_t i = 0; i < n; i++)
-        y[i] = expf(x[i]);
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_EW_UNARY_FLOAT(exp(v))
 
 static const sqz_case cases[] = {
-    {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -2, .hi = 2},
-    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -2, .hi = 2},
+    {.attrs = "", .n_in = 1, .in = {{1, {5}}}},
+    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
 };
 
 const sqz_op sqz_op_exp = {

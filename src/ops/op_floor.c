@@ -1,15 +1,8 @@
-/* floor: y = the largest integer <= x. */
+/* floor: y = the largest integer that is not above x. */
 #include "ops/ew.h"
+#include <tgmath.h>
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    for (size_t i = 0; i < n; i++)
-        y[i] = floorf(x[i]);
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_EW_UNARY_FLOAT(floor(v))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},
@@ -17,7 +10,7 @@ static const sqz_case cases[] = {
 };
 
 const sqz_op sqz_op_floor = {
-    .info = {.name = "floor", .doc = "largest integer not above x"},
+    .info = {.name = "floor", .doc = "largest integer that is not above x"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
     .quant = {.kind = SQZ_Q_LUT},

@@ -1,5 +1,6 @@
 /* gelu: y = x/2 * (1 + erf(x/sqrt(2))), or its tanh form (Hendrycks & Gimpel 2016). */
 #include "ops/ew.h"
+#include <tgmath.h>
 
 typedef struct attrs {
     int64_t approximate;
@@ -11,19 +12,13 @@ static const sqz_attr schema[] = {{.name = "approximate",
                                    .max = 1,
                                    .doc = "tanh: the cubic approximation"}};
 
-static void map(const void *opts, const float *x, float *y, size_t n)
-{
-    const float root = 0.70710678f, inner = 0.79788456f; /* sqrt(1/2), sqrt(2/pi) */
-    const bool cubic = ((const attrs *)opts)->approximate != 0;
-    for (size_t i = 0; i < n; i++) {
-        float v = x[i];
-        float g = cubic ? tanhf(inner * (v + 0.044715f * v * v * v)) : erff(v * root);
-        y[i] = 0.5f * v * (1.0f + g);
-    }
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+/* sqrt(1/2) and sqrt(2/pi) */
+#define EXACT (erf(v * (T)0.70710678118654752440))
+#define CUBIC (tanh((T)0.79788456080286535588 * (v + (T)0.044715 * v * v * v)))
+SQZ_FLOATS(SQZ_EW_MAP, map, const bool cubic = ((const attrs *)opts)->approximate != 0,
+           (T)0.5 * v * ((T)1 + (cubic ? CUBIC : EXACT)))
+static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -3, .hi = 3},

@@ -1,4 +1,4 @@
-/* hard_sigmoid: y = max(0, min(1, alpha * x + beta)). */
+/* hard_sigmoid: y = max(0, min(1, alpha * x + beta)); NaN goes through. */
 #include "ops/ew.h"
 
 typedef struct attrs {
@@ -21,18 +21,11 @@ static const sqz_attr schema[] = {
      .doc = "value at 0"},
 };
 
-static void map(const void *opts, const float *x, float *y, size_t n)
-{
-    const attrs *at = opts;
-    const float a = (float)at->alpha, b = (float)at->beta;
-    for (size_t i = 0; i < n; i++) {
-        float v = a * x[i] + b;
-        y[i] = v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v; /* NaN goes through */
-    }
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha;
+           const T beta = (T)((const attrs *)opts)->beta,
+           SQZ_MAX((T)0, SQZ_MIN((T)1, beta + alpha * v)))
+static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},

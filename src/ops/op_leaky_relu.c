@@ -14,15 +14,9 @@ static const sqz_attr schema[] = {
      .doc = "slope below 0"},
 };
 
-static void map(const void *opts, const float *x, float *y, size_t n)
-{
-    const float a = (float)((const attrs *)opts)->alpha;
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] < 0.0f ? a * x[i] : x[i];
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha, v < 0 ? alpha * v : v)
+static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}},

@@ -2,15 +2,13 @@
 #include "ops/ew.h"
 
 /* A NaN of either input is the result. */
-SQZ_EW_ROW(f32, float, a < b || isnan(a) ? a : b)
-SQZ_EW_ROW(s32, int32_t, a < b ? a : b)
-SQZ_EW_ROW(s64, int64_t, a < b ? a : b)
-SQZ_EW_ROW(s8, int8_t, a < b ? a : b)
-static const sqz_rows rows = {f32, s32, s64};
+SQZ_FLOATS(SQZ_EW_ROW, row, a < b || isnan(a) ? a : b)
+SQZ_WHOLES(SQZ_EW_ROW, row, a < b ? a : b)
+static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 static sqz_status prepare(sqz_prep *p) { return sqz_need_same_grid(p); }
-static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, 1, s8, NULL); }
+static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, row_S8, NULL); }
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},

@@ -1,15 +1,8 @@
 /* mish: y = x * tanh(ln(1 + e^x)) (Misra 2019). */
 #include "ops/ew.h"
+#include <tgmath.h>
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] * tanhf(fmaxf(x[i], 0.0f) + log1pf(expf(-fabsf(x[i]))));
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_EW_UNARY_FLOAT(tanh(fmax(v, (T)0) + log1p(exp(-fabs(v)))) * v)
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},

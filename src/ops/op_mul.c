@@ -3,18 +3,17 @@
 #include "runtime/sqz_rt.h"
 
 /* integers wrap around */
-SQZ_EW_ROW(f32, float, a *b)
-SQZ_EW_ROW(s32, int32_t, (uint32_t)a *(uint32_t)b)
-SQZ_EW_ROW(s64, int64_t, (uint64_t)a *(uint64_t)b)
-static const sqz_rows rows = {f32, s32, s64};
+SQZ_FLOATS(SQZ_EW_ROW, row, (a * b))
+SQZ_WHOLES(SQZ_EW_ROW, row, ((uint64_t)a * (uint64_t)b))
+static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 
-static void row(const void *arg, const void *a, const void *b, void *y, size_t n)
+static void row_int(const void *arg, const void *a, const void *b, void *y, size_t n)
 {
     sqz_rt_mul_s8(arg, a, b, y, (int32_t)n); /* n is at most a piece of work */
 }
-static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, 1, row, c->state); }
+static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, row_int, c->state); }
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
@@ -35,7 +34,7 @@ const sqz_op sqz_op_mul = {
     .prepare = sqz_ew_mul_prepare,
     .run_int = run_int,
     .quant = {.kind = SQZ_Q_REALIGN},
-    .onnx = {.op_type = "Mul", .since = 1},
+    .onnx = {.op_type = "Mul", .since = 1, .import = sqz_ew_import2},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

@@ -1,19 +1,15 @@
-/* neg: y = -x. */
+/* neg: y = -x. Integers wrap around. */
 #include "ops/ew.h"
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    for (size_t i = 0; i < n; i++)
-        y[i] = -x[i];
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_FLOATS(SQZ_EW_MAP, map, , -v)
+SQZ_SIGNED(SQZ_EW_MAP, map, , 0 - (uint64_t)v)
+static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map)}};
+SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}},
     {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -9, .hi = 9, .dtype = {SQZ_S64}},
 };
 
 const sqz_op sqz_op_neg = {

@@ -1,31 +1,49 @@
 /* pow: y = a ^ b, with broadcasting. */
+#include "ops/build.h"
 #include "ops/ew.h"
+#include <tgmath.h>
 
-static void f32(const void *arg, const void *pa, const void *pb, void *py, size_t n)
+static uint64_t whole_pow(uint64_t a, uint64_t b)
 {
-    const float *a = pa, *b = pb;
-    float *y = py;
-    (void)arg;
-    for (size_t i = 0; i < n; i++) /* the square, by far the most frequent, needs no powf */
-        y[i] = b[i] == 2.0f ? a[i] * a[i] : powf(a[i], b[i]);
+    uint64_t y = 1;
+    for (; b; b >>= 1, a *= a)
+        y *= b & 1 ? a : 1;
+    return y;
 }
-static const sqz_rows rows = {.f32 = f32};
-static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
-static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 
-/* Since opset 12 the exponent may have another type than the base: a constant one is converted. */
+/* 1/a as an integer, to the power of -b. */
+static uint64_t whole_root(int64_t a, uint64_t b)
+{
+    return a == 1 ? 1 : a != -1 ? 0 : b & 1 ? UINT64_MAX : 1;
+}
+
+/* The square, by far the most frequent, needs no pow. Integers wrap around. */
+SQZ_FLOATS(SQZ_EW_ROW, row, b == 2 ? a * a : pow(a, b))
+SQZ_SIGNED(SQZ_EW_ROW, row,
+           b < 0 ? whole_root(a, (uint64_t)b) : whole_pow((uint64_t)a, (uint64_t)b))
+SQZ_UNSIGNED(SQZ_EW_ROW, row, whole_pow(a, b))
+static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
+static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
+
+/* Since opset 12 the exponent may have another type than the base, whose type the result has. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
-    const sqz_tensor *t;
-    sqz_tensor f;
-    sqz_graph *g = im->g;
-    if (im->n_in != 2 || sqz_val(g, im->in[1])->dtype == sqz_val(g, im->in[0])->dtype)
-        return sqz_import_node(im, op, NULL, im->in, im->n_in);
-    sqz_vid in[] = {im->in[0], SQZ_NONE};
-    SQZ_TRY(sqz_import_const(im, 1, &t));
-    SQZ_TRY(sqz_tensor_cast(g->ctx, t, sqz_val(g, im->in[0])->dtype, &f));
-    SQZ_TRY(sqz_graph_constant(g, NULL, &f, &in[1]));
-    return sqz_import_node(im, op, NULL, in, 2);
+    sqz_vid in[2];
+    SQZ_TRY(sqz_ew_operands(im, in));
+    sqz_build b = {.im = im};
+    const sqz_dtype base = sqz_val(im->g, in[0])->dtype, exponent = sqz_val(im->g, in[1])->dtype;
+    if (base == exponent)
+        return sqz_import_node(im, op, NULL, in, 2);
+    const bool real = !sqz_dtype_is_float(base) && sqz_dtype_is_float(exponent);
+    const sqz_dtype type = real ? SQZ_F64 : base;
+    for (int i = 0; i < 2; i++)
+        if (sqz_b_val(&b, in[i])->dtype != type)
+            in[i] = sqz_bf(&b, "cast", &in[i], 1, "to=%d", (int)sqz_dtype_onnx(type));
+    sqz_vid y = sqz_b(&b, "pow", NULL, 2, in[0], in[1]);
+    if (real)
+        y = sqz_bf(&b, "cast", &y, 1, "to=%d", (int)sqz_dtype_onnx(base));
+    return sqz_b_end(&b, 1, y);
 }
 
 static const sqz_case cases[] = {
@@ -33,6 +51,7 @@ static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {1, {4}}}, .lo = 0.5, .hi = 2},
     {.attrs = "", .n_in = 2, .in = {{2, {3, 1}}, {3, {2, 1, 5}}}, .lo = 0.5, .hi = 2},
     {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {0}}, .constant = 2, .lo = 0.5, .hi = 2},
+    {.n_in = 2, .in = {{2, {3, 4}}, {1, {4}}}, .lo = 0, .hi = 5, .dtype = {SQZ_S64, SQZ_S64}},
 };
 
 const sqz_op sqz_op_pow = {

@@ -2,15 +2,8 @@
  * values that share another one. In ONNX it is an Identity between DequantizeLinear and
  * QuantizeLinear. */
 #include "ops/ew.h"
-#include <string.h>
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    memmove(y, x, n * sizeof *x);
-}
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_EW_UNARY_FLOAT(v)
 
 static sqz_status write(sqz_export *e)
 {

@@ -1,15 +1,8 @@
 /* softplus: y = ln(1 + e^x), without overflow for large x. */
 #include "ops/ew.h"
+#include <tgmath.h>
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    for (size_t i = 0; i < n; i++)
-        y[i] = fmaxf(x[i], 0.0f) + log1pf(expf(-fabsf(x[i])));
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_EW_UNARY_FLOAT(fmax(v, (T)0) + log1p(exp(-fabs(v))))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},

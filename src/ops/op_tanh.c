@@ -1,15 +1,8 @@
 /* tanh: y = tanh(x); int8 output on the grid 1/128, 0. */
 #include "ops/ew.h"
+#include <tgmath.h>
 
-static void map(const void *attrs, const float *x, float *y, size_t n)
-{
-    (void)attrs;
-    for (size_t i = 0; i < n; i++)
-        y[i] = tanhf(x[i]);
-}
-
-static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, map); }
-static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, map); }
+SQZ_EW_UNARY_FLOAT(tanh(v))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},

@@ -1,0 +1,20 @@
+/* acosh: y = acosh(x). */
+#include "ops/ew.h"
+#include <tgmath.h>
+
+SQZ_EW_UNARY_FLOAT(acosh(v))
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = 1, .hi = 5},
+    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = 1, .hi = 5},
+};
+
+const sqz_op sqz_op_acosh = {
+    .info = {.name = "acosh", .doc = "inverse hyperbolic cosine"},
+    SQZ_EW_UNARY,
+    .traits = SQZ_EW_TRAITS,
+    .quant = {.kind = SQZ_Q_LUT},
+    .onnx = {.op_type = "Acosh", .since = 9},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,20 @@
+/* atanh: y = atanh(x). */
+#include "ops/ew.h"
+#include <tgmath.h>
+
+SQZ_EW_UNARY_FLOAT(atanh(v))
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -0.9, .hi = 0.9},
+    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -0.9, .hi = 0.9},
+};
+
+const sqz_op sqz_op_atanh = {
+    .info = {.name = "atanh", .doc = "inverse hyperbolic tangent"},
+    SQZ_EW_UNARY,
+    .traits = SQZ_EW_TRAITS,
+    .quant = {.kind = SQZ_Q_LUT},
+    .onnx = {.op_type = "Atanh", .since = 9},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

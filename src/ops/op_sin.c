@@ -1,0 +1,20 @@
+/* sin: y = sin(x). */
+#include "ops/ew.h"
+#include <tgmath.h>
+
+SQZ_EW_UNARY_FLOAT(sin(v))
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},
+    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -4, .hi = 4},
+};
+
+const sqz_op sqz_op_sin = {
+    .info = {.name = "sin", .doc = "sine"},
+    SQZ_EW_UNARY,
+    .traits = SQZ_EW_TRAITS,
+    .quant = {.kind = SQZ_Q_LUT},
+    .onnx = {.op_type = "Sin", .since = 7},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,20 @@
+/* sinh: y = sinh(x). */
+#include "ops/ew.h"
+#include <tgmath.h>
+
+SQZ_EW_UNARY_FLOAT(sinh(v))
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},
+    {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 3},
+};
+
+const sqz_op sqz_op_sinh = {
+    .info = {.name = "sinh", .doc = "hyperbolic sine"},
+    SQZ_EW_UNARY,
+    .traits = SQZ_EW_TRAITS,
+    .quant = {.kind = SQZ_Q_LUT},
+    .onnx = {.op_type = "Sinh", .since = 9},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
