@@ -27,5 +27,5 @@ extern const size_t sqz_n_passes;
 const sqz_pass *sqz_pass_find(const char *name);
 /* Runs each pass in turn; the graph is verified after each. */
 sqz_status sqz_run_recipe(sqz_graph *g, const char *recipe, sqz_env *env);
-#define SQZ_CANONICAL "fold_const,fold_qdq,layout,fold_bn,dce"
+#define SQZ_CANONICAL "fold_const,widen,fold_qdq,layout,fold_bn,dce"
 #endif

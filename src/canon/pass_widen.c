@@ -1,0 +1,139 @@
+/* pass_widen.c: float16, bfloat16 and float64 values become float32, so that every operator has one
+ * float type to compute in. Inputs and outputs of the graph keep their type: a cast stands behind
+ * or before them. A cast between float types inside the graph is dropped: rounding to fewer bits on
+ * the way is a loss that the model does not need. Operators that look at the bits themselves
+ * (bit_cast) keep their input. */
+#include "ir/pass.h"
+#include <stdio.h>
+#include <string.h>
+
+static bool narrow(sqz_dtype d) { return sqz_dtype_is_float(d) && d != SQZ_F32; }
+
+static bool reads_bits(const sqz_node *n) { return strcmp(n->op->info.name, "bit_cast") == 0; }
+
+static sqz_status cast(sqz_graph *g, sqz_vid v, sqz_dtype to, sqz_nid before, sqz_vid *out)
+{
+    char attrs[32];
+    (void)snprintf(attrs, sizeof attrs, "to=%d", (int)sqz_dtype_onnx(to));
+    return sqz_graph_node_text(g, "cast", NULL, attrs, &v, 1, before, out);
+}
+
+static sqz_status widen_constant(sqz_graph *g, sqz_vid v)
+{
+    sqz_tensor t;
+    SQZ_TRY(sqz_tensor_cast(g->ctx, sqz_val(g, v)->constant, SQZ_F32, &t));
+    return sqz_value_set_constant(g, v, &t);
+}
+
+/* Readers of `v` among the nodes from `first` on read `wide`, but those that read bits. */
+static void redirect(sqz_graph *g, sqz_nid first, sqz_vid v, sqz_vid wide)
+{
+    for (sqz_nid n = first; n != SQZ_NONE; n = sqz_nod(g, n)->next) {
+        sqz_node *nd = sqz_nod(g, n);
+        for (unsigned i = 0; i < nd->n_in && !reads_bits(nd); i++)
+            if (nd->in[i] == v)
+                nd->in[i] = wide;
+    }
+}
+
+static sqz_status widen_input(sqz_graph *g, sqz_vid v)
+{
+    sqz_nid first = g->first;
+    sqz_vid wide;
+    if (first == SQZ_NONE)
+        return SQZ_OK;
+    SQZ_TRY(cast(g, v, SQZ_F32, first, &wide));
+    redirect(g, first, v, wide);
+    return SQZ_OK;
+}
+
+/* Types anew, as the inputs are wide now. What is still narrow (a cast, a bit_cast) gets a wide
+ * copy for its readers. */
+static sqz_status widen_node(sqz_graph *g, sqz_nid n)
+{
+    sqz_node *nd = sqz_nod(g, n);
+    sqz_shape shape[UINT8_MAX];
+    sqz_dtype d[UINT8_MAX];
+    const bool is_cast = strcmp(nd->op->info.name, "cast") == 0;
+    SQZ_TRY(sqz_node_infer(g, nd, shape, d));
+    for (unsigned i = 0; i < nd->n_out; i++) {
+        sqz_value *v = sqz_val(g, nd->out[i]);
+        sqz_vid wide;
+        if (!v->quant)
+            v->dtype = d[i];
+        if (is_cast && v->dtype == sqz_val(g, nd->in[0])->dtype)
+            redirect(g, nd->next, nd->out[i], nd->in[0]);
+        if (!narrow(v->dtype) || nd->next == SQZ_NONE)
+            continue;
+        if (is_cast && sqz_dtype_is_float(sqz_val(g, nd->in[0])->dtype)) {
+            redirect(g, nd->next, nd->out[i], nd->in[0]);
+            continue;
+        }
+        SQZ_TRY(cast(g, nd->out[i], SQZ_F32, nd->next, &wide));
+        redirect(g, sqz_nod(g, sqz_val(g, wide)->producer)->next, nd->out[i], wide);
+    }
+    return SQZ_OK;
+}
+
+/* An output that became wide keeps its name and its type in the file. */
+static sqz_status narrow_output(sqz_graph *g, uint32_t k, sqz_dtype was)
+{
+    const sqz_vid v = g->output[k];
+    sqz_vid out;
+    if (sqz_val(g, v)->dtype == was)
+        return SQZ_OK;
+    const char *name = sqz_val(g, v)->name;
+    char *inner = sqz_arena_printf(&g->arena, "%s_f32", name);
+    if (!inner)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(cast(g, v, was, SQZ_NONE, &out));
+    while (sqz_graph_find(g, inner) != SQZ_NONE)
+        if (!(inner = sqz_arena_printf(&g->arena, "%s_", inner)))
+            return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_graph_rename(g, v, inner));
+    SQZ_TRY(sqz_graph_rename(g, out, name));
+    for (uint32_t i = k; i < g->n_output; i++) /* the same value may be an output twice */
+        if (g->output[i] == v)
+            g->output[i] = out;
+    return SQZ_OK;
+}
+
+static sqz_status widen(sqz_graph *g, const sqz_dtype *was)
+{
+    const uint32_t n_value = g->n_value;
+    for (uint32_t i = 0; i < g->n_input; i++)
+        if (narrow(sqz_val(g, g->input[i])->dtype))
+            SQZ_TRY(widen_input(g, g->input[i]));
+    for (sqz_vid v = 0; v < n_value; v++)
+        if (sqz_val(g, v)->constant && narrow(sqz_val(g, v)->dtype))
+            SQZ_TRY(widen_constant(g, v));
+    SQZ_EACH_NODE(g, n) { SQZ_TRY(widen_node(g, n)); }
+    for (uint32_t i = 0; i < g->n_output; i++)
+        SQZ_TRY(narrow_output(g, i, was[i]));
+    return SQZ_OK;
+}
+
+static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
+{
+    bool any = false;
+    (void)opts;
+    (void)env;
+    for (sqz_vid v = 0; v < g->n_value; v++)
+        any = any || (!sqz_value_dead(sqz_val(g, v)) && narrow(sqz_val(g, v)->dtype));
+    if (!any)
+        return SQZ_OK;
+    sqz_dtype *was = sqz_calloc(g->ctx, (size_t)g->n_output + 1, sizeof *was);
+    if (!was)
+        return SQZ_E_NOMEM;
+    for (uint32_t i = 0; i < g->n_output; i++)
+        was[i] = sqz_val(g, g->output[i])->dtype;
+    sqz_status s = widen(g, was);
+    sqz_free(g->ctx, was);
+    return s;
+}
+
+const sqz_pass sqz_pass_widen = {
+    .info = {.name = "widen", .doc = "float16, bfloat16 and float64 values become float32"},
+    .exact = false,
+    .run = run,
+};
