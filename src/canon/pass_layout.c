@@ -5,6 +5,7 @@
  * sets, and a set that touches a channel-last operator is channel-last. Everything else stays as it
  * is. Where a value is wanted in the other layout, one transpose makes its twin. */
 #include "ir/pass.h"
+#include "ir/qgrid.h"
 #include <string.h>
 
 typedef struct variant { /* a constant as channel-last operators of one rank read it */
@@ -231,17 +232,24 @@ static void decide(work *w)
 
 /* ---- values and attributes ---- */
 
-static sqz_status move_quant(work *w, sqz_vid to, const sqz_quant *q, int32_t from_rank,
+/* The grid of a tensor of shape `file` (axes in front left out, as broadcasting has it) that became
+ * channel-last at `rank` axes. */
+static sqz_status move_quant(work *w, sqz_vid to, const sqz_quant *q, const sqz_shape *file,
                              int32_t rank)
 {
+    int perm[SQZ_MAX_RANK];
+    sqz_shape s = {.rank = rank};
     if (!q || q->axis < 0)
         return SQZ_OK;
-    if (q->group)
-        return sqz_fail(w->g->ctx, SQZ_E_UNSUPPORTED,
-                        "value '%s': a grid with groups cannot become channel-last",
-                        sqz_val(w->g, to)->name);
-    int32_t axis = sqz_axis_to_last(q->axis + rank - from_rank, rank);
-    return sqz_value_set_quant(w->g, to, q->dtype, axis, q->n, q->scale, q->zero);
+    sqz_quant wide = *q, moved;
+    wide.axis += rank - file->rank;
+    for (int32_t i = 0; i < rank; i++) {
+        int32_t k = i - (rank - file->rank);
+        s.dim[i] = k < 0 ? 1 : file->dim[k];
+        perm[i] = sqz_axis_to_file(i, rank);
+    }
+    SQZ_TRY(sqz_quant_permute(w->a, &wide, &s, perm, &moved));
+    return sqz_value_set_grid(w->g, to, &moved);
 }
 
 static sqz_status turn_values(work *w)
@@ -254,7 +262,7 @@ static sqz_status turn_values(work *w)
         for (int32_t i = 0; i < file.rank; i++)
             val->shape.dim[sqz_axis_to_last(i, file.rank)] = file.dim[i];
         val->channel_last = true;
-        SQZ_TRY(move_quant(w, v, val->quant, val->shape.rank, val->shape.rank));
+        SQZ_TRY(move_quant(w, v, val->quant, &file, file.rank));
     }
     return SQZ_OK;
 }
@@ -301,8 +309,15 @@ static sqz_status transpose_before(work *w, sqz_vid v, sqz_nid before, sqz_vid *
     twin->twin = v;
     twin->range = val->range;
     twin->was_u8 = val->was_u8;
-    twin->quant = val->quant && val->quant->axis < 0 ? val->quant : NULL;
-    return SQZ_OK;
+    twin->quant = val->quant;
+    if (!val->quant || val->quant->axis < 0)
+        return SQZ_OK;
+    sqz_quant moved;
+    int axes[SQZ_MAX_RANK];
+    for (int32_t i = 0; i < rank; i++)
+        axes[i] = (int)perm[i];
+    SQZ_TRY(sqz_quant_permute(w->a, val->quant, &val->shape, axes, &moved));
+    return sqz_value_set_grid(w->g, *out, &moved);
 }
 
 /* `v` in the other layout, made before its first use. */
@@ -338,7 +353,6 @@ static sqz_status variant_of(work *w, sqz_vid v, int32_t rank, sqz_vid *out)
             return SQZ_OK;
         }
     sqz_tensor t;
-    int32_t from_rank = sqz_val(w->g, v)->shape.rank;
     variant *x = sqz_arena_alloc(w->a, 1, sizeof *x);
     char *name = sqz_arena_printf(w->a, "%s_last", sqz_val(w->g, v)->name);
     if (!x || !name)
@@ -351,7 +365,7 @@ static sqz_status variant_of(work *w, sqz_vid v, int32_t rank, sqz_vid *out)
     to->range = from->range;
     to->quant = from->quant;
     to->was_u8 = from->was_u8;
-    SQZ_TRY(move_quant(w, *out, from->quant, from_rank, rank));
+    SQZ_TRY(move_quant(w, *out, from->quant, &from->shape, rank));
     *x = (variant){v, *out, rank, w->variant[v]};
     w->variant[v] = x;
     return SQZ_OK;

@@ -59,7 +59,7 @@ static sqz_status choose_run(sqz_exec *e, step *s)
         return SQZ_OK;
     if (op->run_int)
         s->run = op->run_int;
-    else if (!(op->traits & SQZ_T_MOVES))
+    else if (!(op->traits & (SQZ_T_MOVES | SQZ_T_TYPES))) /* TYPES: reads the codes as numbers */
         return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "node '%s' (%s) has no integer form",
                         s->node->name, op->info.name);
     return SQZ_OK;

@@ -143,7 +143,9 @@ static sqz_status nodes(sqz_onnx_export *e)
 
 /* ---- the model ---- */
 
-/* The source's opset, but QuantizeLinear by channel came with 13, and 4 and 16 bits with 21. */
+/* The source's opset, but QuantizeLinear by channel came with 13; 4 and 16 bits, and blocks,
+ * with 21.
+ */
 static void choose_opset(sqz_onnx_export *e)
 {
     e->opset = SQZ_MAX(e->g->opset, 13);
@@ -153,8 +155,8 @@ static void choose_opset(sqz_onnx_export *e)
             continue;
         e->quantized = true;
         unsigned bits = sqz_dtype_bits(val->dtype);
-        if (bits == 4 || bits == 16)
-            e->opset = 21;
+        if (bits == 4 || bits == 16 || val->quant->group)
+            e->opset = SQZ_MAX(e->opset, 21);
     }
 }
 

@@ -2,26 +2,33 @@
  * goes through QuantizeLinear; runtimes fuse the three. Where a clamp follows that stays on the
  * same grid the pair between is left out, so that they fuse all four. */
 #include "io/onnx_export.h"
+#include "ir/qgrid.h"
 #include <string.h>
 
 /* ---- grids as initializers ---- */
 
-static sqz_status scales(sqz_onnx_export *e, const sqz_quant *q, const char **out)
+/* The grid of a value as the file has it: its axis, and blocks, in the file's layout. */
+static sqz_status file_grid(sqz_onnx_export *e, const sqz_value *v, sqz_quant *q, sqz_shape *shape)
 {
-    const sqz_shape s = {.rank = q->axis >= 0, .dim = {q->n}};
-    return sqz_onnx_share(e, SQZ_F32, &s, q->scale, (size_t)q->n * sizeof *q->scale, out);
+    sqz_shape file;
+    int perm[SQZ_MAX_RANK];
+    for (int32_t i = 0; i < v->shape.rank; i++)
+        perm[i] = v->channel_last ? sqz_axis_to_last(i, v->shape.rank) : i;
+    sqz_onnx_file_shape(v, &file);
+    SQZ_TRY(sqz_quant_permute(&e->arena, v->quant, &v->shape, perm, q));
+    *shape = sqz_quant_shape(q, &file);
+    return SQZ_OK;
 }
 
-static sqz_status zeros(sqz_onnx_export *e, const sqz_value *v, const char **out)
+static sqz_status zeros(sqz_onnx_export *e, const sqz_value *v, const sqz_quant *q,
+                        const sqz_shape *s, const char **out)
 {
-    const sqz_quant *q = v->quant;
     bool u8 = v->was_u8 && v->dtype == SQZ_S8;
     sqz_tensor t;
-    const sqz_shape s = {.rank = q->axis >= 0, .dim = {q->n}};
-    SQZ_TRY(sqz_tensor_alloc(e->ctx, u8 ? SQZ_U8 : v->dtype, &s, &t));
+    SQZ_TRY(sqz_tensor_alloc(e->ctx, u8 ? SQZ_U8 : v->dtype, s, &t));
     for (uint32_t i = 0; i < q->n; i++)
         sqz_tensor_set_i64(&t, i, (int64_t)q->zero[i] + (u8 ? 128 : 0));
-    sqz_status st = sqz_onnx_share(e, t.dtype, &s, t.data, t.bytes, out);
+    sqz_status st = sqz_onnx_share(e, t.dtype, s, t.data, t.bytes, out);
     sqz_tensor_free(e->ctx, &t);
     return st;
 }
@@ -63,12 +70,12 @@ static sqz_status pair_node(sqz_onnx_export *e, bool quantize, sqz_vid root, con
     const sqz_value *v = sqz_val(e->g, root);
     Onnx__NodeProto *n;
     const char *scale, *zero = NULL;
-    if (v->quant->group)
-        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED,
-                        "value '%s': a grid with groups cannot be written yet", v->name);
-    SQZ_TRY(scales(e, v->quant, &scale));
+    sqz_quant q;
+    sqz_shape shape;
+    SQZ_TRY(file_grid(e, v, &q, &shape));
+    SQZ_TRY(sqz_onnx_share(e, SQZ_F32, &shape, q.scale, (size_t)q.n * sizeof *q.scale, &scale));
     if (quantize || !zero_is_clear(v) || weighs_gemm(e, root))
-        SQZ_TRY(zeros(e, v, &zero));
+        SQZ_TRY(zeros(e, v, &q, &shape, &zero));
     SQZ_TRY(sqz_onnx_new_node(e, quantize ? "QuantizeLinear" : "DequantizeLinear", node,
                               zero ? 3 : 2, 1, &n));
     n->input[0] = (char *)(uintptr_t)in;
@@ -76,8 +83,9 @@ static sqz_status pair_node(sqz_onnx_export *e, bool quantize, sqz_vid root, con
     if (zero)
         n->input[2] = (char *)(uintptr_t)zero;
     n->output[0] = (char *)(uintptr_t)out;
-    int32_t axis = sqz_onnx_file_axis(v, v->quant->axis);
-    return axis >= 0 && axis != 1 ? sqz_onnx_set_int(e, n, "axis", axis) : SQZ_OK;
+    if (q.axis >= 0 && q.axis != 1)
+        SQZ_TRY(sqz_onnx_set_int(e, n, "axis", q.axis));
+    return q.group ? sqz_onnx_set_int(e, n, "block_size", q.group) : SQZ_OK;
 }
 
 /* ---- the two faces ---- */

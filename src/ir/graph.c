@@ -201,26 +201,35 @@ sqz_status sqz_graph_rename(sqz_graph *g, sqz_vid v, const char *name)
     return sqz_names_put(g->names, own, v);
 }
 
-sqz_status sqz_value_set_quant(sqz_graph *g, sqz_vid v, sqz_dtype d, int32_t axis, uint32_t n,
-                               const float *scale, const int32_t *zero)
+sqz_status sqz_value_set_grid(sqz_graph *g, sqz_vid v, const sqz_quant *from)
 {
+    uint32_t n = from->n;
     if (!n)
         return sqz_fail(g->ctx, SQZ_E_ARG, "value '%s': a grid needs a scale", sqz_val(g, v)->name);
     for (uint32_t i = 0; i < n; i++)
-        if (!(scale[i] > 0.0f) || !isfinite(scale[i]))
+        if (!(from->scale[i] > 0.0f) || !isfinite(from->scale[i]))
             return sqz_fail(g->ctx, SQZ_E_ARG,
                             "value '%s': scale %u is %g, it must be positive and finite",
-                            sqz_val(g, v)->name, i, (double)scale[i]);
+                            sqz_val(g, v)->name, i, (double)from->scale[i]);
     sqz_quant *q = sqz_arena_alloc(&g->arena, 1, sizeof *q);
-    float *own_scale = sqz_arena_alloc(&g->arena, n, sizeof *own_scale);
-    int32_t *own_zero = sqz_arena_alloc(&g->arena, n, sizeof *own_zero);
-    if (!q || !own_scale || !own_zero)
+    float *scale = sqz_arena_alloc(&g->arena, n, sizeof *scale);
+    int32_t *zero = sqz_arena_alloc(&g->arena, n, sizeof *zero);
+    if (!q || !scale || !zero)
         return SQZ_E_NOMEM;
-    memcpy(own_scale, scale, n * sizeof *scale);
-    memcpy(own_zero, zero, n * sizeof *zero);
-    *q = (sqz_quant){.dtype = d, .axis = axis, .n = n, .scale = own_scale, .zero = own_zero};
+    memcpy(scale, from->scale, n * sizeof *scale);
+    memcpy(zero, from->zero, n * sizeof *zero);
+    *q = *from;
+    q->scale = scale;
+    q->zero = zero;
     sqz_val(g, v)->quant = q;
     return SQZ_OK;
+}
+
+sqz_status sqz_value_set_quant(sqz_graph *g, sqz_vid v, sqz_dtype d, int32_t axis, uint32_t n,
+                               const float *scale, const int32_t *zero)
+{
+    const sqz_quant q = {.dtype = d, .axis = axis, .n = n, .scale = scale, .zero = zero};
+    return sqz_value_set_grid(g, v, &q);
 }
 
 sqz_status sqz_graph_set_outputs(sqz_graph *g, const sqz_vid *v, uint32_t n)

@@ -94,7 +94,8 @@ sqz_status sqz_tensor_permute(sqz_ctx *ctx, const sqz_tensor *from, const int *p
 typedef struct sqz_quant { /* real = scale * (q - zero); see docs/numerics.md */
     sqz_dtype dtype;       /* S8 activations and weights, S32 biases, U8 S16 S4 from other tools */
     int32_t axis;          /* -1: one scale; else one scale per index of this axis */
-    int32_t group;         /* one scale per `group` entries along the reduced axis; 0: none */
+    int32_t group; /* 0: none; else one scale per block of `group` entries along the axis and
+                      per index of all other axes, in the order of the tensor: ONNX's block_size */
     uint32_t n;
     const float *scale;  /* n, > 0 and finite */
     const int32_t *zero; /* n */
@@ -227,6 +228,8 @@ sqz_status sqz_value_set_constant(sqz_graph *g, sqz_vid v, sqz_tensor *t);
  * dtype. */
 sqz_status sqz_value_set_quant(sqz_graph *g, sqz_vid v, sqz_dtype d, int32_t axis, uint32_t n,
                                const float *scale, const int32_t *zero);
+/* The same, blocks included; copies *q. */
+sqz_status sqz_value_set_grid(sqz_graph *g, sqz_vid v, const sqz_quant *q);
 
 /* A new node before `before` (SQZ_NONE: at the end). attrs: an option struct that is deep-copied
  * (NULL: defaults). Infers shapes and types and makes the outputs, named out_name[i] (NULL, or an

@@ -274,11 +274,8 @@ static sqz_status dress(reader *r, sqz_vid v, const described *d)
         val->channel_last = d->last;
     val->range = d->range;
     val->was_u8 = d->was_u8;
-    if (d->has_quant) {
-        const sqz_quant *q = &d->quant;
-        SQZ_TRY(sqz_value_set_quant(r->g, v, q->dtype, q->axis, q->n, q->scale, q->zero));
-        ((sqz_quant *)(uintptr_t)val->quant)->group = q->group;
-    }
+    if (d->has_quant)
+        SQZ_TRY(sqz_value_set_grid(r->g, v, &d->quant));
     if (d->twin) {
         struct twin *t = sqz_arena_alloc(&r->twins, 1, sizeof *t);
         const char *name = sqz_arena_strdup(&r->twins, d->twin);

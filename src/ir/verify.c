@@ -2,6 +2,7 @@
 #include "ir/graph.h"
 #include "ir/names.h"
 #include "ir/op.h"
+#include "ir/qgrid.h"
 #include <math.h>
 #include <string.h>
 
@@ -25,10 +26,16 @@ static sqz_status check_quant(const sqz_graph *g, const sqz_value *v)
         return bad(g, "value", v->name, "its grid is not of an integer type");
     if (q->axis < -1 || q->axis >= v->shape.rank)
         return bad(g, "value", v->name, "its grid's axis is outside of the shape");
-    if (q->axis >= 0)
+    if (q->group < 0 || (q->group && q->axis < 0))
+        return bad(g, "value", v->name, "its grid has blocks, but no axis");
+    if (q->group && !sqz_quant_blocks(q, &v->shape, &want))
+        return bad(g, "value", v->name, "its grid has too many blocks");
+    if (q->axis >= 0 && !q->group)
         want = (uint64_t)v->shape.dim[q->axis];
-    if (q->group == 0 ? q->n != want : q->n < want)
-        return bad(g, "value", v->name, "its grid has not one scale per index of its axis");
+    if (q->n != want)
+        return bad(g, "value", v->name,
+                   q->group ? "its grid has not one scale per block"
+                            : "its grid has not one scale per index of its axis");
     for (uint32_t i = 0; i < q->n; i++) {
         if (!(q->scale[i] > 0.0f) || !isfinite(q->scale[i]))
             return bad(g, "value", v->name, "a scale is not positive and finite");
