@@ -51,6 +51,14 @@ void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end)
                     (int)g->ldb, 1.0f, g->c + begin * g->ldc, (int)g->ldc);
 }
 
+void sqz_sgemv(size_t m, size_t k, const float *w, const float *x, float *y)
+{
+    if (m)
+        memset(y, 0, m * sizeof *y);
+    if (m && k)
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)m, (int)k, 1.0f, w, (int)k, x, 1, 1.0f, y, 1);
+}
+
 static sqz_status chunk(void *arg, size_t begin, size_t end)
 {
     sqz_sgemm_rows(arg, begin, end);

@@ -14,6 +14,8 @@ typedef struct sqz_sgemm { /* c(M,N) = a(M,K) . b(K,N) + bias(N), row-major */
 void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end);
 /* All rows, in chunks over the context's threads. */
 sqz_status sqz_sgemm_all(sqz_ctx *ctx, const sqz_sgemm *g);
+/* y = w . x, w (M,K) row-major, on the calling thread. Dimensions fit int. */
+void sqz_sgemv(size_t m, size_t k, const float *w, const float *x, float *y);
 /* Rows of one chunk for products with sums of k terms: depends on nothing else. */
 size_t sqz_sgemm_grain(size_t k);
 

@@ -1,0 +1,90 @@
+/* gru: gated recurrent unit (Cho et al. 2014).
+ *   z = f(Wz x + Rz h + bz)   r = f(Wr x + Rr h + br)   h' = (1 - z).n + z.h
+ *   n = g(Wh x + Rh (r.h) + bh), or with linear_before_reset n = g(Wh x + r.(Rh h + brh) + bwh)
+ * Gates stand in the order z, r, h. */
+#include "ops/recurrent.h"
+#include <string.h>
+
+static const sqz_attr schema[] = {
+    SQZ_REC_ROWS,
+    {.name = "linear_before_reset",
+     .offset = offsetof(sqz_rec_attrs, linear_before_reset),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .doc = "the reset gate multiplies the product, not what goes into it"},
+};
+
+/* Gates z and r of all rows; `reset` becomes r.h. */
+static void open_gates(const sqz_rec_block *k)
+{
+    const size_t n = k->v->units;
+    for (size_t row = 0; row < k->rows; row++) {
+        float *gates = sqz_rec_gates(k, row), *h = k->h + row * n, *to = k->reset + row * n;
+        memcpy(to, h, n * sizeof *to); /* something where the sequence is over */
+        if (!gates)
+            continue;
+        for (size_t j = 0; j < 2 * n; j++)
+            gates[j] += k->rec[row * 3 * n + j];
+        sqz_act_run(k->act, k->clip, gates, 2 * n);
+        for (size_t j = 0; j < n; j++)
+            to[j] *= gates[n + j];
+    }
+}
+
+static void update(const sqz_rec_block *k, const float *rec, float *gates, float *h)
+{
+    const size_t n = k->v->units;
+    const float *z = gates, *r = z + n;
+    float *m = gates + 2 * n;
+    if (k->v->at->linear_before_reset)
+        for (size_t j = 0; j < n; j++)
+            m[j] += r[j] * (rec[2 * n + j] + (k->r_bias ? k->r_bias[2 * n + j] : 0));
+    else
+        for (size_t j = 0; j < n; j++)
+            m[j] += rec[2 * n + j];
+    sqz_act_run(&k->act[1], k->clip, m, n);
+    for (size_t j = 0; j < n; j++)
+        h[j] = (1 - z[j]) * m[j] + z[j] * h[j];
+}
+
+static void step(const sqz_rec_block *k)
+{
+    const size_t n = k->v->units;
+    const bool before = k->v->at->linear_before_reset;
+    sqz_rec_product(k, k->h, 0, before ? 3 * n : 2 * n);
+    open_gates(k);
+    if (!before)
+        sqz_rec_product(k, k->reset, 2 * n, n);
+    for (size_t row = 0; row < k->rows; row++) {
+        float *gates = sqz_rec_gates(k, row);
+        if (gates)
+            update(k, k->rec + row * 3 * n, gates, k->h + row * n);
+    }
+}
+
+static const sqz_rec_kind kind = {
+    .gates = 3, .n_act = 2, .activations = "Sigmoid,Tanh", .step = step};
+static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
+static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
+static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }
+
+static const sqz_case cases[] = {
+    {.attrs = "",
+     .n_in = 4,
+     .constant = 14,
+     .in = {{3, {5, 2, 3}}, {3, {1, 12, 3}}, {3, {1, 12, 4}}, {2, {1, 24}}}},
+    {.attrs = "direction=bidirectional linear_before_reset=1 layout=1",
+     .n_in = 6,
+     .constant = 14,
+     .in =
+         {{3, {2, 4, 3}}, {3, {2, 15, 3}}, {3, {2, 15, 5}}, {2, {2, 30}}, {1, {2}}, {3, {2, 2, 5}}},
+     .lo = 0,
+     .hi = 1,
+     .dtype = {[4] = SQZ_S32}},
+};
+
+const sqz_op sqz_op_gru = {
+    SQZ_REC_OP("gru", "gated recurrent units over a sequence", "GRU", 6, 2),
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,42 @@
+/* rnn: Elman network: h' = f(W x + R h + b). */
+#include "ops/recurrent.h"
+
+static const sqz_attr schema[] = {SQZ_REC_ROWS};
+
+static void step(const sqz_rec_block *k)
+{
+    const size_t n = k->v->units;
+    sqz_rec_product(k, k->h, 0, n);
+    for (size_t row = 0; row < k->rows; row++) {
+        const float *gates = sqz_rec_gates(k, row);
+        float *h = k->h + row * n;
+        if (!gates)
+            continue;
+        for (size_t j = 0; j < n; j++)
+            h[j] = gates[j] + k->rec[row * n + j];
+        sqz_act_run(k->act, k->clip, h, n);
+    }
+}
+
+static const sqz_rec_kind kind = {.gates = 1, .n_act = 1, .activations = "Tanh", .step = step};
+static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
+static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
+static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }
+
+static const sqz_case cases[] = {
+    {.attrs = "",
+     .n_in = 4,
+     .constant = 14,
+     .in = {{3, {5, 2, 3}}, {3, {1, 4, 3}}, {3, {1, 4, 4}}, {2, {1, 8}}}},
+    {.attrs = "direction=bidirectional activations=Relu,ScaledTanh activation_alpha=1.5 "
+              "activation_beta=0.5",
+     .n_in = 3,
+     .constant = 6,
+     .in = {{3, {2, 4, 3}}, {3, {2, 5, 3}}, {3, {2, 5, 5}}}},
+};
+
+const sqz_op sqz_op_rnn = {
+    SQZ_REC_OP("rnn", "plain recurrent units over a sequence", "RNN", 6, 2),
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};

@@ -1,0 +1,96 @@
+/* recurrent_act.c: the functions that ONNX names for gates. Those with parameters take them from
+ * the lists of the node, in order, or from the operator of the same name. */
+#include "ops/recurrent.h"
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+    const char *name;
+    bool has_alpha, has_beta;
+    float alpha, beta;
+} functions[] = {
+    [SQZ_ACT_RELU] = {"Relu", false, false, 0, 0},
+    [SQZ_ACT_TANH] = {"Tanh", false, false, 0, 0},
+    [SQZ_ACT_SIGMOID] = {"Sigmoid", false, false, 0, 0},
+    [SQZ_ACT_AFFINE] = {"Affine", true, true, 1, 0},
+    [SQZ_ACT_LEAKY_RELU] = {"LeakyRelu", true, false, 0.01f, 0},
+    [SQZ_ACT_THRESHOLDED_RELU] = {"ThresholdedRelu", true, false, 1, 0},
+    [SQZ_ACT_SCALED_TANH] = {"ScaledTanh", true, true, 1, 1},
+    [SQZ_ACT_HARD_SIGMOID] = {"HardSigmoid", true, true, 0.2f, 0.5f},
+    [SQZ_ACT_ELU] = {"Elu", true, false, 1, 0},
+    [SQZ_ACT_SOFTSIGN] = {"Softsign", false, false, 0, 0},
+    [SQZ_ACT_SOFTPLUS] = {"Softplus", false, false, 0, 0},
+};
+
+static float apply(const sqz_act *a, float x)
+{
+    switch (a->kind) {
+    case SQZ_ACT_RELU: return x > 0 ? x : 0;
+    case SQZ_ACT_TANH: return tanhf(x);
+    case SQZ_ACT_SIGMOID: return 1.0f / (1.0f + expf(-x));
+    case SQZ_ACT_AFFINE: return a->alpha * x + a->beta;
+    case SQZ_ACT_LEAKY_RELU: return x >= 0 ? x : a->alpha * x;
+    case SQZ_ACT_THRESHOLDED_RELU: return x >= a->alpha ? x : 0;
+    case SQZ_ACT_SCALED_TANH: return a->alpha * tanhf(a->beta * x);
+    case SQZ_ACT_HARD_SIGMOID: return fminf(fmaxf(a->alpha * x + a->beta, 0), 1);
+    case SQZ_ACT_ELU: return x >= 0 ? x : a->alpha * expm1f(x);
+    case SQZ_ACT_SOFTSIGN: return x / (1.0f + fabsf(x));
+    case SQZ_ACT_SOFTPLUS: return fmaxf(x, 0) + log1pf(expf(-fabsf(x)));
+    }
+    return x;
+}
+
+void sqz_act_run(const sqz_act *a, float clip, float *x, size_t n)
+{
+    for (size_t i = 0; clip > 0 && i < n; i++)
+        x[i] = x[i] > clip ? clip : x[i] < -clip ? -clip : x[i];
+    if (a->kind == SQZ_ACT_SIGMOID) /* the usual ones without a choice in the loop */
+        for (size_t i = 0; i < n; i++)
+            x[i] = 1.0f / (1.0f + expf(-x[i]));
+    else if (a->kind == SQZ_ACT_TANH)
+        for (size_t i = 0; i < n; i++)
+            x[i] = tanhf(x[i]);
+    else
+        for (size_t i = 0; i < n; i++)
+            x[i] = apply(a, x[i]);
+}
+
+static sqz_status find(sqz_ctx *ctx, const char *name, size_t len, sqz_act_kind *out)
+{
+    for (size_t i = 0; i < SQZ_COUNT(functions); i++)
+        if (strlen(functions[i].name) == len && strncasecmp(functions[i].name, name, len) == 0) {
+            *out = (sqz_act_kind)i;
+            return SQZ_OK;
+        }
+    return sqz_fail(ctx, SQZ_E_UNSUPPORTED,
+                    "activation '%.*s' is not known, expected Relu, Tanh, Sigmoid, Affine, "
+                    "LeakyRelu, ThresholdedRelu, ScaledTanh, HardSigmoid, Elu, Softsign or "
+                    "Softplus",
+                    (int)SQZ_MIN(len, (size_t)60), name);
+}
+
+sqz_status sqz_rec_acts(sqz_ctx *ctx, const sqz_rec_kind *kind, const sqz_rec_attrs *at,
+                        size_t dirs, sqz_act out[SQZ_REC_ACTS])
+{
+    const bool own = !at->activations || !*at->activations;
+    const char *text = own ? kind->activations : at->activations;
+    uint32_t next_alpha = 0, next_beta = 0;
+    const size_t n = kind->n_act * dirs;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strcspn(text, ",");
+        bool last = own ? (i + 1) % kind->n_act == 0 : i + 1 == n;
+        SQZ_TRY(find(ctx, text, len, &out[i].kind));
+        if ((text[len] == '\0') != last)
+            return sqz_fail(ctx, SQZ_E_FORMAT,
+                            "activations are '%.100s', expected %zu of them, %u for each direction",
+                            at->activations, n, kind->n_act);
+        out[i].alpha = functions[out[i].kind].alpha;
+        out[i].beta = functions[out[i].kind].beta;
+        if (functions[out[i].kind].has_alpha && next_alpha < at->alpha.n)
+            out[i].alpha = at->alpha.v[next_alpha++];
+        if (functions[out[i].kind].has_beta && next_beta < at->beta.n)
+            out[i].beta = at->beta.v[next_beta++];
+        text = last && own ? kind->activations : text + len + !last;
+    }
+    return SQZ_OK;
+}
