@@ -41,7 +41,7 @@ static void cell(const sqz_rec_block *k, float *gates, float *h, float *c)
     if (k->peep)
         add_peep(o, k->peep + n, c, n);
     sqz_act_run(&k->act[0], k->clip, o, n);
-    sqz_act_run(&k->act[2], k->clip, h, n);
+    sqz_act_run(&k->act[2], 0, h, n); /* the cell is not clipped, as in ONNX Runtime */
     for (size_t j = 0; j < n; j++)
         h[j] *= o[j];
 }
