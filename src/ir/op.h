@@ -127,9 +127,9 @@ typedef struct sqz_import { /* a node of the file, decoded; what an import hook 
     const sqz_vid *in; /* SQZ_NONE: left out */
     unsigned n_in;
     const char *const *out_name; /* NULL entry: output not wanted */
-    unsigned n_out;    /* up to the last one that is wanted */
-    unsigned n_listed; /* outputs that the node lists, wanted or not */
-    sqz_vid *out; /* to fill */
+    unsigned n_out;              /* up to the last one that is wanted */
+    unsigned n_listed;           /* outputs that the node lists, wanted or not */
+    sqz_vid *out;                /* to fill */
 } sqz_import;
 const sqz_raw_attr *sqz_import_attr(const sqz_import *im, const char *name); /* NULL: absent */
 int64_t sqz_import_int(const sqz_import *im, const char *name, int64_t def);
