@@ -1,20 +1,27 @@
-/* reduce_mean: the mean over some axes. */
+/* reduce_mean: the mean over some axes; of integers, truncated. */
 #include "ops/reduce.h"
 
-static const sqz_attr schema[] = {SQZ_REDUCE_ROWS(18)};
-
-SQZ_REDUCE_FOLD(fold, a + v)
-static double finish(double acc, double n) { return acc / n; }
-static const sqz_reducer reducer = {.fold = fold, .finish = finish};
-
-static sqz_status infer(sqz_infer *q) { return sqz_reduce_infer(q, &reducer); }
-static sqz_status run(const sqz_call *c) { return sqz_reduce_run(c, &reducer); }
+SQZ_REDUCE_FOLD(real, double, a + v)
+SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (uint64_t)v)
+static double finish(double acc, double second, double n)
+{
+    (void)second;
+    return acc / n;
+}
+static const sqz_reducer reducer = {.real = real, .whole = whole, .finish = finish};
+SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "axes=-1 keepdims=0", .n_in = 1, .in = {{3, {2, 3, 5}}}},
     {.attrs = "axes=0,2 keepdims=0", .n_in = 1, .in = {{4, {2, 3, 2, 3}}}},
     {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}},
+    {.attrs = "axes=0 keepdims=0",
+     .n_in = 1,
+     .in = {{1, {4}}},
+     .lo = 1,
+     .hi = 9,
+     .dtype = {SQZ_S64}},
 };
 
 const sqz_op sqz_op_reduce_mean = {

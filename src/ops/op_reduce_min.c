@@ -1,13 +1,11 @@
-/* reduce_min: the smallest element over some axes. */
+/* reduce_min: the smallest element over some axes; NaN when there is one; of bool, all. */
 #include "ops/reduce.h"
 
-static const sqz_attr schema[] = {SQZ_REDUCE_ROWS(18)};
-
-SQZ_REDUCE_FOLD(fold, v < a || isnan(v) ? v : a)
-static const sqz_reducer reducer = {.start = INFINITY, .ints = true, .fold = fold};
-
-static sqz_status infer(sqz_infer *q) { return sqz_reduce_infer(q, &reducer); }
-static sqz_status run(const sqz_call *c) { return sqz_reduce_run(c, &reducer); }
+SQZ_REDUCE_FOLD(real, double, v < a || isnan(v) ? v : a)
+SQZ_REDUCE_FOLD(whole, int64_t, v < a ? v : a)
+static const sqz_reducer reducer = {
+    .real = real, .whole = whole, .start = INFINITY, .start_whole = INT64_MAX, .order = true};
+SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},

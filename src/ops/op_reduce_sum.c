@@ -1,13 +1,10 @@
 /* reduce_sum: the sum over some axes. */
 #include "ops/reduce.h"
 
-static const sqz_attr schema[] = {SQZ_REDUCE_ROWS(13)};
-
-SQZ_REDUCE_FOLD(fold, a + v)
-static const sqz_reducer reducer = {.ints = true, .fold = fold};
-
-static sqz_status infer(sqz_infer *q) { return sqz_reduce_infer(q, &reducer); }
-static sqz_status run(const sqz_call *c) { return sqz_reduce_run(c, &reducer); }
+SQZ_REDUCE_FOLD(real, double, a + v)
+SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (uint64_t)v)
+static const sqz_reducer reducer = {.real = real, .whole = whole};
+SQZ_REDUCE_FUNCTIONS_SINCE(13)
 
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},

@@ -3,7 +3,7 @@
 #include "kernels/multiplier.h"
 #include "runtime/sqz_rt.h"
 
-#define BLOCK 256 /* elements that are converted and accumulated together */
+#define BLOCK SQZ_REDUCE_BLOCK /* elements that are converted and accumulated together */
 
 /* ---- shapes ---- */
 
@@ -22,7 +22,8 @@ sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r)
     const sqz_shape *x = &q->in[0]->shape;
     const sqz_dtype d = q->in[0]->dtype;
     uint32_t mask = 0;
-    if (!r->ints || (d != SQZ_S32 && d != SQZ_S64))
+    const bool taken = sqz_dtype_bits(d) >= 8 && (d != SQZ_BOOL || r->order);
+    if (!taken)
         SQZ_TRY(sqz_need_real(q, 0));
     SQZ_TRY(reduced(q->ctx, at, x->rank, &mask));
     for (int32_t i = 0; i < x->rank; i++)
@@ -52,10 +53,12 @@ typedef struct walk {
     size_t inner;        /* length of the innermost axis */
     bool inner_kept;     /* what it is */
     double count;        /* elements behind each result */
-    const sqz_tensor *x; /* float, int32, int64, or int8 codes */
+    const sqz_tensor *x; /* float, integers, or int8 codes */
     sqz_tensor *y;
     const sqz_reducer *r;
-    const sqz_rt_pool *grid; /* int8 only */
+    const sqz_rt_pool *grid; /* of int8 codes, which are folded as doubles; else NULL */
+    sqz_fold_fn fold;
+    bool whole; /* folds int64 */
 } walk;
 
 static void append(axes *a, size_t dim, size_t step)
@@ -102,57 +105,89 @@ static size_t offset_of(const axes *a, size_t i)
     return at;
 }
 
-static void load(const walk *w, size_t at, size_t n, double *v)
+typedef union word {
+    double d;
+    int64_t i;
+} word;
+#define TOP ((uint64_t)1 << 63) /* turns the order of uint64 into that of int64, and back */
+
+static void load_whole(const walk *w, size_t at, size_t n, word *v)
 {
     const sqz_tensor *x = w->x;
-    if (x->dtype == SQZ_F32)
+    if (x->dtype == SQZ_U64)
         for (size_t i = 0; i < n; i++)
-            v[i] = (double)SQZ_F32P(x)[at + i];
-    else if (w->grid)
-        for (size_t i = 0; i < n; i++)
-            v[i] = SQZ_S8P(x)[at + i] - w->grid->in_zero;
+            v[i].i = (int64_t)(((const uint64_t *)x->data)[at + i] ^ (w->r->order ? TOP : 0));
     else
         for (size_t i = 0; i < n; i++)
-            v[i] = (double)sqz_tensor_i64(x, at + i);
+            v[i].i = sqz_tensor_i64(x, at + i);
 }
 
-static sqz_status store(const walk *w, size_t at, size_t n, const double *acc)
+static void load(const walk *w, size_t at, size_t n, word *v)
+{
+    const sqz_tensor *x = w->x;
+    if (w->whole)
+        load_whole(w, at, n, v);
+    else if (w->grid)
+        for (size_t i = 0; i < n; i++)
+            v[i].d = SQZ_S8P(x)[at + i] - w->grid->in_zero;
+    else if (x->dtype == SQZ_F32)
+        for (size_t i = 0; i < n; i++)
+            v[i].d = (double)SQZ_F32P(x)[at + i];
+    else
+        for (size_t i = 0; i < n; i++)
+            v[i].d = sqz_tensor_f64(x, at + i);
+}
+
+/* An integer of y's type; what does not fit wraps around. */
+static void store_whole(const walk *w, size_t i, int64_t v)
+{
+    sqz_tensor *y = w->y;
+    switch (sqz_dtype_bits(y->dtype)) {
+    case 8: ((uint8_t *)y->data)[i] = (uint8_t)v; break;
+    case 16: ((uint16_t *)y->data)[i] = (uint16_t)v; break;
+    case 32: ((uint32_t *)y->data)[i] = (uint32_t)v; break;
+    default:
+        ((uint64_t *)y->data)[i] = (uint64_t)v ^ (y->dtype == SQZ_U64 && w->r->order ? TOP : 0);
+    }
+}
+
+static void store_one(const walk *w, size_t i, word acc, double second)
 {
     const sqz_rt_pool *g = w->grid;
-    for (size_t i = 0; i < n; i++) {
-        const double v = w->r->finish ? w->r->finish(acc[i], w->count) : acc[i];
-        int8_t *code = SQZ_S8P(w->y) + at + i;
-        if (g)
-            *code = sqz_rt_small_to_s8((int32_t)v, g->mult[0], g->shift[0], g->out_zero, INT8_MIN,
-                                       INT8_MAX);
-        else if (w->y->dtype != SQZ_F32 && fabs(v) > 0x1p53)
-            return SQZ_E_LIMIT; /* not exact any more */
-        else
-            sqz_tensor_set_f64(w->y, at + i, v);
-    }
-    return SQZ_OK;
+    double v = !w->whole ? acc.d : w->y->dtype == SQZ_U64 ? (double)(uint64_t)acc.i : (double)acc.i;
+    if (w->r->finish)
+        v = w->r->finish(v, second, w->count);
+    if (g)
+        SQZ_S8P(w->y)
+    [i] = sqz_rt_small_to_s8((int32_t)v, g->mult[0], g->shift[0], g->out_zero, INT8_MIN, INT8_MAX);
+    else if (w->whole && !w->r->finish) store_whole(w, i, acc.i);
+    else sqz_tensor_set_f64(w->y, i, sqz_dtype_is_float(w->y->dtype) ? v : trunc(v));
 }
 
 /* Results of one place of the outer kept axes, n of the innermost from `from` on. */
-static sqz_status block(const walk *w, size_t outer, size_t from, size_t n)
+static void block(const walk *w, size_t outer, size_t from, size_t n)
 {
-    double acc[BLOCK], v[BLOCK];
+    word acc[2 * BLOCK], v[BLOCK];
     const size_t base = offset_of(&w->kept, outer);
-    for (size_t i = 0; i < n; i++)
-        acc[i] = w->r->start;
+    for (size_t i = 0; i < n; i++) {
+        acc[i] = w->whole ? (word){.i = w->r->start_whole} : (word){.d = w->r->start};
+        acc[BLOCK + i].d = 0;
+    }
     for (size_t g = 0; g < w->gone.total; g++) {
         const size_t at = base + offset_of(&w->gone, g);
         if (w->inner_kept) {
             load(w, at + from, n, v);
-            w->r->fold(acc, 1, v, n);
+            w->fold(acc, 1, v, n);
         } else
             for (size_t i = 0; i < w->inner; i += BLOCK) {
                 size_t m = SQZ_MIN(w->inner - i, (size_t)BLOCK);
                 load(w, at + i, m, v);
-                w->r->fold(acc, 0, v, m);
+                w->fold(acc, 0, v, m);
             }
     }
-    return store(w, w->inner_kept ? outer * w->inner + from : outer, n, acc);
+    const size_t to = w->inner_kept ? outer * w->inner + from : outer;
+    for (size_t i = 0; i < n; i++)
+        store_one(w, to + i, acc[i], acc[BLOCK + i].d);
 }
 
 static sqz_status piece(void *arg, size_t begin, size_t end)
@@ -162,30 +197,44 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     for (size_t i = begin; i < end; i++) {
         size_t from = i % per * BLOCK;
         size_t n = w->inner_kept ? SQZ_MIN(w->inner - from, (size_t)BLOCK) : 1;
-        SQZ_TRY(block(w, i / per, from, n));
+        block(w, i / per, from, n);
     }
     return SQZ_OK;
+}
+
+/* Results of nothing: what an accumulator starts with, as far as the type goes. */
+static void run_empty(const walk *w)
+{
+    const sqz_dtype d = w->y->dtype;
+    for (size_t i = 0; i < w->y->count; i++)
+        if (!w->whole || !w->r->order)
+            store_one(w, i, w->whole ? (word){.i = w->r->start_whole} : (word){.d = w->r->start},
+                      0);
+        else if (d == SQZ_U64)
+            store_whole(w, i, w->r->start_whole);
+        else if (d == SQZ_BOOL)
+            store_whole(w, i, w->r->start_whole > 0);
+        else
+            sqz_tensor_set_i64(w->y, i, w->r->start_whole);
 }
 
 static sqz_status run_walk(const sqz_call *c, const sqz_reducer *r, const sqz_rt_pool *grid)
 {
     walk w = {.x = c->in[0], .y = c->out[0], .r = r, .grid = grid};
     uint32_t mask = 0;
-    if (c->out[0]->count == 0)
+    w.whole = !grid && r->whole && !sqz_dtype_is_float(w.x->dtype);
+    w.fold = w.whole ? r->whole : r->real;
+    if (w.y->count == 0)
         return SQZ_OK;
-    SQZ_TRY(reduced(c->ctx, c->attrs, c->in[0]->shape.rank, &mask));
-    if (c->in[0]->count == 0) { /* results of nothing */
-        for (size_t i = 0; i < c->out[0]->count; i++)
-            sqz_tensor_set_f64(c->out[0], i, r->finish ? r->finish(r->start, 0) : r->start);
+    SQZ_TRY(reduced(c->ctx, c->attrs, w.x->shape.rank, &mask));
+    if (w.x->count == 0) {
+        run_empty(&w);
         return SQZ_OK;
     }
     plan(&w, mask);
     size_t blocks = w.kept.total * (w.inner_kept ? (w.inner + BLOCK - 1) / BLOCK : 1);
-    size_t work = c->in[0]->count / blocks; /* not 0: every block has an element */
-    sqz_status s = sqz_parallel(c->ctx, blocks, 1 + 16384 / work, piece, &w);
-    if (s == SQZ_E_LIMIT)
-        return sqz_fail(c->ctx, s, "a result beyond 2^53 is not exact");
-    return s;
+    size_t work = w.x->count / blocks; /* not 0: every block has an element */
+    return sqz_parallel(c->ctx, blocks, 1 + 16384 / work, piece, &w);
 }
 
 sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r) { return run_walk(c, r, NULL); }
@@ -193,7 +242,7 @@ sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r) { return run_
 /* ---- int8 mean ---- */
 
 #define MAX_COUNT 65536 /* 255 of each stay below the 2^24 of sqz_rt_small_to_s8 */
-SQZ_REDUCE_FOLD(sum, a + v)
+SQZ_REDUCE_FOLD(sum, double, a + v)
 
 sqz_status sqz_reduce_mean_prepare(sqz_prep *p)
 {
@@ -221,6 +270,6 @@ sqz_status sqz_reduce_mean_prepare(sqz_prep *p)
 
 sqz_status sqz_reduce_mean_int(const sqz_call *c)
 {
-    static const sqz_reducer r = {.fold = sum};
+    static const sqz_reducer r = {.real = sum};
     return run_walk(c, &r, c->state);
 }

@@ -1,6 +1,6 @@
-/* reduce.h: sums, means, extremes over any set of axes. An operator gives its fold over doubles;
- * walking the axes, types and the int8 mean are done here. Partial sums are in double and in a
- * fixed order, so that results do not depend on threads. */
+/* reduce.h: sums, means, extremes over any set of axes. An operator gives its folds; walking the
+ * axes, types and the int8 mean are done here. Floats are folded in double, integers in int64,
+ * which wraps around; both in a fixed order, so that results do not depend on threads. */
 #ifndef SQZ_REDUCE_H
 #define SQZ_REDUCE_H
 #include "ops/ew.h"
@@ -33,12 +33,17 @@ typedef struct sqz_reduce_attrs {
         .doc = "no axes: nothing is reduced"                                                       \
     }
 
+/* acc[i * step] takes in x[i], both double or both int64_t; step 0: all into one. Beside each
+ * accumulator, SQZ_REDUCE_BLOCK further, is a second one that starts with 0. */
+typedef void (*sqz_fold_fn)(void *acc, size_t step, const void *x, size_t n);
+#define SQZ_REDUCE_BLOCK 256
+
 typedef struct sqz_reducer {
-    double start; /* of an accumulator */
-    bool ints;    /* works on s32 and s64 too */
-    /* acc[i * step] takes in x[i]; step 0: all into one */
-    void (*fold)(double *acc, size_t step, const double *x, size_t n);
-    double (*finish)(double acc, double n); /* NULL: as it is */
+    sqz_fold_fn real, whole; /* of floats; of integers (NULL: as floats) */
+    double start;            /* of an accumulator */
+    int64_t start_whole;
+    bool order; /* asks which is larger: uint64 is shifted by 2^63, bool is a type of it */
+    double (*finish)(double acc, double second, double n); /* NULL: as it is */
 } sqz_reducer;
 sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r);
 sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r);
@@ -48,12 +53,14 @@ void sqz_reduce_cost(const sqz_infer *q, sqz_cost *out); /* one operation for ea
 sqz_status sqz_reduce_mean_prepare(sqz_prep *p);
 sqz_status sqz_reduce_mean_int(const sqz_call *c);
 
-#define SQZ_REDUCE_FOLD(name, expr)                                                                \
-    static void name(double *acc, size_t step, const double *x, size_t n)                          \
+/* Defines a fold over T: the expression of a (accumulator) and v. */
+#define SQZ_REDUCE_FOLD(name, T, ...)                                                              \
+    static void name(void *accumulator, size_t step, const void *x, size_t n)                      \
     {                                                                                              \
+        T *acc = accumulator;                                                                      \
         for (size_t i = 0; i < n; i++) {                                                           \
-            double a = acc[i * step], v = x[i];                                                    \
-            acc[i * step] = (expr);                                                                \
+            const T a = acc[i * step], v = ((const T *)x)[i];                                      \
+            acc[i * step] = (T)(__VA_ARGS__);                                                      \
         }                                                                                          \
     }
 #define SQZ_REDUCE_INFO(opname, text)                                                              \
@@ -63,5 +70,10 @@ sqz_status sqz_reduce_mean_int(const sqz_call *c);
              .opts = schema,                                                                       \
              .n_opts = SQZ_COUNT(schema)},                                                         \
     .n_in_min = 1, .n_in_max = 1, .n_out_min = 1, .n_out_max = 1, .layout = SQZ_L_ANY,             \
-    .infer = infer, .run = run, .cost = sqz_reduce_cost
+    .traits = SQZ_T_F64, .infer = infer, .run = run, .cost = sqz_reduce_cost
+#define SQZ_REDUCE_FUNCTIONS SQZ_REDUCE_FUNCTIONS_SINCE(18)
+#define SQZ_REDUCE_FUNCTIONS_SINCE(opset)                                                          \
+    static const sqz_attr schema[] = {SQZ_REDUCE_ROWS(opset)};                                     \
+    static sqz_status infer(sqz_infer *q) { return sqz_reduce_infer(q, &reducer); }                \
+    static sqz_status run(const sqz_call *c) { return sqz_reduce_run(c, &reducer); }
 #endif

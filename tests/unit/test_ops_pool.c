@@ -227,14 +227,8 @@ static void test_reductions_match_naive_sums(void **state)
         const sqz_tensor *x = op_random(&r, ints ? SQZ_S64 : SQZ_F32, s, lo, hi, &rng);
         if (k == 4 && ints)
             for (size_t i = 0; i < x->count; i++) /* a product that stays exact */
-                SQZ_S64P(x)[i] = i % 50 == 0 ? 2 : 1;
-        sqz_status st = op_try(&r, reducers[k].op, attrs);
-        const sqz_tensor *y = &r.out[0];
-        if (st == SQZ_E_LIMIT && k == 4 && ints) { /* beyond 2^53: said, not rounded */
-            op_end(&r);
-            continue;
-        }
-        TEST_OK(r.ctx, st);
+                SQZ_S64P(x)[i] = i % 50 == 0 && i < 2000 ? 2 : 1;
+        const sqz_tensor *y = op_run_ok(&r, reducers[k].op, attrs);
         assert_int_equal(y->shape.rank, keep ? rank : rank - __builtin_popcount(mask));
         double *acc = malloc(y->count * sizeof *acc), n;
         reduce_naive(x, mask, k, 0, acc, y->count, &n);
@@ -261,7 +255,7 @@ static void test_no_axes_means_all_or_none(void **state)
     op_end(&r);
     op_refuses("reduce_max", "axes=2", SHAPE(2, 3), SQZ_F32, SQZ_E_SHAPE, "axis 2");
     op_refuses("reduce_max", "axes=1,-1", SHAPE(2, 3), SQZ_F32, SQZ_E_FORMAT, "listed twice");
-    op_refuses("reduce_mean", "axes=1", SHAPE(2, 3), SQZ_S64, SQZ_E_UNSUPPORTED, "s64");
+    op_refuses("reduce_mean", "axes=1", SHAPE(2, 3), SQZ_BOOL, SQZ_E_UNSUPPORTED, "bool");
 }
 
 /* Over the spatial axes the int8 mean is the firmware's average pool, bit for bit; over others it

@@ -1,0 +1,34 @@
+/* reduce_log_sum: the logarithm of the sum over some axes. */
+#include "ops/reduce.h"
+
+SQZ_REDUCE_FOLD(real, double, a + v)
+SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (uint64_t)v)
+static double finish(double acc, double second, double n)
+{
+    (void)second;
+    (void)n;
+    return log(acc);
+}
+static const sqz_reducer reducer = {.real = real, .whole = whole, .finish = finish};
+SQZ_REDUCE_FUNCTIONS
+
+static const sqz_case cases[] = {
+    {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = 0.5, .hi = 2},
+    {.attrs = "axes=-1 keepdims=0", .n_in = 1, .in = {{3, {2, 3, 5}}}, .lo = 0.5, .hi = 2},
+    {.attrs = "axes=0,2 keepdims=0", .n_in = 1, .in = {{4, {2, 3, 2, 3}}}, .lo = 0.5, .hi = 2},
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}, .lo = 0.5, .hi = 2},
+    {.attrs = "axes=0 keepdims=0",
+     .n_in = 1,
+     .in = {{1, {4}}},
+     .lo = 1,
+     .hi = 9,
+     .dtype = {SQZ_S64}},
+};
+
+const sqz_op sqz_op_reduce_log_sum = {
+    SQZ_REDUCE_INFO("reduce_log_sum", "logarithm of the sum over axes"),
+    .quant = {.kind = SQZ_Q_FLOAT},
+    .onnx = {.op_type = "ReduceLogSum", .since = 1},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
