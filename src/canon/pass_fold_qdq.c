@@ -7,7 +7,9 @@
  * grids that the file gives. Everything else stays float between its dequantize and quantize. Then
  * kernels see int8 only: uint8 values are shifted by 128, and remembered for export. */
 #include "ir/pass.h"
+#include "ops/move.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct work {
@@ -156,6 +158,28 @@ static bool float_bias_fits(const sqz_value *b, const sqz_quant *x, const sqz_qu
     return true;
 }
 
+/* No sum of products and bias leaves 32 bits, for any input. Other tools saturate the bias of an
+ * output whose weights are next to nothing. */
+static bool sums_fit(const sqz_node *n, const sqz_value *w, const sqz_value *b, const sqz_quant *x)
+{
+    const sqz_split3 s = sqz_split_at(&w->shape, channel_axis(n, w));
+    const int8_t *v = SQZ_S8P(w->constant);
+    for (size_t c = 0; c < s.n; c++) {
+        int64_t size = 0, bias = 0;
+        for (size_t o = 0; o < s.outer; o++)
+            for (size_t i = 0; i < s.inner; i++)
+                size += abs(v[(o * s.n + c) * s.inner + i]);
+        if (b && b->dtype == SQZ_S32)
+            bias = llabs((int64_t)SQZ_S32P(b->constant)[b->constant->count == 1 ? 0 : c]);
+        else if (b)
+            bias = llrint(fabs((double)SQZ_F32P(b->constant)[b->constant->count == 1 ? 0 : c]) /
+                          product(x, w->quant, (uint32_t)c));
+        if (255 * size + bias > INT32_MAX)
+            return false;
+    }
+    return true;
+}
+
 /* What dequantize reads, where `v` is its result; else `v` itself. */
 static const sqz_value *under(const work *w, sqz_vid v)
 {
@@ -177,8 +201,10 @@ static bool linear_fits(const work *w, const sqz_node *n)
     }
     if (bs && bs < n->n_in && n->in[bs] != SQZ_NONE)
         bias = under(w, n->in[bs]);
-    return !bias || (weight && (bias_fits(bias, x->quant, weight->quant) ||
-                                float_bias_fits(bias, x->quant, weight->quant)));
+    if (bias && !(weight && (bias_fits(bias, x->quant, weight->quant) ||
+                             float_bias_fits(bias, x->quant, weight->quant))))
+        return false;
+    return !weight || sums_fit(n, weight, bias, x->quant);
 }
 
 static bool inputs_fit(const work *w, const sqz_node *n, const sqz_quant *y)
@@ -313,15 +339,86 @@ static sqz_status fold(work *w, sqz_nid id)
     return SQZ_OK;
 }
 
-/* ---- uint8 ---- */
+/* ---- integers that are only handed on ---- */
 
-/* Readers are dequantize nodes: the grid alone says what the integers mean. */
-static bool only_dequantized(const work *w, sqz_vid v)
+/* Output codes are input codes: the grid of one is that of the other. A relu or a pad of codes is
+ * none of reals. */
+static bool hands_on(const sqz_node *n)
 {
-    for (uint32_t i = w->u.first[v]; i < w->u.first[v + 1]; i++)
-        if (w->u.node[i] == SQZ_NONE || !is_op(sqz_nod(w->g, w->u.node[i]), "dequantize"))
+    const bool moves = n->op->traits & (SQZ_T_MOVES | SQZ_T_VIEW);
+    return (moves && !is_op(n, "pad")) || is_op(n, "max_pool");
+}
+
+static bool eight_bits(const work *w, sqz_vid v)
+{
+    return v != SQZ_NONE &&
+           (sqz_val(w->g, v)->dtype == SQZ_S8 || sqz_val(w->g, v)->dtype == SQZ_U8);
+}
+
+typedef struct sets { /* values joined by nodes that hand codes on */
+    sqz_vid *parent;
+    const sqz_quant **grid; /* of a root; NULL: none known */
+    bool *stuck;            /* of a root: two grids, or uint8 that cannot be shifted */
+} sets;
+
+static sqz_vid root(const sets *s, sqz_vid v)
+{
+    while (s->parent[v] != v)
+        v = s->parent[v] = s->parent[s->parent[v]];
+    return v;
+}
+
+static void join(const work *w, sets *s, const sqz_node *n)
+{
+    for (unsigned i = 0; i < (unsigned)n->n_in + n->n_out; i++) {
+        sqz_vid v = i < n->n_in ? n->in[i] : n->out[i - n->n_in];
+        bool data = i >= n->n_in || (eight_bits(w, v) && (i == 0 || is_data(n, i)));
+        if (data && eight_bits(w, v) && eight_bits(w, n->out[0]))
+            s->parent[root(s, v)] = root(s, n->out[0]);
+    }
+}
+
+static bool one_grid(const sqz_quant *a, const sqz_quant *b)
+{
+    return a->dtype == b->dtype && a->axis < 0 && b->axis < 0 && same_grid(a, b);
+}
+
+/* A uint8 value can be shifted where we make it and where its readers know its grid. Inputs and
+ * outputs of the graph keep their type. */
+static bool can_shift(const work *w, sqz_vid v)
+{
+    const sqz_value *val = sqz_val(w->g, v);
+    const sqz_node *maker = val->producer == SQZ_NONE ? NULL : sqz_nod(w->g, val->producer);
+    if (!val->constant && (!maker || !(is_op(maker, "quantize") || hands_on(maker))))
+        return false;
+    for (uint32_t i = w->u.first[v]; i < w->u.first[v + 1]; i++) {
+        const sqz_node *n = w->u.node[i] == SQZ_NONE ? NULL : sqz_nod(w->g, w->u.node[i]);
+        if (!n || !(is_op(n, "dequantize") || (hands_on(n) && eight_bits(w, n->out[0]))))
             return false;
+    }
     return true;
+}
+
+static void collect(const work *w, sets *s)
+{
+    for (sqz_vid v = 0; v < w->g->n_value; v++)
+        s->parent[v] = v;
+    SQZ_EACH_NODE(w->g, id)
+    {
+        if (hands_on(sqz_nod(w->g, id)))
+            join(w, s, sqz_nod(w->g, id));
+    }
+    for (sqz_vid v = 0; v < w->g->n_value; v++) {
+        const sqz_value *val = sqz_val(w->g, v);
+        sqz_vid r = root(s, v);
+        if (sqz_value_dead(val) || !eight_bits(w, v))
+            continue;
+        if (val->quant && !s->grid[r])
+            s->grid[r] = val->quant;
+        s->stuck[r] = s->stuck[r] || (val->dtype == SQZ_U8 && !can_shift(w, v)) ||
+                      (val->quant && val->quant->group) ||
+                      (val->quant && val->quant != s->grid[r] && !one_grid(val->quant, s->grid[r]));
+    }
 }
 
 static sqz_status shift_constant(work *w, sqz_vid v)
@@ -360,24 +457,33 @@ static sqz_status shift(work *w, sqz_vid v)
         zero[i] = q->zero[i] - 128;
     if (val->constant)
         SQZ_TRY(shift_constant(w, v));
-    else
+    else if (is_op(sqz_nod(w->g, val->producer), "quantize"))
         SQZ_TRY(set_dtype(w, val->producer, SQZ_S8));
     val->dtype = SQZ_S8;
     val->was_u8 = true;
     return sqz_value_set_quant(w->g, v, SQZ_S8, q->axis, q->n, q->scale, zero);
 }
 
-/* A uint8 value is shifted where a quantize node writes it or it is constant. Inputs and outputs of
- * the graph keep their type. */
-static sqz_status shift_all(work *w)
+/* All values of a set get its grid; uint8 ones become int8, 128 lower. */
+static sqz_status spread(work *w)
 {
-    for (sqz_vid v = 0; v < w->g->n_value; v++) {
-        const sqz_value *val = sqz_val(w->g, v);
-        if (sqz_value_dead(val) || val->dtype != SQZ_U8 || !val->quant || val->quant->group ||
-            !only_dequantized(w, v))
+    const uint32_t n = w->g->n_value;
+    sets s = {.parent = sqz_arena_alloc(w->a, n + 1u, sizeof *s.parent),
+              .grid = sqz_arena_alloc(w->a, n + 1u, sizeof *s.grid),
+              .stuck = sqz_arena_alloc(w->a, n + 1u, sizeof *s.stuck)};
+    if (!s.parent || !s.grid || !s.stuck)
+        return SQZ_E_NOMEM;
+    collect(w, &s);
+    for (sqz_vid v = 0; v < n; v++) {
+        sqz_value *val = sqz_val(w->g, v);
+        const sqz_vid r = root(&s, v);
+        if (sqz_value_dead(val) || !eight_bits(w, v) || s.stuck[r] || !s.grid[r])
             continue;
-        bool written = val->producer != SQZ_NONE && is_op(sqz_nod(w->g, val->producer), "quantize");
-        if (val->constant || written)
+        if (!val->quant && s.grid[r]->axis >= 0) /* axes may have moved */
+            continue;
+        if (!val->quant)
+            val->quant = s.grid[r];
+        if (val->dtype == SQZ_U8)
             SQZ_TRY(shift(w, v));
     }
     return SQZ_OK;
@@ -445,7 +551,7 @@ static sqz_status sweep(work *w)
 static sqz_status rewrite(work *w)
 {
     SQZ_TRY(sqz_uses_build(w->g, w->a, &w->u));
-    SQZ_TRY(shift_all(w));
+    SQZ_TRY(spread(w));
     SQZ_EACH_NODE(w->g, id) { SQZ_TRY(fold(w, id)); }
     shorten_round_trips(w);
     return sweep(w);

@@ -46,6 +46,13 @@ static bool touches_integers(const sqz_graph *g, const sqz_node *n)
     return false;
 }
 
+/* First input and first output are on grids: the integer form. Else codes are read as numbers. */
+static bool has_integer_ends(const sqz_graph *g, const sqz_node *n)
+{
+    return n->n_in && n->n_out && n->in[0] != SQZ_NONE && sqz_val(g, n->in[0])->quant &&
+           n->out[0] != SQZ_NONE && sqz_val(g, n->out[0])->quant;
+}
+
 static sqz_status choose_run(sqz_exec *e, step *s)
 {
     const sqz_op *op = s->node->op;
@@ -57,7 +64,7 @@ static sqz_status choose_run(sqz_exec *e, step *s)
     s->run = op->run;
     if (!touches_integers(e->g, s->node) || is_boundary(op))
         return SQZ_OK;
-    if (op->run_int)
+    if (op->run_int && has_integer_ends(e->g, s->node))
         s->run = op->run_int;
     else if (!(op->traits & (SQZ_T_MOVES | SQZ_T_TYPES))) /* TYPES: reads the codes as numbers */
         return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "node '%s' (%s) has no integer form",

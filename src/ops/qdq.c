@@ -54,6 +54,47 @@ sqz_vid sqz_b_cast(sqz_build *b, sqz_vid x, sqz_dtype d)
     return sqz_bf(b, "cast", &x, 1, "to=%d", (int)sqz_dtype_onnx(d));
 }
 
+/* ---- another operator of ONNX ---- */
+
+static sqz_status read_as(sqz_import *im, const char *op_type)
+{
+    bool known;
+    const sqz_lower *rule = sqz_lower_find("", op_type, im->opset, &known);
+    const sqz_op *op = rule ? NULL : sqz_op_of_onnx(op_type, im->opset, &known);
+    if (rule)
+        return rule->import(im);
+    if (!op)
+        return sqz_fail(im->g->ctx, SQZ_E_INTERNAL, "there is no %s at opset %lld", op_type,
+                        (long long)im->opset);
+    return op->onnx.import ? op->onnx.import(im, op) : sqz_import_node(im, op, NULL, NULL, 0);
+}
+
+sqz_vid sqz_b_onnx(sqz_build *b, const char *op_type, int64_t opset, const sqz_vid *in, unsigned n,
+                   const sqz_raw_attr *attr, unsigned n_attr)
+{
+    const char *no_name = NULL;
+    sqz_vid out = SQZ_NONE;
+    char name[256];
+    if (b->status != SQZ_OK)
+        return SQZ_NONE;
+    while (n && in[n - 1] == SQZ_NONE)
+        n--;
+    (void)snprintf(name, sizeof name, "%.200s/%s_%u", b->im->name, op_type, b->made++);
+    sqz_import im = {.g = b->im->g,
+                     .op_type = op_type,
+                     .name = name,
+                     .opset = opset,
+                     .attr = attr,
+                     .n_attr = n_attr,
+                     .in = in,
+                     .n_in = n,
+                     .out_name = &no_name,
+                     .n_out = 1,
+                     .out = &out};
+    b->status = read_as(&im, op_type);
+    return b->status == SQZ_OK ? out : SQZ_NONE;
+}
+
 /* ---- which scale belongs to what ---- */
 
 /* All dimensions of s but one are 1, and that one is x's: -> its index; else -1. */

@@ -20,6 +20,10 @@ sqz_vid sqz_b_dequantize(sqz_build *b, sqz_vid x, const sqz_qdq *q);
 sqz_vid sqz_b_quantize(sqz_build *b, sqz_vid x, const sqz_qdq *q, sqz_dtype d);
 /* x as another type; x itself when it has it. */
 sqz_vid sqz_b_cast(sqz_build *b, sqz_vid x, sqz_dtype d);
+/* What an ONNX operator of the default domain makes of values, read as in a file of that opset;
+ * one output. Attributes may be NULL. */
+sqz_vid sqz_b_onnx(sqz_build *b, const char *op_type, int64_t opset, const sqz_vid *in, unsigned n,
+                   const sqz_raw_attr *attr, unsigned n_attr);
 /* Type by its number in the file; fails, by name, on those that there are no grids of. */
 sqz_status sqz_qdq_type(sqz_import *im, int64_t code, sqz_dtype *out);
 #endif
