@@ -53,7 +53,7 @@ sqz_status sqz_conv_infer(sqz_infer *q, const sqz_conv_shape *s)
     q->out[0] = x->shape;
     q->out[0].dim[sqz_axis_c(x)] = c_out;
     for (int32_t i = 0; i < n; i++)
-        q->out[0].dim[sqz_axis_s(x) + i] = win.out[2 - n + i];
+        q->out[0].dim[sqz_axis_s(x) + i] = win.out[SQZ_WINDOW_AXES - n + i];
     return SQZ_OK;
 }
 
@@ -79,11 +79,11 @@ sqz_status sqz_conv_geometry(const sqz_prep *p, const sqz_conv_shape *s, sqz_con
     v->c_out = (size_t)y->dim[y->rank - 1];
     v->groups = s->group ? (size_t)s->group : v->c_in;
     v->depth = v->c_in / v->groups;
-    v->taps = (size_t)(v->w.k[0] * v->w.k[1]);
+    v->taps = sqz_volume(v->w.k);
     v->k = v->taps * v->depth;
     v->pixels = p->out[0]->count / v->c_out;
     bool still = true;
-    for (int a = 0; a < 2; a++)
+    for (int a = 0; a < SQZ_WINDOW_AXES; a++)
         still = still && v->w.k[a] == 1 && v->w.stride[a] == 1 && !v->w.begin[a] && !v->w.end[a];
     v->pointwise = still && !v->transposed;
     return SQZ_OK;
@@ -101,8 +101,7 @@ typedef struct source { /* where rows come from: elements of `size` bytes, `fill
 static int64_t input_at(const sqz_conv *v, int a, int64_t o, int64_t t)
 {
     const sqz_window *w = &v->w;
-    int64_t i = v->transposed ? o + w->begin[a] - t * w->dil[a]
-                              : o * w->stride[a] - w->begin[a] + t * w->dil[a];
+    int64_t i = v->transposed ? o + w->begin[a] - t * w->dil[a] : sqz_window_input(w, a, o, t);
     if (i < 0 || (v->transposed && i % w->stride[a]))
         return -1;
     i = v->transposed ? i / w->stride[a] : i;
@@ -113,8 +112,8 @@ static int64_t input_at(const sqz_conv *v, int a, int64_t o, int64_t t)
 static char *gather_taps(const sqz_conv *v, const source *s, const char *x, int64_t ox, char *out)
 {
     size_t bytes = v->depth * s->size, pixel = v->c_in * s->size;
-    for (int64_t t = 0; t < v->w.k[1]; t++, out += bytes) {
-        int64_t ix = x ? input_at(v, 1, ox, t) : -1;
+    for (int64_t t = 0; t < v->w.k[SQZ_AXIS_W]; t++, out += bytes) {
+        int64_t ix = x ? input_at(v, SQZ_AXIS_W, ox, t) : -1;
         if (ix < 0)
             memset(out, s->fill, bytes);
         else
@@ -126,14 +125,14 @@ static char *gather_taps(const sqz_conv *v, const source *s, const char *x, int6
 /* Without dilation and groups the taps inside the image lie side by side. */
 static char *gather_run(const sqz_conv *v, const source *s, const char *x, int64_t ox, char *out)
 {
-    size_t pixel = v->c_in * s->size, all = (size_t)v->w.k[1] * pixel;
-    int64_t at = ox * v->w.stride[1] - v->w.begin[1], lo, hi;
-    if (x && at >= 0 && at + v->w.k[1] <= v->w.in[1]) {
+    size_t pixel = v->c_in * s->size, all = (size_t)v->w.k[SQZ_AXIS_W] * pixel;
+    int64_t at = sqz_window_input(&v->w, SQZ_AXIS_W, ox, 0), lo, hi;
+    if (x && at >= 0 && at + v->w.k[SQZ_AXIS_W] <= v->w.in[SQZ_AXIS_W]) {
         memcpy(out, x + (size_t)at * pixel, all);
         return out + all;
     }
     memset(out, s->fill, all);
-    sqz_window_taps(&v->w, 1, ox, &lo, &hi);
+    sqz_window_taps(&v->w, SQZ_AXIS_W, ox, &lo, &hi);
     if (x && hi > lo)
         memcpy(out + (size_t)lo * pixel, x + (size_t)(at + lo) * pixel, (size_t)(hi - lo) * pixel);
     return out + all;
@@ -143,14 +142,17 @@ static char *gather_run(const sqz_conv *v, const source *s, const char *x, int64
 static void gather(const sqz_conv *v, const source *s, size_t group, size_t begin, size_t end,
                    char *out)
 {
-    size_t row = (size_t)v->w.in[1] * v->c_in * s->size, image = (size_t)v->w.in[0] * row;
-    bool run = v->groups == 1 && !v->transposed && v->w.dil[1] == 1;
+    const sqz_window *w = &v->w;
+    size_t row = (size_t)w->in[SQZ_AXIS_W] * v->c_in * s->size;
+    size_t plane = (size_t)w->in[SQZ_AXIS_H] * row, image = (size_t)w->in[SQZ_AXIS_D] * plane;
+    bool run = v->groups == 1 && !v->transposed && w->dil[SQZ_AXIS_W] == 1;
     for (size_t i = begin; i < end; i++) {
-        sqz_pixel at = sqz_pixel_at(&v->w, i);
+        sqz_pixel at = sqz_pixel_at(w, i);
         const char *base = s->x + at.n * image + group * v->depth * s->size;
-        for (int64_t t = 0; t < v->w.k[0]; t++) {
-            int64_t iy = input_at(v, 0, at.y, t);
-            const char *x = iy < 0 ? NULL : base + (size_t)iy * row;
+        for (int64_t t = 0; t < w->k[SQZ_AXIS_D] * w->k[SQZ_AXIS_H]; t++) {
+            int64_t iz = input_at(v, SQZ_AXIS_D, at.z, t / w->k[SQZ_AXIS_H]);
+            int64_t iy = input_at(v, SQZ_AXIS_H, at.y, t % w->k[SQZ_AXIS_H]);
+            const char *x = iz < 0 || iy < 0 ? NULL : base + (size_t)iz * plane + (size_t)iy * row;
             out = run ? gather_run(v, s, x, at.x, out) : gather_taps(v, s, x, at.x, out);
         }
     }

@@ -1,6 +1,6 @@
 /* conv.h: what conv2d, dwconv2d and conv_transpose share. Channel-last, weights
- * (O, Kh, Kw, I/groups), for conv_transpose (I, Kh, Kw, O/groups); one spatial dimension runs as
- * H = 1. */
+ * (O, Kh, Kw, I/groups), for conv_transpose (I, Kh, Kw, O/groups), with three spatial dimensions
+ * (O, Kd, Kh, Kw, I/groups). */
 #ifndef SQZ_CONV_H
 #define SQZ_CONV_H
 #include "ops/linear.h"
@@ -12,7 +12,7 @@ typedef struct sqz_conv { /* one node with its shapes */
     sqz_window w;
     bool transposed;
     bool pointwise; /* 1x1, stride 1, no padding: the input is the matrix */
-    size_t pixels;  /* outputs: batch * height * width */
+    size_t pixels;  /* outputs: batch * depth * height * width */
     size_t c_in, c_out, groups;
     size_t depth;        /* input channels of a group */
     size_t taps, k;      /* kernel size; taps * depth */
@@ -40,15 +40,17 @@ sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s);
 sqz_status sqz_conv_run(const sqz_call *c, const float *weights);
 sqz_status sqz_conv_run_s8(const sqz_call *c);
 
-/* Batch, row and column of output pixel i. */
+/* Sample, plane, row and column of output pixel i. */
 typedef struct sqz_pixel {
     size_t n;
-    int64_t y, x;
+    int64_t z, y, x;
 } sqz_pixel;
 static inline sqz_pixel sqz_pixel_at(const sqz_window *w, size_t i)
 {
-    size_t width = (size_t)w->out[1], height = (size_t)w->out[0];
-    return (sqz_pixel){i / width / height, (int64_t)(i / width % height), (int64_t)(i % width)};
+    size_t width = (size_t)w->out[SQZ_AXIS_W], height = (size_t)w->out[SQZ_AXIS_H];
+    size_t row = i / width, plane = row / height, depth = (size_t)w->out[SQZ_AXIS_D];
+    return (sqz_pixel){plane / depth, (int64_t)(plane % depth), (int64_t)(row % height),
+                       (int64_t)(i % width)};
 }
 /* Import: kernel sizes of weight `slot` (file layout) checked against kernel_shape. */
 sqz_status sqz_conv_import_window(sqz_import *im, sqz_window_attrs *out);

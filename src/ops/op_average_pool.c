@@ -1,4 +1,5 @@
-/* average_pool: the mean of the elements under each window, (N,H,W,C). */
+/* average_pool: the mean of the elements under each window, (N,H,W,C); also (N,W,C) and
+ * (N,D,H,W,C). */
 #include "ops/pool.h"
 
 static const sqz_attr schema[] = {
@@ -17,6 +18,10 @@ static const sqz_case cases[] = {
      .n_in = 1,
      .in = {{4, {1, 6, 7, 3}}}},
     {.attrs = "kernel_shape=3 strides=2 pads=1,0", .n_in = 1, .in = {{3, {2, 8, 3}}}},
+    {.attrs = "kernel_shape=2,3,2 strides=2,1,2 pads=1,1,0,0,1,1 dilations=1,1,2 ceil_mode=1 "
+              "count_include_pad=1",
+     .n_in = 1,
+     .in = {{5, {1, 4, 4, 5, 3}}}},
 };
 
 const sqz_op sqz_op_average_pool = {

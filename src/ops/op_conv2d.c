@@ -1,5 +1,5 @@
-/* conv2d: x (N,H,W,I), w (O,Kh,Kw,I/group), b (O) -> y (N,H',W',O); also (N,W,I) with w (O,Kw,I).
- */
+/* conv2d: x (N,H,W,I), w (O,Kh,Kw,I/group), b (O) -> y (N,H',W',O); also (N,W,I) with w (O,Kw,I)
+ * and (N,D,H,W,I) with w (O,Kd,Kh,Kw,I). */
 #include "ops/conv.h"
 
 typedef struct conv_attrs {
@@ -69,11 +69,18 @@ static const sqz_case cases[] = {
      .n_in = 3,
      .in = {{3, {2, 9, 3}}, {3, {4, 3, 3}}, {1, {4}}},
      .constant = 6},
+    {.attrs = "strides=1,2,1 pads=1,0,1,0,1,1 dilations=2,1,1", /* three */
+     .n_in = 3,
+     .in = {{5, {1, 4, 5, 4, 3}}, {5, {4, 2, 3, 2, 3}}, {1, {4}}},
+     .constant = 6},
+    {.attrs = "pads=1,1,1,1", /* weights that another node computes */
+     .n_in = 2,
+     .in = {{4, {1, 4, 4, 3}}, {4, {4, 3, 3, 3}}}},
 };
 
 const sqz_op sqz_op_conv2d = {
     .info = {.name = "conv2d",
-             .doc = "convolution over one or two spatial axes",
+             .doc = "convolution over one to three spatial axes",
              .opt_size = sizeof(conv_attrs),
              .opts = attrs,
              .n_opts = SQZ_COUNT(attrs)},

@@ -1,6 +1,7 @@
 /* conv_transpose: the gradient of a convolution as a layer: x (N,H,W,I), w (I,Kh,Kw,O/group),
- * b (O) -> y (N,H',W',O), H' = stride*(H-1) + output_padding + dilation*(Kh-1) + 1 - pads. Each
- * output gathers the inputs that reach it, so that chunks of outputs are independent. */
+ * b (O) -> y (N,H',W',O), H' = stride*(H-1) + output_padding + dilation*(Kh-1) + 1 - pads; also
+ * over one or three spatial axes. Each output gathers the inputs that reach it, so that chunks of
+ * outputs are independent. */
 #include "ops/conv.h"
 #include <string.h>
 
@@ -77,32 +78,36 @@ static sqz_status bad_list(const sqz_import *im, const char *name)
                     "%s must have one entry of sane size for each spatial axis", name);
 }
 
-/* Padding from the wanted size of the output: an odd element goes to the end with SAME_UPPER. */
+/* Padding from the wanted size of the output: an odd element goes to the end with SAME_UPPER. What
+ * is wanted beyond the reach of the kernel is added at the end. */
 static sqz_status pads_of_shape(sqz_import *im, int32_t n, const sqz_ints *want, deconv_attrs *a)
 {
     const sqz_value *x = sqz_val(im->g, im->in[0]), *w = sqz_val(im->g, im->in[1]);
     const sqz_raw_attr *mode = sqz_import_attr(im, "auto_pad");
-    bool upper = mode && mode->s && strcmp(mode->s, "SAME_UPPER") == 0;
+    const bool upper = mode && mode->s && strcmp(mode->s, "SAME_UPPER") == 0;
     sqz_window_attrs open = a->window;
     sqz_window full;
     int64_t *pads = sqz_arena_alloc(&im->g->arena, 2 * (size_t)n, sizeof *pads);
-    if (!pads)
+    int64_t *extra = sqz_arena_alloc(&im->g->arena, (size_t)n, sizeof *extra);
+    if (!pads || !extra)
         return SQZ_E_NOMEM;
     open.pads = (sqz_ints){0};
     SQZ_TRY(sqz_window_make_transposed(im->g->ctx, n, x->shape.dim + 2, w->shape.dim + 2, &open,
                                        &a->output_padding, &full));
     for (int32_t i = 0; i < n; i++) {
-        int64_t size = want ? want->v[i] : x->shape.dim[2 + i] * full.stride[2 - n + i];
-        int64_t total = full.out[2 - n + i] - size;
-        if (total < 0)
-            return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
-                            "an output of %lld along spatial axis %d is more than the %lld that "
-                            "there are without padding",
-                            (long long)size, (int)i, (long long)full.out[2 - n + i]);
+        int32_t at = SQZ_WINDOW_AXES - n + i;
+        int64_t size = want ? want->v[i] : x->shape.dim[2 + i] * full.stride[at];
+        if (size < 1 || size > INT32_MAX)
+            return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "an output of %lld along spatial axis %d",
+                            (long long)size, (int)i);
+        int64_t total = full.out[at] - size;
+        extra[i] = (a->output_padding.n ? a->output_padding.v[i] : 0) - SQZ_MIN(total, 0);
+        total = SQZ_MAX(total, 0);
         pads[i] = upper ? total / 2 : total - total / 2;
         pads[n + i] = total - pads[i];
     }
     a->window.pads = (sqz_ints){2 * (uint32_t)n, pads};
+    a->output_padding = (sqz_ints){(uint32_t)n, extra};
     return SQZ_OK;
 }
 
@@ -118,7 +123,10 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
         a.output_padding = extra->ints;
     if (extra && extra->ints.n != (uint32_t)n)
         return bad_list(im, "output_padding");
-    const sqz_ints *size = want && want->ints.n ? &want->ints : NULL;
+    const sqz_ints last = want && want->ints.n == (uint32_t)n + 2 /* with batch and channels */
+                              ? (sqz_ints){(uint32_t)n, want->ints.v + 2}
+                              : want ? want->ints : (sqz_ints){0};
+    const sqz_ints *size = last.n ? &last : NULL;
     if (size && size->n != (uint32_t)n)
         return bad_list(im, "output_shape");
     if (size || (mode && mode->s && strncmp(mode->s, "SAME", 4) == 0))
@@ -139,11 +147,15 @@ static const sqz_case cases[] = {
      .n_in = 3,
      .in = {{3, {1, 4, 2}}, {3, {2, 2, 3}}, {1, {3}}},
      .constant = 6},
+    {.attrs = "strides=2,1,2 pads=0,1,1,0,1,0 output_padding=1,0,1", /* three */
+     .n_in = 2,
+     .in = {{5, {1, 2, 3, 3, 2}}, {5, {2, 3, 3, 2, 3}}},
+     .constant = 2},
 };
 
 const sqz_op sqz_op_conv_transpose = {
     .info = {.name = "conv_transpose",
-             .doc = "transposed convolution over one or two spatial axes",
+             .doc = "transposed convolution over one to three spatial axes",
              .opt_size = sizeof(deconv_attrs),
              .opts = attrs,
              .n_opts = SQZ_COUNT(attrs)},

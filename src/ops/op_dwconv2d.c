@@ -1,5 +1,6 @@
 /* dwconv2d: depthwise convolution: x (N,H,W,I), w (O,Kh,Kw,1), b (O) -> y (N,H',W',O); output
- * channel o reads input channel o / (O/I) only. Also (N,W,I) with w (O,Kw,1). */
+ * channel o reads input channel o / (O/I) only. Also (N,W,I) with w (O,Kw,1),
+ * and (N,D,H,W,I). */
 #include "ops/conv.h"
 #include <string.h>
 
@@ -87,23 +88,32 @@ typedef struct job {
     const float *kernel, *bias;
 } job;
 
+/* Index of the image row under kernel row t (of Kd * Kh), -1: in the padding. */
+static int64_t row_under(const sqz_window *w, sqz_pixel at, int64_t t)
+{
+    const int64_t k_h = w->k[SQZ_AXIS_H], in_h = w->in[SQZ_AXIS_H];
+    const int64_t z = sqz_window_input(w, SQZ_AXIS_D, at.z, t / k_h);
+    const int64_t y = sqz_window_input(w, SQZ_AXIS_H, at.y, t % k_h);
+    return z < 0 || y < 0 || z >= w->in[SQZ_AXIS_D] || y >= in_h ? -1 : z * in_h + y;
+}
+
 /* The taps of one pixel that lie in the image: their inputs and weights. Returns how many. */
 static size_t taps_f32(const sqz_conv *v, const float *x, const float *kernel, sqz_pixel at,
                        const float **tap, const float **weight)
 {
     const sqz_window *w = &v->w;
     size_t n = 0;
-    int64_t y0, y1, x0, x1;
-    sqz_window_taps(w, 0, at.y, &y0, &y1);
-    sqz_window_taps(w, 1, at.x, &x0, &x1);
-    x += at.n * (size_t)w->in[0] * (size_t)w->in[1] * v->c_in;
-    for (int64_t ky = y0; ky < y1; ky++)
-        for (int64_t kx = x0; kx < x1; kx++, n++) {
-            int64_t iy = at.y * w->stride[0] - w->begin[0] + ky * w->dil[0];
-            int64_t ix = at.x * w->stride[1] - w->begin[1] + kx * w->dil[1];
-            tap[n] = x + (size_t)(iy * w->in[1] + ix) * v->c_in;
-            weight[n] = kernel + (size_t)(ky * w->k[1] + kx) * v->c_out;
+    int64_t x0, x1;
+    sqz_window_taps(w, SQZ_AXIS_W, at.x, &x0, &x1);
+    x += at.n * sqz_volume(w->in) * v->c_in;
+    for (int64_t t = 0; t < w->k[SQZ_AXIS_D] * w->k[SQZ_AXIS_H]; t++) {
+        const int64_t row = row_under(w, at, t);
+        for (int64_t kx = x0; row >= 0 && kx < x1; kx++, n++) {
+            int64_t ix = sqz_window_input(w, SQZ_AXIS_W, at.x, kx);
+            tap[n] = x + (size_t)(row * w->in[SQZ_AXIS_W] + ix) * v->c_in;
+            weight[n] = kernel + (size_t)(t * w->k[SQZ_AXIS_W] + kx) * v->c_out;
         }
+    }
     return n;
 }
 
@@ -160,15 +170,15 @@ static void find_taps(const sqz_conv *v, const int8_t *x, sqz_pixel at, char *me
     parts s = parts_of(v);
     size_t m = v->c_out / v->c_in;
     int8_t *wide = (int8_t *)mem + s.wide;
-    x += at.n * (size_t)w->in[0] * (size_t)w->in[1] * v->c_in;
-    for (int64_t ky = 0; ky < w->k[0]; ky++)
-        for (int64_t kx = 0; kx < w->k[1]; kx++, tap++) {
-            int64_t iy = at.y * w->stride[0] - w->begin[0] + ky * w->dil[0];
-            int64_t ix = at.x * w->stride[1] - w->begin[1] + kx * w->dil[1];
+    x += at.n * sqz_volume(w->in) * v->c_in;
+    for (int64_t t = 0; t < w->k[SQZ_AXIS_D] * w->k[SQZ_AXIS_H]; t++) {
+        const int64_t row = row_under(w, at, t);
+        for (int64_t kx = 0; kx < w->k[SQZ_AXIS_W]; kx++, tap++) {
+            int64_t ix = sqz_window_input(w, SQZ_AXIS_W, at.x, kx);
             *tap = (const int8_t *)mem + s.zero;
-            if (iy < 0 || ix < 0 || iy >= w->in[0] || ix >= w->in[1])
+            if (row < 0 || ix < 0 || ix >= w->in[SQZ_AXIS_W])
                 continue;
-            *tap = x + (size_t)(iy * w->in[1] + ix) * v->c_in;
+            *tap = x + (size_t)(row * w->in[SQZ_AXIS_W] + ix) * v->c_in;
             if (m == 1)
                 continue;
             for (size_t o = 0; o < v->c_out; o++)
@@ -176,6 +186,7 @@ static void find_taps(const sqz_conv *v, const int8_t *x, sqz_pixel at, char *me
             *tap = wide;
             wide += v->c_out;
         }
+    }
 }
 
 static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
@@ -227,11 +238,15 @@ static const sqz_case cases[] = {
      .n_in = 3,
      .in = {{3, {2, 6, 5}}, {3, {5, 3, 1}}, {1, {5}}},
      .constant = 6},
+    {.attrs = "strides=1,2,1 pads=1,1,0,1,1,0", /* three */
+     .n_in = 2,
+     .in = {{5, {1, 3, 5, 4, 3}}, {5, {6, 3, 3, 2, 1}}},
+     .constant = 2},
 };
 
 const sqz_op sqz_op_dwconv2d = {
     .info = {.name = "dwconv2d",
-             .doc = "depthwise convolution over one or two spatial axes",
+             .doc = "depthwise convolution over one to three spatial axes",
              .opt_size = sizeof(dw_attrs),
              .opts = attrs,
              .n_opts = SQZ_COUNT(attrs)},

@@ -1,5 +1,5 @@
-/* pool.h: maximum and average over windows of a channel-last tensor (N,H,W,C), also of the whole
- * image. Shared by the four pooling operators. */
+/* pool.h: maximum, average and p-norm over windows of a channel-last tensor (N,H,W,C), over one to
+ * three spatial axes, also of the whole image. Shared by the pooling operators. */
 #ifndef SQZ_POOL_H
 #define SQZ_POOL_H
 #include "ops/window.h"
@@ -7,7 +7,10 @@
 typedef struct sqz_pool_attrs { /* global pools have no attributes: NULL */
     sqz_window_attrs window;
     sqz_ints kernel_shape;
-    int64_t ceil_mode, count_include_pad;
+    int64_t ceil_mode;
+    int64_t count_include_pad; /* average_pool */
+    int64_t storage_order;     /* max_pool_indices */
+    double p;                  /* lp_pool */
 } sqz_pool_attrs;
 #define SQZ_POOL_ROWS                                                                              \
     SQZ_WINDOW_ROWS(sqz_pool_attrs, window),                                                       \
@@ -23,15 +26,20 @@ typedef struct sqz_pool_attrs { /* global pools have no attributes: NULL */
         .max = 1, .doc = "a last window may stick out at the end"                                  \
     }
 
-sqz_status sqz_pool_infer(sqz_infer *q);
+sqz_status sqz_pool_infer(sqz_infer *q); /* out[1], where there is one: s64 of the same shape */
 sqz_status sqz_pool_infer_global(sqz_infer *q);
+/* The same for maxima, which exist of int8 and uint8 as well. */
+sqz_status sqz_pool_infer_max(sqz_infer *q);
+sqz_status sqz_pool_infer_global_max(sqz_infer *q);
 void sqz_pool_cost(const sqz_infer *q, sqz_cost *out);
 sqz_status sqz_pool_import(sqz_import *im, const sqz_op *op);
 /* Leave the window and, for int8, the runtime's description as state. */
+sqz_status sqz_pool_prepare(sqz_prep *p);
 sqz_status sqz_pool_prepare_max(sqz_prep *p);
 sqz_status sqz_pool_prepare_average(sqz_prep *p);
-sqz_status sqz_pool_run_max(const sqz_call *c);
+sqz_status sqz_pool_run_max(const sqz_call *c); /* with two outputs: indices too */
 sqz_status sqz_pool_run_average(const sqz_call *c);
+sqz_status sqz_pool_run_lp(const sqz_call *c);
 sqz_status sqz_pool_int_max(const sqz_call *c);
 sqz_status sqz_pool_int_average(const sqz_call *c);
 #endif

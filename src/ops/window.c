@@ -9,10 +9,11 @@ static int64_t item(const sqz_ints *list, int32_t i, int64_t def)
 
 sqz_status sqz_window_rank(sqz_ctx *ctx, const sqz_shape *x, int32_t *n)
 {
-    if (x->rank != 3 && x->rank != 4)
+    if (x->rank < 3 || x->rank > 2 + SQZ_WINDOW_AXES)
         return sqz_fail(ctx, SQZ_E_UNSUPPORTED,
-                        "the input has rank %d; 1-D and 2-D windows (rank 3 and 4) are supported",
-                        (int)x->rank);
+                        "the input has rank %d; windows of 1 to %d dimensions (rank 3 to %d) are "
+                        "supported",
+                        (int)x->rank, SQZ_WINDOW_AXES, SQZ_WINDOW_AXES + 2);
     *n = x->rank - 2;
     return SQZ_OK;
 }
@@ -43,12 +44,13 @@ static sqz_status check_lists(sqz_ctx *ctx, int32_t n, const sqz_window_attrs *a
 static sqz_status fill(sqz_ctx *ctx, int32_t n, const int64_t *in, const int64_t *k,
                        const sqz_window_attrs *at, sqz_window *w)
 {
-    if (n != 1 && n != 2)
-        return sqz_fail(ctx, SQZ_E_UNSUPPORTED, "%d spatial dimensions; 1 and 2 are supported",
-                        (int)n);
+    if (n < 1 || n > SQZ_WINDOW_AXES)
+        return sqz_fail(ctx, SQZ_E_UNSUPPORTED, "%d spatial dimensions; 1 to %d are supported",
+                        (int)n, SQZ_WINDOW_AXES);
     SQZ_TRY(check_lists(ctx, n, at));
-    for (int32_t a = 0; a < 2; a++) {
-        int32_t i = a - (2 - n); /* the list entry of axis a; -1: the H that a 1-D window lacks */
+    for (int32_t a = 0; a < SQZ_WINDOW_AXES; a++) {
+        int32_t i = a - (SQZ_WINDOW_AXES -
+                         n); /* the list entry of axis a; below 0: an axis that is lacking */
         w->in[a] = i < 0 ? 1 : in[i];
         w->k[a] = i < 0 ? 1 : k[i];
         w->stride[a] = i < 0 ? 1 : item(&at->strides, i, 1);
@@ -66,7 +68,7 @@ sqz_status sqz_window_make(sqz_ctx *ctx, int32_t n, const int64_t *in, const int
                            const sqz_window_attrs *at, bool ceil_mode, sqz_window *w)
 {
     SQZ_TRY(fill(ctx, n, in, k, at, w));
-    for (int a = 0; a < 2; a++) {
+    for (int a = 0; a < SQZ_WINDOW_AXES; a++) {
         int64_t padded = w->in[a] + w->begin[a] + w->end[a];
         int64_t room = padded - (w->dil[a] * (w->k[a] - 1) + 1);
         if (room < 0)
@@ -92,8 +94,8 @@ sqz_status sqz_window_make_transposed(sqz_ctx *ctx, int32_t n, const int64_t *in
     if (output_padding->n && output_padding->n != (uint32_t)n)
         return sqz_fail(ctx, SQZ_E_SHAPE, "output_padding has %u entries, expected %d",
                         (unsigned)output_padding->n, (int)n);
-    for (int32_t a = 0; a < 2; a++) {
-        int32_t i = a - (2 - n);
+    for (int32_t a = 0; a < SQZ_WINDOW_AXES; a++) {
+        int32_t i = a - (SQZ_WINDOW_AXES - n);
         int64_t extra = i < 0 ? 0 : item(output_padding, i, 0);
         int64_t full = w->stride[a] * (w->in[a] - 1) + w->dil[a] * (w->k[a] - 1) + 1;
         w->out[a] = full + extra - w->begin[a] - w->end[a];

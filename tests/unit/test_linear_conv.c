@@ -295,7 +295,7 @@ static void test_shapes_are_refused_with_a_sentence(void **state)
         const char *attrs, *part;
         sqz_shape x, w, b;
     } row[] = {
-        {"", "rank 5", {5, {1, 2, 2, 2, 2}}, {5, {1, 1, 1, 1, 2}}, {0}},
+        {"", "rank 6", {6, {1, 2, 2, 2, 2, 2}}, {6, {1, 1, 1, 1, 1, 2}}, {0}},
         {"", "weights of rank 3", {4, {1, 2, 2, 2}}, {3, {1, 1, 2}}, {0}},
         {"", "larger than the padded input", {4, {1, 2, 2, 2}}, {4, {1, 3, 3, 2}}, {0}},
         {"", "3 input channels", {4, {1, 2, 2, 3}}, {4, {1, 1, 1, 2}}, {0}},

@@ -305,7 +305,7 @@ static void test_import_refuses_by_name(void **state)
         file_node f;
         const char *part;
     } row[] = {
-        {{"Conv", NULL, {{5, {1, 3, 5, 6, 7}}, {5, {8, 3, 3, 3, 3}}}, 2, {{0}}, 0}, "rank 5"},
+        {{"Conv", NULL, {{6, {1, 3, 5, 6, 7, 8}}, {6, {8, 3, 3, 3, 3, 3}}}, 2, {{0}}, 0}, "rank 6"},
         {{"Conv", NULL, {{4, {1, 3, 5, 6}}, {4, {8, 3, 3, 3}}}, 2, {INTS("kernel_shape", two)}, 1},
          "kernel_shape does not agree"},
         {{"Conv", NULL, {{4, {1, 3, 5, 6}}, {4, {8, 3, 3, 3}}}, 2, {TEXT("auto_pad", "same")}, 1},

@@ -371,7 +371,7 @@ static void test_a_cast_to_the_same_type_is_an_identity(void **state)
     end(&f);
 }
 
-static void test_pools_resolve_auto_pad_and_refuse_indices(void **state)
+static void test_pools_resolve_auto_pad_and_know_indices(void **state)
 {
     (void)state;
     fixture f;
@@ -387,7 +387,9 @@ static void test_pools_resolve_auto_pad_and_refuse_indices(void **state)
     input(&f, SHAPE(1, 2, 5, 6));
     f.n_out = 2;
     INTS(&f, "kernel_shape", 3, 3);
-    TEST_FAILS(f.ctx, import(&f, "MaxPool", 11), SQZ_E_UNSUPPORTED, "Indices");
+    INTS(&f, "strides", 2, 2);
+    TEST_OK(f.ctx, import(&f, "MaxPool", 11));
+    assert_text(&f, "max_pool_indices");
     end(&f);
     begin(&f);
     input(&f, SHAPE(1, 2, 5, 6));
@@ -568,7 +570,7 @@ int main(void)
         cmocka_unit_test(test_split_checks_what_repeats_its_outputs),
         cmocka_unit_test(test_exponents_of_another_type_are_converted),
         cmocka_unit_test(test_a_cast_to_the_same_type_is_an_identity),
-        cmocka_unit_test(test_pools_resolve_auto_pad_and_refuse_indices),
+        cmocka_unit_test(test_pools_resolve_auto_pad_and_know_indices),
         cmocka_unit_test(test_resize_refuses_by_name),
         cmocka_unit_test(test_old_resizing_picks_operator_and_neighbor),
         cmocka_unit_test(test_sizes_that_stay_leave_the_batch_free),

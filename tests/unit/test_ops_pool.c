@@ -146,8 +146,10 @@ static void test_pools_refuse_what_does_not_fit(void **state)
     op_refuses("max_pool", "kernel_shape=3", SHAPE(1, 4, 4, 2), SQZ_F32, SQZ_E_SHAPE,
                "kernel_shape has 1 entries, expected 2");
     op_refuses("max_pool", "kernel_shape=5,5", SHAPE(1, 4, 4, 2), SQZ_F32, SQZ_E_SHAPE, "larger");
-    op_refuses("average_pool", "kernel_shape=2,2,2", SHAPE(1, 4, 4, 4, 2), SQZ_F32,
-               SQZ_E_UNSUPPORTED, "rank 5");
+    op_refuses("average_pool", "kernel_shape=2,2,2,2", SHAPE(1, 4, 4, 4, 4, 2), SQZ_F32,
+               SQZ_E_UNSUPPORTED, "rank 6");
+    op_refuses("average_pool", "kernel_shape=2,2", SHAPE(1, 4, 4, 2), SQZ_U8, SQZ_E_UNSUPPORTED,
+               "u8");
     op_refuses("global_max_pool", "", SHAPE(1, 4), SQZ_F32, SQZ_E_SHAPE, "rank 2");
 }
 
