@@ -1,4 +1,5 @@
-/* resize_linear: bilinear interpolation, (N,H,W,C); (N,W,C) is one row. */
+/* resize_linear: bilinear interpolation, (N,H,W,C); (N,W,C) is one row. What it cannot do (other
+ * axes, filters, cropping) `resize` does. */
 #include "ops/resize.h"
 
 static const sqz_attr schema[] = {SQZ_RESIZE_ROWS};
@@ -10,7 +11,15 @@ static sqz_status infer(sqz_infer *q)
     if (rank != 3 && rank != 4)
         return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "linear resizing of rank %d, expected 3 or 4",
                         (int)rank);
-    return sqz_resize_infer(q);
+    SQZ_TRY(sqz_resize_infer(q));
+    const int32_t c = sqz_axis_c(q->in[0]);
+    const sqz_shape *x = &q->in[0]->shape, *y = &q->out[0];
+    if (y->dim[0] != x->dim[0] || y->dim[c] != x->dim[c])
+        return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED,
+                        "the batch or the channels change from %lld x %lld to %lld x %lld",
+                        (long long)x->dim[0], (long long)x->dim[c], (long long)y->dim[0],
+                        (long long)y->dim[c]);
+    return SQZ_OK;
 }
 
 /* Output coordinate -> two neighbors and the weight of the second. */
@@ -25,17 +34,18 @@ typedef struct state {
     int64_t c;
 } state;
 
-static sqz_status table(sqz_prep *p, int32_t axis, axis_table *t)
+/* `a` NULL: the row that 1-D input is. */
+static sqz_status table(sqz_prep *p, const sqz_resize_axis *a, axis_table *t)
 {
-    t->in = axis ? p->in[0]->shape.dim[axis] : 1; /* axis 0: the row that 1-D input is */
-    t->out = axis ? p->out[0]->shape.dim[axis] : 1;
+    t->in = a ? a->in : 1;
+    t->out = a ? a->out : 1;
     t->lo = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->lo);
     t->hi = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->hi);
     t->weight = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->weight);
     if (!t->lo || !t->hi || !t->weight)
         return SQZ_E_NOMEM;
-    for (int64_t i = 0; axis && i < t->out; i++) {
-        float x = sqz_resize_source(p->attrs, axis, i, t->in, t->out);
+    for (int64_t i = 0; a && i < t->out; i++) {
+        float x = sqz_resize_source(p->attrs, a, i);
         x = fminf(fmaxf(x, 0.0f), (float)(t->in - 1));
         t->lo[i] = (int64_t)x;
         t->hi[i] = SQZ_MIN(t->lo[i] + 1, t->in - 1);
@@ -50,9 +60,11 @@ static sqz_status prepare(sqz_prep *p)
     state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
     if (!s)
         return SQZ_E_NOMEM;
+    sqz_resize_axis axis[SQZ_MAX_RANK];
+    SQZ_TRY(sqz_resize_axes(p->ctx, p->attrs, &p->in[0]->shape, axis));
     s->c = p->in[0]->shape.dim[rank - 1];
-    SQZ_TRY(table(p, rank == 4 ? 1 : 0, &s->h));
-    SQZ_TRY(table(p, rank - 2, &s->w));
+    SQZ_TRY(table(p, rank == 4 ? &axis[1] : NULL, &s->h));
+    SQZ_TRY(table(p, &axis[rank - 2], &s->w));
     p->state = s;
     return SQZ_OK;
 }
@@ -125,7 +137,7 @@ const sqz_op sqz_op_resize_linear = {
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Resize",
              .also = "Upsample",
-             .since = 7,
+             .since = UINT8_MAX, /* read by resize_nearest */
              .import = sqz_resize_import,
              .write = write},
     .cases = cases,

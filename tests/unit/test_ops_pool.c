@@ -365,7 +365,7 @@ static double source(const char *coord, double x, double in, double out, double 
     if (strcmp(coord, "asymmetric") == 0)
         return x / scale;
     if (strcmp(coord, "align_corners") == 0)
-        return out > 1 ? x * (in - 1) / (out - 1) : 0;
+        return x * (in - 1) / (scale * in - 1); /* of the length before it is rounded down */
     if (strcmp(coord, "pytorch_half_pixel") == 0 && out <= 1)
         return 0;
     return (x + 0.5) / scale - 0.5;
@@ -454,11 +454,15 @@ static void test_linear_resizing_interpolates(void **state)
         }
 }
 
-static void test_resizing_refuses_batch_and_channels(void **state)
+static void test_resizing_refuses_what_does_not_fit(void **state)
 {
     (void)state;
-    op_refuses("resize_nearest", "scales=1,2,2,2", SHAPE(1, 3, 3, 2), SQZ_F32, SQZ_E_UNSUPPORTED,
-               "the batch or the channels change from 2 to 4");
+    op_refuses("resize_linear", "scales=1,2,2,2", SHAPE(1, 3, 3, 2), SQZ_F32, SQZ_E_UNSUPPORTED,
+               "the batch or the channels change from 1 x 2 to 1 x 4");
+    op_refuses("resize", "scales=1,2,2,2 roi=0,0,1,1", SHAPE(1, 3, 3, 2), SQZ_F32, SQZ_E_SHAPE,
+               "roi has 4 entries, expected 8");
+    op_refuses("resize", "scales=1,1e-9 antialias=1", SHAPE(1, 9), SQZ_F32, SQZ_E_SHAPE,
+               "axis 1 of 9 becomes 0 long");
     op_refuses("resize_nearest", "scales=1,2", SHAPE(1, 3, 3, 2), SQZ_F32, SQZ_E_SHAPE,
                "2 scales or sizes");
     op_refuses("resize_nearest", "scales=1,0.1,1,1", SHAPE(1, 3, 3, 2), SQZ_F32, SQZ_E_SHAPE,
@@ -481,7 +485,7 @@ int main(void)
         cmocka_unit_test(test_int8_softmax_wants_its_grid),
         cmocka_unit_test(test_nearest_resizing_of_every_mode),
         cmocka_unit_test(test_linear_resizing_interpolates),
-        cmocka_unit_test(test_resizing_refuses_batch_and_channels),
+        cmocka_unit_test(test_resizing_refuses_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
