@@ -450,8 +450,8 @@ static void test_old_resizing_picks_operator_and_neighbor(void **state)
     input(&f, SHAPE(1, 2, 5, 6));
     CONSTANT(&f, SQZ_F32, 1, 1, 0.5, 2);
     TEST_OK(f.ctx, import(&f, "Resize", 10)); /* one node up, one down */
-    assert_text(&f, "nearest_mode=floor scales=1,1,1,2");
-    assert_text(&f, "nearest_mode=ceil scales=1,1,0.5,1");
+    assert_text(&f, "scales=1,1,1,2 coordinate_transformation_mode=asymmetric nearest_mode=floor");
+    assert_text(&f, "scales=1,1,0.5,1 coordinate_transformation_mode=asymmetric nearest_mode=ceil");
     end(&f);
 }
 
