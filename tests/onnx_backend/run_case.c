@@ -284,7 +284,11 @@ static verdict run_set(job *j, unsigned set)
     if (s != SQZ_OK) {
         v = failed(j, s, "");
     } else {
-        const sqz_import_options opt = {.shape = *d.shape ? d.shape : NULL};
+        sqz_given given[MOST];
+        for (unsigned i = 0; i < d.n_in; i++)
+            given[i] = (sqz_given){.name = d.in[i].name, .tensor = &d.in[i].t};
+        const sqz_import_options opt = {
+            .shape = *d.shape ? d.shape : NULL, .given = given, .n_given = d.n_in};
         s = sqz_import_bytes(j->ctx, j->c->model->data, j->c->model->n, &opt, &g);
         v = s == SQZ_OK ? run_graph(j, set, &d, &opt, g) : failed(j, s, "");
     }
