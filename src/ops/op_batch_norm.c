@@ -1,6 +1,7 @@
 /* batch_norm: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, each per channel; the
  * inference form. */
 #include "ops/batch_norm.h"
+#include "ops/build.h"
 #include "ops/linear.h"
 #include <math.h>
 
@@ -82,21 +83,82 @@ static void cost(const sqz_infer *q, sqz_cost *out)
         out->ops *= (uint64_t)q->out[0].dim[i];
 }
 
+/* ---- import: what is no plain inference becomes arithmetic ---- */
+
+/* Per-channel numbers in a shape that broadcasts to x: (C, 1, ...). */
+static sqz_vid along_channels(sqz_build *b, sqz_vid v, int32_t rank)
+{
+    return sqz_bf(b, "reshape", &v, 1, "shape=-1%.*s", 2 * (rank - 2), ",1,1,1,1,1,1,1");
+}
+
+/* (x - mean) / sqrt(variance + epsilon) * scale + bias, all of which broadcast to x. */
+static sqz_vid normalize(sqz_build *b, double epsilon, const sqz_vid *in)
+{
+    sqz_vid d = sqz_b(b, "sqrt", NULL, 1,
+                      sqz_b(b, "add", NULL, 2, in[4], sqz_b_num(b, epsilon, in[4])));
+    sqz_vid x = sqz_b(b, "div", NULL, 2, sqz_b(b, "sub", NULL, 2, in[0], in[3]), d);
+    return sqz_b(b, "add", NULL, 2, sqz_b(b, "mul", NULL, 2, x, in[1]), in[2]);
+}
+
+/* old * momentum + new * (1 - momentum) */
+static sqz_vid running(sqz_build *b, double momentum, sqz_vid old, sqz_vid now)
+{
+    now = sqz_b(b, "reshape", "shape=-1", 1, now);
+    return sqz_b(b, "add", NULL, 2, sqz_b(b, "mul", NULL, 2, old, sqz_b_num(b, momentum, old)),
+                 sqz_b(b, "mul", NULL, 2, now, sqz_b_num(b, 1 - momentum, now)));
+}
+
+/* Statistics of the batch, and running ones as further outputs. */
+static sqz_status import_training(sqz_import *im, const sqz_batch_norm_attrs *a)
+{
+    sqz_build b = {.im = im};
+    const int32_t rank = sqz_val(im->g, im->in[0])->shape.rank;
+    const char *axes = ",2,3,4,5,6,7";
+    sqz_vid x = im->in[0], out[3] = {SQZ_NONE, SQZ_NONE, SQZ_NONE};
+    if (rank < 2)
+        return sqz_fail(im->g->ctx, SQZ_E_SHAPE, "an input of rank %d has no channels", (int)rank);
+    sqz_vid mean = sqz_bf(&b, "reduce_mean", &x, 1, "axes=0%.*s", 2 * (rank - 2), axes);
+    sqz_vid d = sqz_b(&b, "sub", NULL, 2, x, mean), dd = sqz_b(&b, "mul", NULL, 2, d, d);
+    sqz_vid variance = sqz_bf(&b, "reduce_mean", &dd, 1, "axes=0%.*s", 2 * (rank - 2), axes);
+    const sqz_vid in[5] = {x, along_channels(&b, im->in[1], rank),
+                           along_channels(&b, im->in[2], rank), mean, variance};
+    out[0] = normalize(&b, a->epsilon, in);
+    if (im->n_out > 1 && im->out_name[1])
+        out[1] = running(&b, a->momentum, im->in[3], mean);
+    if (im->n_out > 2 && im->out_name[2])
+        out[2] = running(&b, a->momentum, im->in[4], variance);
+    return sqz_b_end(&b, 3, out[0], out[1], out[2]);
+}
+
+/* The parameters broadcast to x as they are: numbers for every element of a sample, (C, H, W),
+ * which opset 7 has; or x is a vector, N samples of one channel. */
+static sqz_status import_plain(sqz_import *im, const sqz_batch_norm_attrs *a)
+{
+    sqz_build b = {.im = im};
+    return sqz_b_end(&b, 1, normalize(&b, a->epsilon, im->in));
+}
+
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
     const sqz_raw_attr *e = sqz_import_attr(im, "epsilon"), *m = sqz_import_attr(im, "momentum");
     sqz_batch_norm_attrs a = {e ? (double)e->f : (double)1e-5f, m ? (double)m->f : (double)0.9f};
+    if (im->n_in < 5)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "%u inputs, expected 5", im->n_in);
+    for (unsigned i = 0; i < 5; i++)
+        if (im->in[i] == SQZ_NONE)
+            return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input %u is missing", i);
     if (sqz_import_int(im, "training_mode", 0))
-        return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
-                        "training_mode is 1: export the model for inference");
-    if (!sqz_import_int(im, "spatial", 1))
-        return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
-                        "spatial is 0: statistics per element, only per channel is supported");
+        return import_training(im, &a);
     for (unsigned i = 1; i < im->n_out; i++)
         if (im->out_name[i])
             return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
-                            "output %u ('%s') exists in training only", i, im->out_name[i]);
-    return sqz_import_node(im, op, &a, im->in, im->n_in);
+                            "output %u ('%s') exists in training only: export the model for "
+                            "inference",
+                            i, im->out_name[i]);
+    if (sqz_val(im->g, im->in[0])->shape.rank == 1 ||
+        (!sqz_import_int(im, "spatial", 1) && sqz_val(im->g, im->in[1])->shape.rank > 1))
+        return import_plain(im, &a);
+    return sqz_import_node(im, op, &a, im->in, 5);
 }
 
 static const sqz_case cases[] = {
