@@ -143,9 +143,9 @@ static sqz_status nodes(sqz_onnx_export *e)
 
 /* ---- the model ---- */
 
-/* The source's opset, but QuantizeLinear by channel came with 13; 4 and 16 bits, and blocks,
- * with 21.
- */
+/* The source's opset, but the first that has every operator in the form in which it is written:
+ * lowerings may bring newer ones in. QuantizeLinear by channel came with 13; 4 and 16 bits, and
+ * blocks, with 21. */
 static void choose_opset(sqz_onnx_export *e)
 {
     e->opset = SQZ_MAX(e->g->opset, 13);
@@ -158,6 +158,23 @@ static void choose_opset(sqz_onnx_export *e)
         if (bits == 4 || bits == 16 || val->quant->group)
             e->opset = SQZ_MAX(e->opset, 21);
     }
+    SQZ_EACH_NODE(e->g, id)
+    {
+        const int since = sqz_nod(e->g, id)->op->onnx.since; /* beyond the last: never read so */
+        e->opset = since <= SQZ_ONNX_OPSET_MAX ? SQZ_MAX(e->opset, since) : e->opset;
+    }
+}
+
+/* The first IR version that ONNX published with an opset. */
+static int64_t ir_of(int64_t opset)
+{
+    static const struct {
+        int64_t opset, ir;
+    } first[] = {{25, 13}, {24, 12}, {23, 11}, {21, 10}, {19, 9}, {15, 8}};
+    for (size_t i = 0; i < SQZ_COUNT(first); i++)
+        if (opset >= first[i].opset)
+            return first[i].ir;
+    return 7;
 }
 
 static sqz_status metadata(sqz_onnx_export *e)
@@ -206,7 +223,7 @@ static sqz_status export(sqz_onnx_export *e, void **bytes, size_t *n)
     opset.has_version = 1;
     opset.version = e->opset;
     e->model.has_ir_version = 1;
-    e->model.ir_version = e->opset >= 21 ? 10 : e->opset >= 19 ? 9 : e->opset >= 15 ? 8 : 7;
+    e->model.ir_version = ir_of(e->opset);
     e->model.producer_name = (char *)(uintptr_t) "squeeze";
     e->model.producer_version = (char *)(uintptr_t)sqz_version();
     e->model.graph = &e->graph;
