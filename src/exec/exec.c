@@ -228,7 +228,7 @@ static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
 {
     SQZ_TRY(check_layout(g));
     SQZ_TRY(sqz_graph_clone(g, &e->g));
-    if (e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
+    if (batch && e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
         SQZ_TRY(sqz_graph_set_batch(e->g, batch));
     SQZ_TRY(make_tensors(e));
     return make_steps(e);

@@ -41,9 +41,9 @@ void sqz_plan_free(sqz_ctx *ctx, sqz_plan *p);
 bool sqz_node_is_view(const sqz_graph *g, const sqz_node *n);
 
 /* ---- executor (exec.c) ----
- * Made for a graph after the canonical recipe and a batch size; keeps a private clone, so the graph
- * may change or go. Nothing is allocated while running. Float nodes run `run`, quantized ones
- * `run_int`. */
+ * Made for a graph after the canonical recipe and a batch size (0: as the inputs stand); keeps a
+ * private clone, so the graph may change or go. Nothing is allocated while running. Float nodes run
+ * `run`, quantized ones `run_int`. */
 typedef struct sqz_exec sqz_exec;
 /* Called after each node with its outputs (valid only during the call). Node and value ids are
  * those of the graph given; graph inputs come first, with node SQZ_NONE. An error stops the run. */

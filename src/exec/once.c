@@ -87,9 +87,8 @@ static sqz_status run(sqz_graph *g, buffers *b, const sqz_tensor *in, sqz_tensor
         SQZ_TRY(sqz_tensor_alloc(ctx, v->dtype, &v->shape, &out[i]));
         b->op[i] = out[i].data;
     }
-    const sqz_shape *first = g->n_input ? &sqz_val(g, g->input[0])->shape : NULL;
     sqz_exec *e;
-    SQZ_TRY(sqz_exec_create(g, first && first->rank ? first->dim[0] : 1, NULL, &e));
+    SQZ_TRY(sqz_exec_create(g, 0, NULL, &e));
     sqz_status s = sqz_exec_run(e, b->ip, b->op);
     sqz_exec_free(e);
     for (uint32_t i = 0; s == SQZ_OK && i < g->n_output; i++)

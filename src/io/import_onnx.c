@@ -90,16 +90,9 @@ static sqz_status outputs(sqz_onnx_import *im)
         return sqz_fail(im->ctx, SQZ_E_FORMAT, "the graph has %zu outputs", p->n_output);
     for (size_t i = 0; i < p->n_output; i++, n++) {
         const char *name = sqz_onnx_str(p->output[i]->name);
-        sqz_tensor t;
-        out[n] = sqz_onnx_names_get(&im->value, name);
+        SQZ_TRY(sqz_onnx_value(im, name, &out[n])); /* maybe an initializer that no node reads */
         if (out[n] == SQZ_ONNX_POISON)
-            return SQZ_OK;        /* on the list */
-        if (out[n] == SQZ_NONE) { /* an initializer that no node reads */
-            uint32_t k = sqz_onnx_names_get(&im->init, name);
-            SQZ_TRY(
-                sqz_onnx_tensor(im->ctx, p->initializer[k], im->opt ? im->opt->path : NULL, &t));
-            SQZ_TRY(sqz_graph_constant(im->g, name, &t, &out[n]));
-        }
+            return SQZ_OK; /* on the list */
         SQZ_TRY(name_output(im, name, is_output(out, n, out[n]), &out[n]));
     }
     return sqz_graph_set_outputs(im->g, out, n);
@@ -130,6 +123,7 @@ static sqz_status load(sqz_ctx *ctx, const void *bytes, size_t n, const sqz_impo
     if (!m)
         return sqz_fail(ctx, SQZ_E_FORMAT, "not an ONNX model, or not enough memory to unpack it");
     im->ctx = im->arena.ctx = ctx;
+    im->where = "";
     im->model = m;
     im->opt = opt;
     sqz_status s = build(im);

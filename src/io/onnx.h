@@ -61,41 +61,61 @@ uint32_t sqz_onnx_names_get(const sqz_onnx_names *t, const char *key); /* SQZ_NO
 bool sqz_onnx_names_add(sqz_onnx_names *t, const char *key, uint32_t value);
 void sqz_onnx_names_set(sqz_onnx_names *t, const char *key, uint32_t value);
 
-/* ---- import: the state shared by onnx_*.c ---- */
+/* ---- import: the state shared by onnx_*.c ----
+ * One of these for the model's graph, and one for each graph inside it while it is being inlined: a
+ * branch, a loop's body, a function. */
 typedef struct sqz_onnx_import {
     sqz_ctx *ctx;
-    sqz_arena arena; /* of the import; gone afterwards */
+    sqz_arena arena;               /* of the import; gone afterwards */
+    struct sqz_onnx_import *outer; /* what it is inside of; NULL: the model's graph */
+    bool sealed;                   /* a function's body: sees no names of `outer` */
     const Onnx__ModelProto *model;
     const Onnx__GraphProto *graph;
+    const Onnx__FunctionProto *function; /* whose body this is, or is in; NULL: the model's graph */
+    const struct sqz_onnx_import *caller; /* of the function: where references resolve */
+    const Onnx__NodeProto *call;
     const sqz_import_options *opt;
+    const char *where; /* "" or "in then_branch of node 'x' (If, number 3), " */
+    unsigned depth;    /* of inlining */
     int64_t opset;
     sqz_graph *g;
     uint32_t *order;      /* n_node indices into graph->node, in execution order */
     bool *bad;            /* n_node: is on the list of what cannot be run */
     sqz_onnx_names init;  /* initializer name -> index */
     sqz_onnx_names used;  /* names that a node or the graph's outputs read */
-    sqz_onnx_names value; /* name -> sqz_vid, or SQZ_ONNX_POISON: its node cannot be run */
-    sqz_str *lines;       /* what cannot be run, one line each */
+    sqz_onnx_names value; /* name -> sqz_vid, or one of the two below */
+    /* of the model's graph, for all: */
+    sqz_str *lines; /* what cannot be run, one line each */
     uint32_t n_line;
     sqz_status first; /* status of the first line */
+    size_t inlined;   /* nodes so far */
 } sqz_onnx_import;
-#define SQZ_ONNX_POISON (UINT32_MAX - 1)
+#define SQZ_ONNX_POISON (UINT32_MAX - 1) /* its node cannot be run */
+#define SQZ_ONNX_ABSENT (UINT32_MAX - 2) /* an input that the caller of a function leaves out */
 
 /* Notes one thing that cannot be run; the import goes on, to find more. */
 SQZ_PRINTF(3, 4) void sqz_onnx_line(sqz_onnx_import *im, sqz_status s, const char *fmt, ...);
+uint32_t sqz_onnx_n_lines(const sqz_onnx_import *im);
 bool sqz_onnx_default_domain(const char *domain); /* "" or "ai.onnx" */
-/* Opset of a domain that the model imports; 1 when it does not say. */
+/* Opset of a domain that the model (or the function) imports; 1 when it does not say. */
 int64_t sqz_onnx_opset(const sqz_onnx_import *im, const char *domain);
-/* Who reads a node: one of the three, or none. *known: its type is read at other opsets. */
+/* Who reads a node: one of these, or nobody. */
 typedef struct sqz_onnx_reader {
     sqz_status (*special)(sqz_import *im);
+    sqz_status (*control)(sqz_onnx_import *all, const Onnx__NodeProto *n, sqz_import *im);
+    const Onnx__FunctionProto *function;
     const sqz_lower *lower;
     const sqz_op *op;
+    bool known; /* its type is read at other opsets */
 } sqz_onnx_reader;
-bool sqz_onnx_find(const sqz_onnx_import *im, const Onnx__NodeProto *n, sqz_onnx_reader *out,
-                   bool *known);
-/* "node 'x' (Conv, number 3)" in `a`. */
-const char *sqz_onnx_place(sqz_arena *a, const Onnx__NodeProto *n, uint32_t index);
+bool sqz_onnx_find(const sqz_onnx_import *im, const Onnx__NodeProto *n, sqz_onnx_reader *out);
+/* "in then_branch of node 'y' (If, number 1), node 'x' (Conv, number 3)" in `a`. */
+const char *sqz_onnx_place(const sqz_onnx_import *im, sqz_arena *a, const Onnx__NodeProto *n,
+                           uint32_t index);
+/* Attribute k of a node, with the reference of a function's node resolved. NULL: the caller gives
+ * none, and there is no default. */
+const Onnx__AttributeProto *sqz_onnx_attribute(const sqz_onnx_import *im, const Onnx__NodeProto *n,
+                                               size_t k);
 
 /* onnx_order.c: names are written once and defined; a stable topological order. */
 sqz_status sqz_onnx_order(sqz_onnx_import *im);
@@ -105,6 +125,25 @@ sqz_status sqz_onnx_check(sqz_onnx_import *im);
 sqz_status sqz_onnx_inputs(sqz_onnx_import *im);
 /* onnx_node.c: one node of the file. */
 sqz_status sqz_onnx_node(sqz_onnx_import *im, uint32_t index);
+/* The value that a name means here or further out; initializers become constants when first read.
+ */
+sqz_status sqz_onnx_value(sqz_onnx_import *im, const char *name, sqz_vid *out);
+/* onnx_control.c: If, Loop and Scan whose course is known. NULL: another operator. */
+typedef sqz_status (*sqz_onnx_control_fn)(sqz_onnx_import *all, const Onnx__NodeProto *n,
+                                          sqz_import *im);
+sqz_onnx_control_fn sqz_onnx_control(const char *op_type);
+/* onnx_inline.c: the nodes of a graph inside another, or of a function. Input k of `graph` is the
+ * value in[k] (SQZ_NONE: left out); out[k] becomes output k's, or POISON. */
+typedef struct sqz_onnx_body {
+    const Onnx__GraphProto *graph;
+    const Onnx__FunctionProto *function; /* or NULL */
+    const Onnx__NodeProto *call;         /* the node it belongs to */
+    const char *what;                    /* "then_branch" */
+} sqz_onnx_body;
+sqz_status sqz_onnx_inline(sqz_onnx_import *outer, const sqz_onnx_body *body, const sqz_vid *in,
+                           size_t n_in, sqz_vid *out, size_t n_out);
+sqz_status sqz_onnx_call(sqz_onnx_import *all, const Onnx__FunctionProto *f,
+                         const Onnx__NodeProto *n, sqz_import *im);
 /* onnx_quant.c: Constant, QuantizeLinear and DequantizeLinear. NULL: an operator of the table. */
 typedef sqz_status (*sqz_onnx_import_fn)(sqz_import *im);
 sqz_onnx_import_fn sqz_onnx_special(const char *op_type);

@@ -76,33 +76,40 @@ static sqz_status attribute(job *j, const Onnx__AttributeProto *a, sqz_raw_attr 
 
 static sqz_status attributes(job *j)
 {
-    size_t n = j->node->n_attribute;
+    size_t n = j->node->n_attribute, used = 0;
     sqz_raw_attr *attr = sqz_arena_alloc(&j->arena, n + 1, sizeof *attr);
     j->held = sqz_arena_alloc(&j->arena, n + 1, sizeof *j->held);
     if (!attr || !j->held)
         return SQZ_E_NOMEM;
-    for (size_t i = 0; i < n; i++)
-        SQZ_TRY(attribute(j, j->node->attribute[i], &attr[i]));
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__AttributeProto *a = sqz_onnx_attribute(j->all, j->node, i);
+        if (!a || a->g || a->n_graphs) /* left out by a function's caller; or a body */
+            continue;
+        SQZ_TRY(attribute(j, a, &attr[used]));
+        attr[used++].name = sqz_onnx_str(j->node->attribute[i]->name);
+    }
     j->im.attr = attr;
-    j->im.n_attr = (unsigned)n;
+    j->im.n_attr = (unsigned)used;
     return SQZ_OK;
 }
 
-/* An initializer becomes a constant when the first node reads it. */
-static sqz_status value_of(sqz_onnx_import *all, const char *name, sqz_vid *out)
+sqz_status sqz_onnx_value(sqz_onnx_import *im, const char *name, sqz_vid *out)
 {
-    *out = sqz_onnx_names_get(&all->value, name);
-    if (*out != SQZ_NONE)
-        return SQZ_OK;
-    uint32_t i = sqz_onnx_names_get(&all->init, name);
     sqz_tensor t;
-    if (i == SQZ_NONE)
-        return sqz_fail(all->ctx, SQZ_E_INTERNAL, "value '%.80s' is read before it is made", name);
-    SQZ_TRY(sqz_onnx_tensor(all->ctx, all->graph->initializer[i], all->opt ? all->opt->path : NULL,
-                            &t));
-    SQZ_TRY(sqz_graph_constant(all->g, name, &t, out));
-    sqz_onnx_names_set(&all->value, name, *out);
-    return SQZ_OK;
+    for (sqz_onnx_import *at = im; at; at = at->sealed ? NULL : at->outer) {
+        uint32_t i = sqz_onnx_names_get(&at->init, name);
+        *out = sqz_onnx_names_get(&at->value, name);
+        if (*out != SQZ_NONE)
+            return SQZ_OK;
+        if (i == SQZ_NONE)
+            continue;
+        SQZ_TRY(sqz_onnx_tensor(at->ctx, at->graph->initializer[i], at->opt ? at->opt->path : NULL,
+                                &t));
+        SQZ_TRY(sqz_graph_constant(at->g, name, &t, out));
+        sqz_onnx_names_set(&at->value, name, *out);
+        return SQZ_OK;
+    }
+    return sqz_fail(im->ctx, SQZ_E_INTERNAL, "value '%.80s' is read before it is made", name);
 }
 
 /* *skip: an input comes from a node that cannot be run. */
@@ -115,8 +122,10 @@ static sqz_status inputs(job *j, bool *skip)
     for (size_t i = 0; i < n; i++) {
         in[i] = SQZ_NONE;
         if (*j->node->input[i])
-            SQZ_TRY(value_of(j->all, j->node->input[i], &in[i]));
+            SQZ_TRY(sqz_onnx_value(j->all, j->node->input[i], &in[i]));
         *skip = *skip || in[i] == SQZ_ONNX_POISON;
+        if (in[i] == SQZ_ONNX_ABSENT)
+            in[i] = SQZ_NONE;
     }
     while (n && in[n - 1] == SQZ_NONE)
         n--;
@@ -181,18 +190,21 @@ static sqz_status build(job *j, bool *skip)
 {
     const sqz_nid first = j->all->g->n_node;
     sqz_onnx_reader r;
-    bool known;
     SQZ_TRY(inputs(j, skip));
     if (*skip)
         return SQZ_OK;
     SQZ_TRY(outputs(j));
     SQZ_TRY(attributes(j));
-    (void)sqz_onnx_find(j->all, j->node, &r, &known); /* sqz_onnx_check saw to it */
-    bool reads = r.op ? r.op->n_in_min > 0 : strcmp(j->node->op_type, "Constant") != 0;
-    if (reads && !r.lower && (j->im.n_in == 0 || j->im.in[0] == SQZ_NONE)) /* hooks look at it */
+    (void)sqz_onnx_find(j->all, j->node, &r); /* sqz_onnx_check saw to it */
+    bool reads = r.op ? r.op->n_in_min > 0 : r.special && strcmp(j->node->op_type, "Constant") != 0;
+    if (reads && (j->im.n_in == 0 || j->im.in[0] == SQZ_NONE)) /* hooks look at it */
         return sqz_fail(j->all->ctx, SQZ_E_FORMAT, "input 0 is missing");
     if (r.special)
         SQZ_TRY(r.special(&j->im));
+    else if (r.control)
+        SQZ_TRY(r.control(j->all, j->node, &j->im));
+    else if (r.function)
+        SQZ_TRY(sqz_onnx_call(j->all, r.function, j->node, &j->im));
     else if (r.lower)
         SQZ_TRY(r.lower->import(&j->im));
     else if (r.op->onnx.import)
@@ -227,7 +239,7 @@ sqz_status sqz_onnx_node(sqz_onnx_import *all, uint32_t index)
             char *end = strncmp(why, "node '", 6) == 0 ? strstr(why, "): ") : NULL;
             why = end ? end + 3 : why;
         }
-        sqz_onnx_line(all, s, "%s: %s", sqz_onnx_place(&j.arena, node, index), why);
+        sqz_onnx_line(all, s, "%s: %s", sqz_onnx_place(all, &j.arena, node, index), why);
         s = SQZ_OK;
     }
     for (size_t i = 0; i < node->n_output; i++)

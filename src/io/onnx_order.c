@@ -2,12 +2,46 @@
  * Nodes in an order that runs: the file's own where it does, else the nearest to it. */
 #include "io/onnx.h"
 
+/* Every name that a node reads: its inputs, and what the graphs inside it read (which may be their
+ * own). Nesting is bounded by the scan. Returns the number; fn may be NULL. */
+typedef sqz_status (*name_fn)(void *arg, const char *name, bool inside);
+static size_t each_read(const Onnx__NodeProto *n, bool inside, name_fn fn, void *arg,
+                        sqz_status *s);
+
+static size_t each_in_graph(const Onnx__GraphProto *g, name_fn fn, void *arg, sqz_status *s)
+{
+    size_t total = g->n_output;
+    for (size_t i = 0; i < g->n_node; i++)
+        total += each_read(g->node[i], true, fn, arg, s);
+    for (size_t i = 0; fn && *s == SQZ_OK && i < g->n_output; i++)
+        *s = fn(arg, sqz_onnx_str(g->output[i]->name), true);
+    return total;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): nesting is bounded by the scan */
+static size_t each_read(const Onnx__NodeProto *n, bool inside, name_fn fn, void *arg, sqz_status *s)
+{
+    size_t total = n->n_input;
+    for (size_t k = 0; fn && *s == SQZ_OK && k < n->n_input; k++)
+        if (*n->input[k])
+            *s = fn(arg, n->input[k], inside);
+    for (size_t k = 0; k < n->n_attribute; k++) {
+        const Onnx__AttributeProto *a = n->attribute[k];
+        if (a->g)
+            total += each_in_graph(a->g, fn, arg, s);
+        for (size_t i = 0; i < a->n_graphs; i++)
+            total += each_in_graph(a->graphs[i], fn, arg, s);
+    }
+    return total;
+}
+
 static sqz_status count(sqz_onnx_import *im)
 {
     const Onnx__GraphProto *g = im->graph;
     size_t in = g->n_output, out = g->n_input + g->n_initializer;
     for (size_t i = 0; i < g->n_node; i++) {
-        in += g->node[i]->n_input;
+        sqz_status s = SQZ_OK;
+        in += each_read(g->node[i], false, NULL, NULL, &s);
         out += g->node[i]->n_output;
     }
     SQZ_TRY(sqz_onnx_names_create(&im->used, &im->arena, in));
@@ -45,8 +79,40 @@ static sqz_status makers(sqz_onnx_import *im, sqz_onnx_names *maker)
             const char *name = g->node[i]->output[o];
             if (*name && !sqz_onnx_names_add(maker, name, i + 1))
                 return sqz_fail(im->ctx, SQZ_E_FORMAT, "%s: '%.80s' is written a second time",
-                                sqz_onnx_place(&im->arena, g->node[i], i), name);
+                                sqz_onnx_place(im, &im->arena, g->node[i], i), name);
         }
+    return SQZ_OK;
+}
+
+/* The name is made by a graph around this one. */
+static bool outside(const sqz_onnx_import *im, const char *name)
+{
+    while (!im->sealed && (im = im->outer))
+        if (sqz_onnx_names_get(&im->value, name) != SQZ_NONE ||
+            sqz_onnx_names_get(&im->init, name) != SQZ_NONE)
+            return true;
+    return false;
+}
+
+typedef struct reader {
+    sqz_onnx_import *im;
+    const sqz_onnx_names *maker;
+    uint32_t node, *waits;
+} reader;
+
+static sqz_status read_name(void *arg, const char *name, bool inside)
+{
+    const reader *r = arg;
+    uint32_t m = sqz_onnx_names_get(r->maker, name);
+    if (inside && m == r->node + 1) /* a branch may call its output like the node's */
+        return SQZ_OK;
+    if (m == SQZ_NONE && !inside && !outside(r->im, name))
+        return sqz_fail(
+            r->im->ctx, SQZ_E_FORMAT,
+            "%s: input '%.80s' is neither an input, an initializer nor written by a node",
+            sqz_onnx_place(r->im, &r->im->arena, r->im->graph->node[r->node], r->node), name);
+    sqz_onnx_names_set(&r->im->used, name, 1);
+    r->waits[r->node] += m != 0 && m != SQZ_NONE;
     return SQZ_OK;
 }
 
@@ -54,24 +120,17 @@ static sqz_status makers(sqz_onnx_import *im, sqz_onnx_names *maker)
 static sqz_status readers(sqz_onnx_import *im, const sqz_onnx_names *maker, uint32_t *waits)
 {
     const Onnx__GraphProto *g = im->graph;
-    for (uint32_t i = 0; i < g->n_node; i++)
-        for (size_t k = 0; k < g->node[i]->n_input; k++) {
-            const char *name = g->node[i]->input[k];
-            uint32_t m = *name ? sqz_onnx_names_get(maker, name) : 0;
-            if (m == SQZ_NONE)
-                return sqz_fail(im->ctx, SQZ_E_FORMAT,
-                                "%s: input '%.80s' is neither an input, an initializer nor written "
-                                "by a node",
-                                sqz_onnx_place(&im->arena, g->node[i], i), name);
-            if (*name)
-                sqz_onnx_names_set(&im->used, name, 1);
-            waits[i] += m != 0;
-        }
+    reader r = {im, maker, 0, waits};
+    sqz_status s = SQZ_OK;
+    for (; r.node < g->n_node && s == SQZ_OK; r.node++)
+        (void)each_read(g->node[r.node], false, read_name, &r, &s);
+    SQZ_TRY(s);
     for (uint32_t i = 0; i < g->n_output; i++) {
         const char *name = sqz_onnx_str(g->output[i]->name);
-        if (sqz_onnx_names_get(maker, name) == SQZ_NONE)
+        if (sqz_onnx_names_get(maker, name) == SQZ_NONE && !outside(im, name))
             return sqz_fail(im->ctx, SQZ_E_FORMAT,
-                            "graph output '%.80s' is neither an input nor written by a node", name);
+                            "%sgraph output '%.80s' is neither an input nor written by a node",
+                            im->where, name);
         sqz_onnx_names_set(&im->used, name, 1);
     }
     return SQZ_OK;
@@ -99,35 +158,45 @@ static uint32_t pop(uint32_t *heap, uint32_t *n)
     return top;
 }
 
+typedef struct edge_list {
+    const sqz_onnx_names *maker;
+    uint32_t *at, *edge, node; /* edge NULL: only counted */
+} edge_list;
+
+static sqz_status add_edge(void *arg, const char *name, bool inside)
+{
+    edge_list *l = arg;
+    uint32_t m = sqz_onnx_names_get(l->maker, name);
+    if (m == SQZ_NONE || m == 0 || (inside && m == l->node + 1))
+        return SQZ_OK;
+    if (l->edge)
+        l->edge[l->at[m]++] = l->node;
+    else
+        l->at[m + 1]++;
+    return SQZ_OK;
+}
+
 /* edge[first[m] .. first[m + 1]) are the nodes that read what node m writes. */
 static sqz_status edges(sqz_onnx_import *im, const sqz_onnx_names *maker, uint32_t **first,
                         uint32_t **edge)
 {
     const Onnx__GraphProto *g = im->graph;
-    uint32_t *at = sqz_arena_alloc(&im->arena, g->n_node + 2, sizeof *at), total = 0;
-    if (!at)
+    edge_list l = {.maker = maker, .at = sqz_arena_alloc(&im->arena, g->n_node + 2, sizeof *l.at)};
+    sqz_status s = SQZ_OK;
+    if (!l.at)
         return SQZ_E_NOMEM;
-    for (int fill = 0; fill < 2; fill++) { /* count, then fill: at[m + 1] runs through m's part */
-        for (uint32_t i = 0; i < g->n_node; i++)
-            for (size_t k = 0; k < g->node[i]->n_input; k++) {
-                const char *name = g->node[i]->input[k];
-                uint32_t m = *name ? sqz_onnx_names_get(maker, name) : 0;
-                if (m && fill)
-                    (*edge)[at[m]++] = i;
-                else if (m)
-                    at[m + 1]++;
-            }
-        if (fill)
-            break;
-        for (uint32_t i = 0; i <= g->n_node; i++)
-            at[i + 1] += at[i];
-        total = at[g->n_node + 1];
-        *edge = sqz_arena_alloc(&im->arena, (size_t)total + 1, sizeof **edge);
-        if (!*edge)
-            return SQZ_E_NOMEM;
-    }
-    *first = at; /* now at[m] is the end of m's part, which begins at at[m - 1] */
-    return SQZ_OK;
+    for (l.node = 0; l.node < g->n_node; l.node++)
+        (void)each_read(g->node[l.node], false, add_edge, &l, &s);
+    for (uint32_t i = 0; i <= g->n_node; i++)
+        l.at[i + 1] += l.at[i];
+    l.edge = sqz_arena_alloc(&im->arena, (size_t)l.at[g->n_node + 1] + 1, sizeof *l.edge);
+    if (!l.edge)
+        return SQZ_E_NOMEM;
+    for (l.node = 0; l.node < g->n_node; l.node++) /* at[m] runs through m's part */
+        (void)each_read(g->node[l.node], false, add_edge, &l, &s);
+    *first = l.at; /* now at[m] is the end of m's part, which begins at at[m - 1] */
+    *edge = l.edge;
+    return s;
 }
 
 static sqz_status sort(sqz_onnx_import *im, const sqz_onnx_names *maker, uint32_t *waits)
@@ -151,7 +220,7 @@ static sqz_status sort(sqz_onnx_import *im, const sqz_onnx_names *maker, uint32_
     for (uint32_t i = 0; done < n && i < n; i++)
         if (waits[i])
             return sqz_fail(im->ctx, SQZ_E_FORMAT, "%s: its input depends on its output",
-                            sqz_onnx_place(&im->arena, im->graph->node[i], i));
+                            sqz_onnx_place(im, &im->arena, im->graph->node[i], i));
     return SQZ_OK;
 }
 
