@@ -172,9 +172,36 @@ static sqz_status spell(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
     SQZ_TRY(n->op->onnx.write ? n->op->onnx.write(x) : sqz_export_schema(x));
     if (!x->op_type)
         return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "the operator has no ONNX form");
-    if (*x->domain && strcmp(x->domain, "ai.onnx") != 0)
-        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "operators of domain '%s' cannot be written",
-                        x->domain);
+    return SQZ_OK;
+}
+
+static sqz_status write_extra(sqz_onnx_export *e, const sqz_node *n, Onnx__NodeProto *p)
+{
+    Onnx__NodeProto *x;
+    SQZ_TRY(sqz_onnx_unkeep(&e->arena, &n->extra, &onnx__node_proto__descriptor, &x));
+    if (!x)
+        return SQZ_OK;
+    p->doc_string = x->doc_string;
+    p->n_metadata_props = x->n_metadata_props;
+    p->metadata_props = x->metadata_props;
+    p->base.n_unknown_fields = x->base.n_unknown_fields;
+    p->base.unknown_fields = x->base.unknown_fields;
+    return SQZ_OK;
+}
+
+/* Every domain but ONNX's own is imported at its version 1. */
+static sqz_status set_domain(sqz_onnx_export *e, const char *domain, Onnx__NodeProto *p)
+{
+    unsigned i = 0;
+    if (sqz_onnx_default_domain(domain))
+        return SQZ_OK;
+    p->domain = (char *)(uintptr_t)domain;
+    while (i < e->n_domain && strcmp(e->domain[i], domain) != 0)
+        i++;
+    if (i == SQZ_COUNT(e->domain))
+        return sqz_fail(e->ctx, SQZ_E_LIMIT, "more than %u domains of operators", i);
+    e->domain[i] = domain;
+    e->n_domain = SQZ_MAX(e->n_domain, i + 1);
     return SQZ_OK;
 }
 
@@ -190,6 +217,8 @@ static sqz_status operator_node(sqz_onnx_export *e, const sqz_node *n, sqz_expor
     for (unsigned k = 0; k < x->n_in; k++)
         p->input[k] = (char *)(uintptr_t)in[k];
     SQZ_TRY(write_attrs(e, x->attr, x->n_attr, p));
+    SQZ_TRY(set_domain(e, x->domain, p));
+    SQZ_TRY(write_extra(e, n, p));
     for (unsigned k = 0; k < n->n_out; k++) {
         const char *name;
         SQZ_TRY(sqz_onnx_before(e, n->out[k], &name));

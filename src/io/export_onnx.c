@@ -43,6 +43,10 @@ static sqz_status info(sqz_onnx_export *e, sqz_vid v, bool open, Onnx__ValueInfo
     onnx__value_info_proto__init(p);
     onnx__type_proto__init(t);
     onnx__type_proto__tensor__init(x);
+    Onnx__ValueInfoProto *extra;
+    SQZ_TRY(sqz_onnx_unkeep(&e->arena, &val->extra, &onnx__value_info_proto__descriptor, &extra));
+    if (extra)
+        *p = *extra;
     p->name = (char *)(uintptr_t)val->name;
     p->type = t;
     t->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
@@ -208,27 +212,52 @@ static sqz_status pack(sqz_onnx_export *e, void **bytes, size_t *n)
     return SQZ_OK;
 }
 
-static sqz_status export(sqz_onnx_export *e, void **bytes, size_t *n)
+static sqz_status opsets(sqz_onnx_export *e)
 {
-    Onnx__OperatorSetIdProto opset, *opsets = &opset;
+    const size_t n = e->n_domain + 1u;
+    Onnx__OperatorSetIdProto *o = sqz_arena_alloc(&e->arena, n, sizeof *o);
+    e->model.opset_import = sqz_arena_alloc(&e->arena, n, sizeof(void *));
+    if (!o || !e->model.opset_import)
+        return SQZ_E_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        onnx__operator_set_id_proto__init(&o[i]);
+        o[i].domain = (char *)(uintptr_t)(i ? e->domain[i - 1] : "");
+        o[i].has_version = 1;
+        o[i].version = i ? 1 : e->opset;
+        e->model.opset_import[e->model.n_opset_import++] = &o[i];
+    }
+    return SQZ_OK;
+}
+
+static sqz_status begin(sqz_onnx_export *e)
+{
+    Onnx__ModelProto *m;
+    Onnx__GraphProto *g;
     onnx__model_proto__init(&e->model);
     onnx__graph_proto__init(&e->graph);
-    onnx__operator_set_id_proto__init(&opset);
+    SQZ_TRY(sqz_onnx_unkeep(&e->arena, &e->g->model_extra, &onnx__model_proto__descriptor, &m));
+    SQZ_TRY(sqz_onnx_unkeep(&e->arena, &e->g->graph_extra, &onnx__graph_proto__descriptor, &g));
+    if (m)
+        e->model = *m;
+    if (g)
+        e->graph = *g;
+    return SQZ_OK;
+}
+
+static sqz_status export(sqz_onnx_export *e, void **bytes, size_t *n)
+{
+    SQZ_TRY(begin(e));
     choose_opset(e);
     SQZ_TRY(nodes(e));
     SQZ_TRY(infos(e));
     SQZ_TRY(metadata(e));
     e->graph.name = (char *)(uintptr_t)(e->g->name && *e->g->name ? e->g->name : "graph");
-    opset.domain = (char *)(uintptr_t) "";
-    opset.has_version = 1;
-    opset.version = e->opset;
     e->model.has_ir_version = 1;
     e->model.ir_version = ir_of(e->opset);
     e->model.producer_name = (char *)(uintptr_t) "squeeze";
     e->model.producer_version = (char *)(uintptr_t)sqz_version();
     e->model.graph = &e->graph;
-    e->model.n_opset_import = 1;
-    e->model.opset_import = &opsets;
+    SQZ_TRY(opsets(e));
     return pack(e, bytes, n);
 }
 

@@ -49,7 +49,7 @@ static sqz_status describe(sqz_onnx_import *im)
     for (size_t i = 0; i < m->n_metadata_props; i++)
         SQZ_TRY(sqz_graph_add_meta(g, sqz_onnx_str(m->metadata_props[i]->key),
                                    sqz_onnx_str(m->metadata_props[i]->value)));
-    return SQZ_OK;
+    return sqz_onnx_keep_model(g, m);
 }
 
 /* ---- outputs ---- */
@@ -94,6 +94,7 @@ static sqz_status outputs(sqz_onnx_import *im)
         if (out[n] == SQZ_ONNX_POISON)
             return SQZ_OK; /* on the list */
         SQZ_TRY(name_output(im, name, is_output(out, n, out[n]), &out[n]));
+        SQZ_TRY(sqz_onnx_keep_info(im->g, p->output[i], &sqz_val(im->g, out[n])->extra));
     }
     return sqz_graph_set_outputs(im->g, out, n);
 }

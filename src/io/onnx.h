@@ -45,6 +45,14 @@ sqz_status sqz_onnx_tensor_proto(sqz_arena *a, const sqz_tensor *t, const char *
 sqz_status sqz_onnx_external(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path, void *data,
                              size_t bytes);
 
+/* ---- onnx_extra.c: what a file has beside its meaning ---- */
+sqz_status sqz_onnx_keep_model(sqz_graph *g, const Onnx__ModelProto *m);
+sqz_status sqz_onnx_keep_node(sqz_graph *g, const Onnx__NodeProto *n, sqz_blob *out);
+sqz_status sqz_onnx_keep_info(sqz_graph *g, const Onnx__ValueInfoProto *v, sqz_blob *out);
+/* *out: a message of type d in the arena, NULL when nothing was kept. */
+sqz_status sqz_onnx_unkeep(sqz_arena *a, const sqz_blob *b, const ProtobufCMessageDescriptor *d,
+                           void *out);
+
 /* ---- onnx_names.c: name -> number ---- */
 typedef struct sqz_onnx_names {
     sqz_arena *arena;

@@ -23,6 +23,8 @@ typedef struct sqz_onnx_export {
     Onnx__ModelProto model;
     Onnx__GraphProto graph;
     size_t node_room, init_room;
+    const char *domain[8]; /* of operators, beside ONNX's own */
+    unsigned n_domain;
     sqz_onnx_names shared; /* content -> index of the initializer that has it */
     uint32_t shared_room;
     sqz_tensor *temp; /* numbers in the file's layout, to free at the end */

@@ -255,6 +255,7 @@ static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bind
         return SQZ_OK;
     } else {
         SQZ_TRY(sqz_graph_input(im->g, name, d, shape, &id));
+        SQZ_TRY(sqz_onnx_keep_info(im->g, v, &sqz_val(im->g, id)->extra));
         if (known)
             SQZ_TRY(remember(im, b, known, id));
     }

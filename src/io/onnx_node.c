@@ -215,6 +215,8 @@ static sqz_status build(job *j, bool *skip)
         if (j->im.out_name[i] && j->im.out[i] == SQZ_NONE)
             return sqz_fail(j->all->ctx, SQZ_E_UNSUPPORTED, "output %u ('%.80s') is not supported",
                             i, j->im.out_name[i]);
+    if (!r.control && !r.function && j->all->g->n_node == first + 1) /* one became one */
+        SQZ_TRY(sqz_onnx_keep_node(j->all->g, j->node, &sqz_nod(j->all->g, first)->extra));
     return fold_from(j->all->g, first);
 }
 

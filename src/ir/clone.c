@@ -23,6 +23,12 @@ static sqz_status copy_text(sqz_arena *a, const char *from, const char **out)
     return copy(a, from, from ? strlen(from) + 1 : 0, 1, (void **)(uintptr_t)out);
 }
 
+static sqz_status copy_blob(sqz_arena *a, const sqz_blob *from, sqz_blob *out)
+{
+    out->n = from->n;
+    return copy(a, from->bytes, from->n, 1, (void **)(uintptr_t)&out->bytes);
+}
+
 static sqz_status copy_quant(sqz_arena *a, const sqz_quant *from, const sqz_quant **out)
 {
     sqz_quant *q;
@@ -43,6 +49,7 @@ static sqz_status copy_value(sqz_graph *g, const sqz_value *from, sqz_value *to)
     SQZ_TRY(copy_text(a, from->name, &v.name));
     SQZ_TRY(copy_quant(a, from->quant, &v.quant));
     SQZ_TRY(copy(a, from->range, 1, sizeof *from->range, (void **)(uintptr_t)&v.range));
+    SQZ_TRY(copy_blob(a, &from->extra, &v.extra));
     if (from->constant) {
         t = sqz_arena_alloc(a, 1, sizeof *t);
         if (!t)
@@ -65,6 +72,7 @@ static sqz_status copy_node(sqz_graph *g, const sqz_node *from, sqz_node *to)
     if (from->attrs)
         SQZ_TRY(sqz_opts_copy(a, &from->op->info, from->attrs, &attrs));
     n.attrs = attrs;
+    SQZ_TRY(copy_blob(a, &from->extra, &n.extra));
     *to = n;
     return SQZ_OK;
 }
@@ -131,6 +139,8 @@ static sqz_status copy_graph(const sqz_graph *from, sqz_graph *g)
     SQZ_TRY(copy_text(&g->arena, from->name, &g->name));
     SQZ_TRY(copy_text(&g->arena, from->producer, &g->producer));
     SQZ_TRY(copy_text(&g->arena, from->batch_name, &g->batch_name));
+    SQZ_TRY(copy_blob(&g->arena, &from->model_extra, &g->model_extra));
+    SQZ_TRY(copy_blob(&g->arena, &from->graph_extra, &g->graph_extra));
     SQZ_TRY(copy_values(from, g));
     SQZ_TRY(copy_nodes(from, g));
     SQZ_TRY(copy_ids(&g->arena, from->input, from->n_input, &g->input));

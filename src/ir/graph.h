@@ -108,6 +108,13 @@ typedef struct sqz_range { /* what calibration found, in real numbers; lo <= 0 <
     float lo, hi;
 } sqz_range;
 
+/* What a model file has beside its meaning (doc strings, metadata, unknown fields), packed as the
+ * file's format does; for the way back. n 0: nothing. */
+typedef struct sqz_blob {
+    size_t n;
+    const unsigned char *bytes;
+} sqz_blob;
+
 typedef struct sqz_value {
     const char *name; /* unique in the graph; the name in the model file */
     sqz_shape shape;
@@ -122,6 +129,7 @@ typedef struct sqz_value {
     bool was_u8;            /* the file has this int8 value as uint8, 128 higher: so does export */
     uint32_t twin; /* value of the same name in the other layout that this one is a copy of, or
                       SQZ_NONE: export writes both as one */
+    sqz_blob extra;
 } sqz_value;
 
 typedef struct sqz_node {
@@ -133,6 +141,7 @@ typedef struct sqz_node {
     sqz_nid prev, next; /* execution order, a topological order */
     bool layout;        /* transpose put there by the layout pass: export drops it */
     bool dead;
+    sqz_blob extra;
 } sqz_node;
 
 typedef struct sqz_meta {
@@ -172,7 +181,8 @@ typedef struct sqz_graph {
     const char *name, *producer; /* of the model file */
     int64_t opset;               /* default domain, of the model file; 0: none */
     sqz_meta *meta;              /* metadata_props, in order */
-    const sqz_given *given;      /* while importing; else NULL */
+    sqz_blob model_extra, graph_extra;
+    const sqz_given *given; /* while importing; else NULL */
     size_t n_given;
     struct sqz_name_map *names; /* name -> value */
     struct sqz_name_map *node_names;

@@ -110,6 +110,73 @@ static void test_names_order_shapes_and_metadata_come_out(void **p)
     assert_memory_equal(init_of(s, "b")->raw_data.data, b, sizeof b);
 }
 
+/* Field 4000 + k, which onnx.proto does not have: a text. */
+static void add_unknown(model *m, ProtobufCMessage *to, unsigned k)
+{
+    ProtobufCMessageUnknownField *f = sqz_arena_alloc(&m->arena, 1, sizeof *f);
+    f->tag = 4000 + k;
+    f->wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
+    f->len = 4;
+    f->data = (uint8_t *)model_text(m, "\003new");
+    to->n_unknown_fields = 1;
+    to->unknown_fields = f;
+}
+static void assert_unknown(const ProtobufCMessage *m, unsigned k)
+{
+    assert_int_equal(m->n_unknown_fields, 1);
+    assert_int_equal(m->unknown_fields[0].tag, 4000 + k);
+    assert_int_equal(m->unknown_fields[0].len, 4);
+    assert_memory_equal(m->unknown_fields[0].data, "\003new", 4);
+}
+
+static void test_texts_and_fields_without_meaning_for_us_are_kept(void **p)
+{
+    state *s = *p;
+    model *m = &s->m;
+    model_input(m, "x", "N,3");
+    model_node(m, "Relu", "act", "x", "y");
+    model_output(m, "y");
+    m->m.domain = model_text(m, "org.example");
+    m->m.has_model_version = 1;
+    m->m.model_version = 7;
+    m->m.doc_string = model_text(m, "of the model");
+    m->g.doc_string = model_text(m, "of the graph");
+    m->node[0]->doc_string = model_text(m, "of the node");
+    m->in[0]->doc_string = model_text(m, "of the input");
+    m->out[0]->doc_string = model_text(m, "of the output");
+    Onnx__StringStringEntryProto *prop = MODEL_NEW(m, string_string_entry_proto);
+    prop->key = model_text(m, "namespace");
+    prop->value = model_text(m, "body.act");
+    m->node[0]->n_metadata_props = 1;
+    m->node[0]->metadata_props = &prop;
+    ProtobufCMessage *part[] = {&m->m.base, &m->g.base, &m->node[0]->base, &m->in[0]->base,
+                                &m->out[0]->base};
+    for (unsigned k = 0; k < SQZ_COUNT(part); k++)
+        add_unknown(m, part[k], k);
+    sqz_graph *first;
+    TEST_OK(s->ctx, model_import(m, NULL, &first));
+    TEST_OK(s->ctx, sqz_graph_clone(first, &s->g));
+    sqz_graph_free(first);
+    for (int canonical = 0; canonical < 2; canonical++) {
+        if (canonical)
+            TEST_OK(s->ctx, sqz_run_recipe(s->g, SQZ_CANONICAL, NULL));
+        write_it(s);
+        const Onnx__GraphProto *g = s->out->graph;
+        const ProtobufCMessage *got[] = {&s->out->base, &g->base, &g->node[0]->base,
+                                         &g->input[0]->base, &g->output[0]->base};
+        for (unsigned k = 0; k < SQZ_COUNT(got); k++)
+            assert_unknown(got[k], k);
+        assert_string_equal(s->out->domain, "org.example");
+        assert_int_equal(s->out->model_version, 7);
+        assert_string_equal(s->out->doc_string, "of the model");
+        assert_string_equal(g->doc_string, "of the graph");
+        assert_string_equal(g->node[0]->doc_string, "of the node");
+        assert_string_equal(g->node[0]->metadata_props[0]->value, "body.act");
+        assert_string_equal(g->input[0]->doc_string, "of the input");
+        assert_string_equal(g->output[0]->doc_string, "of the output");
+    }
+}
+
 static void test_the_same_graph_gives_the_same_bytes(void **p)
 {
     state *s = *p;
@@ -266,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_names_order_shapes_and_metadata_come_out),
+        T(test_texts_and_fields_without_meaning_for_us_are_kept),
         T(test_the_same_graph_gives_the_same_bytes),
         T(test_old_attributes_become_inputs),
         T(test_integer_values_are_written_as_pairs),
