@@ -190,8 +190,9 @@ static bool short_flags(reader *r, const char *text) /* after the dash: "vv", "o
 
 static bool plain(reader *r, const char *text)
 {
-    const char **to = r->cmd->arg.metavar ? (const char **)((char *)r->args + r->cmd->arg.offset)
-                                          : NULL;
+    const char **to = r->cmd->arg.metavar
+                          ? (const char **)(void *)((char *)r->args + r->cmd->arg.offset)
+                          : NULL;
     if (to && !*to && *text) {
         *to = text;
         return true;
@@ -224,7 +225,7 @@ bool cli_parse(const sqz_cmd *cmd, int argc, char **argv, cli_args *a)
         if (!ok)
             return false;
     }
-    if (!a->help && cmd->arg.required && !*(const char **)((char *)a + cmd->arg.offset)) {
+    if (!a->help && cmd->arg.required && !*(const char **)(void *)((char *)a + cmd->arg.offset)) {
         cli_error(cmd->name, "no %s is given; usage: squeeze %s", cmd->arg.metavar, cmd->usage);
         return false;
     }

@@ -60,37 +60,18 @@ static unsigned check_growth(sqz_work *w, cJSON *checks, const growth *g)
     return !holds;
 }
 
-static sqz_status read_baseline(sqz_work *w, const char *path, cJSON **out)
+static sqz_status read_baseline(sqz_work *w, const char *path, sqz_baseline *out)
 {
     void *bytes;
     size_t n;
     SQZ_TRY(sqz_note(w->ctx, sqz_file_read(w->ctx, path, 64u << 20, &bytes, &n), "baseline"));
-    const char *end = NULL;
-    *out = cJSON_ParseWithLengthOpts(bytes, n, &end, false);
-    size_t at = end ? (size_t)(end - (const char *)bytes) : 0;
+    sqz_status s = sqz_baseline_parse(w->ctx, path, bytes, n, out);
     sqz_free(w->ctx, bytes);
-    if (!*out)
-        return sqz_fail(w->ctx, SQZ_E_FORMAT, "baseline '%s': not JSON at byte %zu", path, at);
-    const cJSON *e = cJSON_GetObjectItemCaseSensitive(*out, "estimate");
-    static const char *const need[] = {"flash", "ram", "latency"};
-    for (size_t i = 0; i < SQZ_COUNT(need); i++)
-        if (!cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(e, need[i])))
-            return sqz_fail(w->ctx, SQZ_E_FORMAT,
-                            "baseline '%s': no number at estimate.%s; make one with `squeeze check "
-                            "... -o baseline.json`",
-                            path, need[i]);
-    const char *device = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(e, "device"));
-    if (device && strcmp(device, w->device->name) != 0)
+    SQZ_TRY(s);
+    if (out->device[0] && strcmp(out->device, w->device->name) != 0)
         return sqz_fail(w->ctx, SQZ_E_ARG, "baseline '%s' is for device '%s', not '%s'", path,
-                        device, w->device->name);
+                        out->device, w->device->name);
     return SQZ_OK;
-}
-
-static double number(const cJSON *baseline, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(baseline, "estimate"),
-                                            key)
-        ->valuedouble;
 }
 
 /* The file named on the command line, else the device file's, beside that file. */
@@ -110,29 +91,27 @@ static sqz_status check_baseline(sqz_work *w, cJSON *checks, const sqz_estimate 
 {
     sqz_arena a = {.ctx = w->ctx};
     const char *path;
-    cJSON *old = NULL;
+    sqz_baseline old;
     sqz_status s = baseline_path(w, &a, &path);
     if (s == SQZ_OK && path)
         s = read_baseline(w, path, &old);
-    if (s == SQZ_OK && old) {
+    if (s == SQZ_OK && path) {
         sqz_view_heading(w->rep, "Growth since %s", path);
         sqz_view_table(w->rep, "figure|>before|>now|>allowed more|verdict");
-        double flash = number(old, "flash"), ram = number(old, "ram"),
-               latency = number(old, "latency");
         const growth list[] = {
-            {"flash", e->flash, flash,
-             w->device->baseline.flash * (w->device->baseline.flash_is_percent ? flash : 1.0),
+            {"flash", e->flash, old.flash,
+             w->device->baseline.flash * (w->device->baseline.flash_is_percent ? old.flash : 1.0),
              true},
-            {"ram", e->ram, ram,
-             w->device->baseline.ram * (w->device->baseline.ram_is_percent ? ram : 1.0), true},
-            {"latency", e->latency, latency,
-             w->device->baseline.latency * (w->device->baseline.latency_is_percent ? latency : 1.0),
+            {"ram", e->ram, old.ram,
+             w->device->baseline.ram * (w->device->baseline.ram_is_percent ? old.ram : 1.0), true},
+            {"latency", e->latency, old.latency,
+             w->device->baseline.latency *
+                 (w->device->baseline.latency_is_percent ? old.latency : 1.0),
              false},
         };
         for (size_t i = 0; i < SQZ_COUNT(list); i++)
             *broken += check_growth(w, checks, &list[i]);
     }
-    cJSON_Delete(old);
     sqz_arena_free(&a);
     return s;
 }

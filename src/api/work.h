@@ -51,6 +51,14 @@ sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe);
 sqz_status sqz_work_dry_run(sqz_work *w, sqz_dataset *ds, double samples, const char *writes);
 int64_t sqz_work_samples(const sqz_work *w); /* job.samples or 512 */
 
+/* ---- an earlier report to compare with (baseline.c) ---- */
+typedef struct sqz_baseline {
+    double flash, ram, latency; /* bytes, bytes, seconds; at least 0 */
+    char device[128];           /* "": the report does not say */
+} sqz_baseline;
+sqz_status sqz_baseline_parse(sqz_ctx *ctx, const char *path, const char *text, size_t n,
+                              sqz_baseline *out);
+
 /* ---- sections of reports (describe.c): JSON and view at once ---- */
 void sqz_describe_model(sqz_work *w, const char *key, const sqz_graph *g, double bytes);
 void sqz_describe_estimate(sqz_work *w, const char *key, const sqz_estimate *e);

@@ -199,9 +199,8 @@ static sqz_status make_steps(sqz_exec *e)
         e->step[i].id = id;
         SQZ_TRY(prepare_step(e, &e->step[i++]));
     }
-    if (e->scratch_bytes == 0)
-        return SQZ_OK;
-    e->scratch = sqz_malloc_aligned(e->ctx, e->scratch_bytes);
+    /* operators add offsets to it, also 0 to nothing: so it is never NULL */
+    e->scratch = sqz_malloc_aligned(e->ctx, SQZ_MAX(e->scratch_bytes, (size_t)1));
     if (!e->scratch)
         return SQZ_E_NOMEM;
     for (i = 0; i < e->n_step; i++)

@@ -2,24 +2,11 @@
 #include "exec/exec.h"
 #include <string.h>
 
-/* perm[i]: the axis of the file that is axis i of the value, whose channels stand last; and back.
- */
-static void orders(int32_t rank, int to_value[SQZ_MAX_RANK], int to_file[SQZ_MAX_RANK])
+/* perm[i]: the axis before that becomes axis i; `map` leads from after to before. */
+static void order(int32_t rank, int (*map)(int axis, int rank), int perm[SQZ_MAX_RANK])
 {
     for (int32_t i = 0; i < rank; i++)
-        to_value[i] = i == 0 ? 0 : i == rank - 1 ? 1 : i + 1;
-    for (int32_t i = 0; i < rank; i++)
-        to_file[to_value[i]] = i;
-}
-
-static sqz_shape file_shape(const sqz_value *v)
-{
-    int to_value[SQZ_MAX_RANK] = {0}, to_file[SQZ_MAX_RANK] = {0};
-    sqz_shape s = v->shape;
-    orders(s.rank, to_value, to_file);
-    for (int32_t i = 0; v->channel_last && i < s.rank; i++)
-        s.dim[i] = v->shape.dim[to_file[i]];
-    return s;
+        perm[i] = map(i, rank);
 }
 
 static sqz_status bind_batch(sqz_graph *g, const sqz_tensor *in)
@@ -33,8 +20,8 @@ static sqz_status bind_batch(sqz_graph *g, const sqz_tensor *in)
 
 static sqz_status convert(sqz_ctx *ctx, const sqz_value *v, const sqz_tensor *in, sqz_tensor *out)
 {
-    int to_value[SQZ_MAX_RANK] = {0}, to_file[SQZ_MAX_RANK] = {0};
-    sqz_shape want = file_shape(v);
+    int perm[SQZ_MAX_RANK] = {0};
+    sqz_shape want = sqz_value_file_shape(v);
     if (!sqz_shape_eq(&in->shape, &want)) {
         char got[160], wanted[160];
         sqz_shape_print(got, &in->shape);
@@ -48,8 +35,8 @@ static sqz_status convert(sqz_ctx *ctx, const sqz_value *v, const sqz_tensor *in
         *out = cast;
         return SQZ_OK;
     }
-    orders(want.rank, to_value, to_file);
-    sqz_status s = sqz_tensor_permute(ctx, &cast, to_value, out);
+    order(want.rank, sqz_axis_to_file, perm);
+    sqz_status s = sqz_tensor_permute(ctx, &cast, perm, out);
     sqz_tensor_free(ctx, &cast);
     return s;
 }
@@ -57,12 +44,12 @@ static sqz_status convert(sqz_ctx *ctx, const sqz_value *v, const sqz_tensor *in
 /* An output as the executor leaves it, in the order of the file. */
 static sqz_status restore(sqz_ctx *ctx, const sqz_value *v, sqz_tensor *t)
 {
-    int to_value[SQZ_MAX_RANK] = {0}, to_file[SQZ_MAX_RANK] = {0};
+    int perm[SQZ_MAX_RANK] = {0};
     sqz_tensor turned;
     if (!v->channel_last)
         return SQZ_OK;
-    orders(v->shape.rank, to_value, to_file);
-    SQZ_TRY(sqz_tensor_permute(ctx, t, to_file, &turned));
+    order(v->shape.rank, sqz_axis_to_last, perm);
+    SQZ_TRY(sqz_tensor_permute(ctx, t, perm, &turned));
     sqz_tensor_free(ctx, t);
     *t = turned;
     return SQZ_OK;

@@ -34,7 +34,6 @@ static sqz_status dims(sqz_onnx_export *e, const sqz_shape *s, bool open,
 static sqz_status info(sqz_onnx_export *e, sqz_vid v, bool open, Onnx__ValueInfoProto **out)
 {
     const sqz_value *val = sqz_val(e->g, v);
-    sqz_shape shape;
     Onnx__ValueInfoProto *p = *out = sqz_arena_alloc(&e->arena, 1, sizeof *p);
     Onnx__TypeProto *t = sqz_arena_alloc(&e->arena, 1, sizeof *t);
     Onnx__TypeProto__Tensor *x = sqz_arena_alloc(&e->arena, 1, sizeof *x);
@@ -53,7 +52,7 @@ static sqz_status info(sqz_onnx_export *e, sqz_vid v, bool open, Onnx__ValueInfo
     t->tensor_type = x;
     x->has_elem_type = 1;
     x->elem_type = sqz_onnx_file_type(val);
-    sqz_onnx_file_shape(val, &shape);
+    const sqz_shape shape = sqz_value_file_shape(val);
     return dims(e, &shape, open, &x->shape);
 }
 

@@ -10,11 +10,10 @@
 /* The grid of a value as the file has it: its axis, and blocks, in the file's layout. */
 static sqz_status file_grid(sqz_onnx_export *e, const sqz_value *v, sqz_quant *q, sqz_shape *shape)
 {
-    sqz_shape file;
+    const sqz_shape file = sqz_value_file_shape(v);
     int perm[SQZ_MAX_RANK];
     for (int32_t i = 0; i < v->shape.rank; i++)
         perm[i] = v->channel_last ? sqz_axis_to_last(i, v->shape.rank) : i;
-    sqz_onnx_file_shape(v, &file);
     SQZ_TRY(sqz_quant_permute(&e->arena, v->quant, &v->shape, perm, q));
     *shape = sqz_quant_shape(q, &file);
     return SQZ_OK;

@@ -23,13 +23,6 @@ bool sqz_onnx_is_output(const sqz_onnx_export *e, sqz_vid root)
     return false;
 }
 
-void sqz_onnx_file_shape(const sqz_value *v, sqz_shape *out)
-{
-    *out = v->shape;
-    for (int32_t i = 0; v->channel_last && i < v->shape.rank; i++)
-        out->dim[sqz_axis_to_file(i, v->shape.rank)] = v->shape.dim[i];
-}
-
 int32_t sqz_onnx_file_axis(const sqz_value *v, int32_t axis)
 {
     return v->channel_last && axis >= 0 ? sqz_axis_to_file(axis, v->shape.rank) : axis;

@@ -35,7 +35,6 @@ typedef struct sqz_onnx_export {
 sqz_vid sqz_onnx_root(const sqz_graph *g, sqz_vid v); /* twins are one value in the file */
 bool sqz_onnx_is_ints(const sqz_value *v);            /* on an integer grid */
 bool sqz_onnx_is_output(const sqz_onnx_export *e, sqz_vid root);
-void sqz_onnx_file_shape(const sqz_value *v, sqz_shape *out);
 int32_t sqz_onnx_file_axis(const sqz_value *v, int32_t axis);
 int32_t sqz_onnx_file_type(const sqz_value *v); /* TensorProto.DataType */
 const char *sqz_onnx_fresh(sqz_onnx_export *e); /* a short name that nothing in the graph has */

@@ -36,7 +36,7 @@ typedef struct csv {
 static sqz_status bad(const csv *c, size_t column, const char *what, const char *text)
 {
     char place[160] = "";
-    if (column != SIZE_MAX && c->title)
+    if (column < c->n_columns && c->title) /* a row may have more columns than titles */
         (void)snprintf(place, sizeof place, "column '%.100s': ", c->title[column]);
     else if (column != SIZE_MAX)
         (void)snprintf(place, sizeof place, "column %zu: ", column + 1);

@@ -6,6 +6,14 @@ int sqz_axis_to_last(int axis, int rank) { return axis == 0 ? 0 : axis == 1 ? ra
 
 int sqz_axis_to_file(int axis, int rank) { return axis == 0 ? 0 : axis == rank - 1 ? 1 : axis + 1; }
 
+sqz_shape sqz_value_file_shape(const sqz_value *v)
+{
+    sqz_shape s = v->shape;
+    for (int32_t i = 0; v->channel_last && i < s.rank; i++)
+        s.dim[sqz_axis_to_file(i, s.rank)] = v->shape.dim[i];
+    return s;
+}
+
 typedef struct renumber {
     sqz_ctx *ctx;
     sqz_arena *a;

@@ -34,7 +34,7 @@ typedef struct sqz_call {
         *out; /* planned memory; its bytes are undefined before; may alias in[0] if IN_PLACE */
     const sqz_quant *const *in_q, *const *out_q; /* grids, NULL where float */
     void *state;                                 /* what prepare left */
-    void *scratch; /* scratch_bytes of workspace, shared between nodes */
+    void *scratch; /* scratch_bytes of workspace, shared between nodes; not NULL after prepare */
 } sqz_call;
 
 /* prepare: once for each node when an executor is made: packs constant weights, computes
@@ -268,6 +268,8 @@ void sqz_node_cost(const sqz_graph *g, const sqz_node *n, sqz_cost *out);
 /* Axes between the file's layout and channel-last (axes.c); 0 <= axis < rank. */
 int sqz_axis_to_last(int axis, int rank);
 int sqz_axis_to_file(int axis, int rank);
+/* Shape of a value in the model file. */
+sqz_shape sqz_value_file_shape(const sqz_value *v);
 /* A copy of the attributes with everything that names axes renumbered (rank: of input 0). */
 sqz_status sqz_attrs_renumber(sqz_ctx *ctx, sqz_arena *a, const sqz_op *op, const void *attrs,
                               int32_t rank, bool to_last, void **out);

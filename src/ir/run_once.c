@@ -21,7 +21,8 @@ static sqz_status run(sqz_call *c, const sqz_op *op, sqz_arena *a)
                       .out_q = c->out_q};
         SQZ_TRY(op->prepare(&p));
         c->state = p.state;
-        if (p.scratch_bytes && !(c->scratch = sqz_arena_alloc(a, p.scratch_bytes, 1)))
+        c->scratch = sqz_arena_alloc(a, SQZ_MAX(p.scratch_bytes, (size_t)1), 1);
+        if (!c->scratch)
             return SQZ_E_NOMEM;
     }
     return fn(c);

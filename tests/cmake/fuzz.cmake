@@ -1,10 +1,12 @@
 # Fuzz targets: fuzz/fuzz_<name>.c with seeds in fuzz/corpus/<name>/. With SQZ_FUZZ (clang) they are libFuzzer
 # programs; else they replay their seeds, with truncations and bit flips, as tests with the label fuzz.
 file(GLOB fuzz_targets CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/fuzz_*.c)
+add_custom_target(fuzz_targets)
 foreach(f ${fuzz_targets})
   get_filename_component(n ${f} NAME_WE)
   string(REGEX REPLACE "^fuzz_" "" t ${n})
   add_executable(${n} ${f})
+  add_dependencies(fuzz_targets ${n})
   target_link_libraries(${n} PRIVATE sqz_test_support)
   target_include_directories(${n} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
   set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${t})

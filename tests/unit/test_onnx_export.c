@@ -213,7 +213,7 @@ static void test_old_attributes_become_inputs(void **p)
     assert_string_equal(o->input[1], "");
     const Onnx__TensorProto *t = init_of(s, o->input[2]);
     assert_int_equal(t->n_dims, 0);
-    assert_true(*(float *)t->raw_data.data == 6);
+    assert_true(*(float *)(void *)t->raw_data.data == 6);
 }
 
 /* ---- quantized graphs ---- */
@@ -260,7 +260,7 @@ static void test_integer_values_are_written_as_pairs(void **p)
                                     "Sigmoid(c)->h1 QuantizeLinear(h1,e,f)->d "
                                     "DequantizeLinear(d,e,f)->g Neg(g)->h2 "
                                     "QuantizeLinear(h2,i,j)->h DequantizeLinear(h,i,j)->y ");
-    assert_true(*(float *)init_of(s, "a")->raw_data.data == 0.5f);
+    assert_true(*(float *)(void *)init_of(s, "a")->raw_data.data == 0.5f);
     assert_int_equal(*(int8_t *)init_of(s, "b")->raw_data.data, 3);
     assert_int_equal(init_of(s, "b")->data_type, 3);
     assert_int_equal(*(int8_t *)init_of(s, "j")->raw_data.data, -2);

@@ -679,6 +679,7 @@ static void test_broken_tables_name_line_and_column(void **state)
         {"a,b,y\n1,nan,0\n", "expected a number"},
         {"a,b,y\n1,1e39,0\n", "expected a number"},
         {"a,b,y\n1,\"2\"3,0\n", "after a closing quote"},
+        {"a,b,y\n1,2,0,\"4\"x\n", "t.csv:2: column 4: text after a closing quote"},
         {"a,b,y\n1,2,0.5\n1,2,dog\n", "t.csv:3: column 'y': expected a number, found 'dog'"},
     };
     for (size_t i = 0; i < SQZ_COUNT(bad); i++) {
