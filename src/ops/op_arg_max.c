@@ -1,0 +1,26 @@
+/* arg_max: the index of the largest element along an axis. */
+#include "ops/arg.h"
+
+SQZ_FLOATS(SQZ_ARG_FIND, find, a > b || (isnan(a) && !isnan(b)))
+SQZ_WHOLES(SQZ_ARG_FIND, find, a > b)
+static const sqz_arg_table table = {{SQZ_NUMBERS(SQZ_EW_OF, find)}};
+static sqz_status run(const sqz_call *c) { return sqz_arg_run(c, &table); }
+
+static const sqz_case cases[] = {
+    {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}},
+    {.attrs = "axis=-1", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
+    {.attrs = "axis=1 keepdims=0", .n_in = 1, .in = {{3, {2, 5, 3}}}},
+    {.attrs = "select_last_index=1",
+     .n_in = 1,
+     .in = {{3, {4, 2, 3}}},
+     .lo = 1,
+     .hi = 3,
+     .dtype = {SQZ_S64}},
+};
+
+const sqz_op sqz_op_arg_max = {
+    SQZ_ARG_COLUMNS("arg_max", "index of the largest element along an axis"),
+    .onnx = {.op_type = "ArgMax", .since = 1},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
