@@ -161,7 +161,7 @@ static sqz_status outputs(job *j)
 static sqz_status known_attributes(const sqz_import *im, const sqz_op *op)
 {
     for (unsigned i = 0; i < im->n_attr; i++) {
-        bool known = false;
+        bool known = strcmp(im->attr[i].name, "consumed_inputs") == 0; /* a hint of opset 1 */
         for (unsigned k = 0; k < op->info.n_opts && !known; k++)
             known = strcmp(op->info.opts[k].name, im->attr[i].name) == 0;
         if (!known)

@@ -1,6 +1,6 @@
-/* lower_generate.c: operators that make numbers of a few parameters: Range, EyeLike,
- * ConstantOfShape, Size, the windows of signal processing, MelWeightMatrix. The parameters must be
- * known, since they are the size of the output; so the results are constants. */
+/* lower_generate.c: operators that make numbers of a few parameters: Range, EyeLike, Size, the
+ * windows of signal processing, MelWeightMatrix. The parameters must be known, since they are the
+ * size of the output; so the results are constants. */
 #include "ops/build.h"
 #include <math.h>
 
@@ -96,29 +96,6 @@ static sqz_status eye_like(sqz_import *im)
     return finish(im, &t);
 }
 
-static sqz_status constant_of_shape(sqz_import *im)
-{
-    const sqz_raw_attr *value = sqz_import_attr(im, "value");
-    const sqz_tensor *dims = NULL, *v = value ? value->t : NULL;
-    sqz_tensor t;
-    sqz_shape s = {0};
-    SQZ_TRY(sqz_import_const(im, 0, &dims));
-    if (!dims || dims->count > SQZ_MAX_RANK)
-        return sqz_fail(im->g->ctx, SQZ_E_LIMIT, "a shape of %zu dimensions, at most %d",
-                        dims ? dims->count : 0, SQZ_MAX_RANK);
-    for (s.rank = 0; s.rank < (int32_t)dims->count; s.rank++)
-        s.dim[s.rank] = sqz_tensor_i64(dims, (size_t)s.rank);
-    if (v && v->count != 1)
-        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "a value of %zu numbers, expected one", v->count);
-    SQZ_TRY(fresh(im, v ? v->dtype : SQZ_F32, &s, &t)); /* zeros */
-    for (size_t i = 0; v && i < t.count; i++)
-        if (sqz_dtype_is_float(v->dtype))
-            sqz_tensor_set_f64(&t, i, sqz_tensor_f64(v, 0));
-        else
-            sqz_tensor_set_i64(&t, i, sqz_tensor_i64(v, 0));
-    return finish(im, &t);
-}
-
 static sqz_status size(sqz_import *im)
 {
     size_t count;
@@ -205,7 +182,6 @@ static sqz_status mel_weight_matrix(sqz_import *im)
 static const sqz_lower rules[] = {
     {.domain = "", .op_type = "Range", .since = 11, .import = range},
     {.domain = "", .op_type = "EyeLike", .since = 9, .import = eye_like},
-    {.domain = "", .op_type = "ConstantOfShape", .since = 9, .import = constant_of_shape},
     {.domain = "", .op_type = "Size", .since = 1, .import = size},
     {.domain = "", .op_type = "HannWindow", .since = 17, .import = hann},
     {.domain = "", .op_type = "HammingWindow", .since = 17, .import = hamming},

@@ -2,6 +2,7 @@
  * keeps the shape it has in the file, (C,1,1) or (1,C,1,1) or scalar: only its size matters here.
  */
 #include "kernels/multiplier.h"
+#include "ops/build.h"
 #include "ops/linear.h"
 #include "runtime/sqz_rt.h"
 #include <math.h>
@@ -109,18 +110,45 @@ static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
 }
 static sqz_status run_int(const sqz_call *c) { return start(c, chunk_s8); }
 
-/* In the file the slope broadcasts to x as NumPy does: every axis of it must be 1 but the one that
- * falls on the channels of x. */
+/* max and min by parts: slopes of any shape, of integers, of rank 1. */
+static sqz_status compose(sqz_import *im, const sqz_vid in[2])
+{
+    sqz_build b = {.im = im};
+    sqz_vid below = sqz_b(&b, "less", NULL, 2, in[0], sqz_b_num(&b, 0, in[0]));
+    sqz_vid scaled = sqz_b(&b, "mul", NULL, 2, in[1], in[0]);
+    return sqz_b_end(&b, 1, sqz_b(&b, "where", NULL, 3, below, scaled, in[0]));
+}
+
+/* Before opset 7 a list of slopes is one for each channel; NumPy's rules find the channels when
+ * ones stand behind it. */
+static sqz_status place(sqz_import *im, sqz_vid *slope)
+{
+    static const char *const behind[] = {"axes=1", "axes=1,2", "axes=1,2,3"};
+    const int32_t more = sqz_val(im->g, im->in[0])->shape.rank - 2;
+    const sqz_shape *s = &sqz_val(im->g, *slope)->shape;
+    if (im->opset >= 7 || s->rank != 1 || s->dim[0] == 1 || more <= 0)
+        return SQZ_OK;
+    if (more > (int32_t)SQZ_COUNT(behind))
+        return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED, "an input of %d dimensions", more + 2);
+    return sqz_graph_node_text(im->g, "unsqueeze", NULL, behind[more - 1], slope, 1, SQZ_NONE,
+                               slope);
+}
+
+/* Since opset 7 the slope broadcasts to x as NumPy does. The operator takes it where it varies
+ * along the channels only. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
     if (im->n_in != 2 || im->in[0] == SQZ_NONE || im->in[1] == SQZ_NONE)
         return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "an input is missing");
-    const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape, *s = &sqz_val(im->g, im->in[1])->shape;
+    sqz_vid in[] = {im->in[0], im->in[1]};
+    SQZ_TRY(place(im, &in[1]));
+    SQZ_TRY(sqz_fold_value(im->g, in[1]));
+    const sqz_value *v = sqz_val(im->g, in[0]), *slope = sqz_val(im->g, in[1]);
+    const sqz_shape *x = &v->shape, *s = &slope->shape;
+    bool by_channel = slope->constant && (v->quant || sqz_dtype_is_float(v->dtype));
     for (int32_t i = 0; i < s->rank; i++)
-        if (s->dim[i] != 1 && i + x->rank - s->rank != 1)
-            return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
-                            "a slope that varies along another axis than the channels");
-    return sqz_import_node(im, op, NULL, im->in, im->n_in);
+        by_channel = by_channel && (s->dim[i] == 1 || i + x->rank - s->rank == 1);
+    return by_channel ? sqz_import_node(im, op, NULL, in, 2) : compose(im, in);
 }
 
 static const sqz_case cases[] = {

@@ -161,13 +161,24 @@ static void test_dropout_is_an_identity_or_refused(void **state)
     begin(&f);
     input(&f, SHAPE(2, 3));
     f.n_out = 2;
-    TEST_FAILS(f.ctx, import(&f, "Dropout", 10), SQZ_E_UNSUPPORTED, "mask");
+    TEST_OK(f.ctx, import(&f, "Dropout", 10));
+    const sqz_tensor *mask = sqz_val(f.g, f.out[1])->constant;
+    assert_non_null(mask);
+    assert_int_equal(mask->dtype, SQZ_BOOL);
+    ASSERT_NUMBERS(mask, 1, 1, 1, 1, 1, 1);
     end(&f);
     begin(&f);
     input(&f, SHAPE(2, 3));
     left_out(&f);
     CONSTANT(&f, SQZ_BOOL, 1);
     TEST_FAILS(f.ctx, import(&f, "Dropout", 13), SQZ_E_UNSUPPORTED, "training");
+    end(&f);
+    begin(&f);
+    CONSTANT(&f, SQZ_F32, 1, 2);
+    CONSTANT(&f, SQZ_F32, 0);
+    CONSTANT(&f, SQZ_BOOL, 1);
+    TEST_OK(f.ctx, import(&f, "Dropout", 13)); /* nothing is dropped at ratio 0 */
+    ASSERT_NUMBERS(folded(&f), 1, 2);
     end(&f);
 }
 
