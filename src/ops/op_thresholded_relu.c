@@ -32,7 +32,7 @@ const sqz_op sqz_op_thresholded_relu = {
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
     .quant = {.kind = SQZ_Q_LUT},
-    .onnx = {.op_type = "ThresholdedRelu", .since = 10},
+    .onnx = {.op_type = "ThresholdedRelu", .since = 1},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };
