@@ -2,12 +2,16 @@
  * float type to compute in. Inputs and outputs of the graph keep their type: a cast stands behind
  * or before them. A cast between float types inside the graph is dropped: rounding to fewer bits on
  * the way is a loss that the model does not need. Operators that look at the bits themselves
- * (bit_cast) keep their input. */
+ * (bit_cast) keep their input. Where everything that touches float64 computes in it, it stays. */
 #include "ir/pass.h"
 #include <stdio.h>
 #include <string.h>
 
-static bool narrow(sqz_dtype d) { return sqz_dtype_is_float(d) && d != SQZ_F32; }
+/* A type that goes. */
+static bool narrow(sqz_dtype d, bool keep_f64)
+{
+    return sqz_dtype_is_float(d) && d != SQZ_F32 && !(keep_f64 && d == SQZ_F64);
+}
 
 static bool reads_bits(const sqz_node *n) { return strcmp(n->op->info.name, "bit_cast") == 0; }
 
@@ -49,7 +53,7 @@ static sqz_status widen_input(sqz_graph *g, sqz_vid v)
 
 /* Types anew, as the inputs are wide now. What is still narrow (a cast, a bit_cast) gets a wide
  * copy for its readers. */
-static sqz_status widen_node(sqz_graph *g, sqz_nid n)
+static sqz_status widen_node(sqz_graph *g, sqz_nid n, bool keep_f64)
 {
     sqz_node *nd = sqz_nod(g, n);
     sqz_shape shape[UINT8_MAX];
@@ -63,9 +67,9 @@ static sqz_status widen_node(sqz_graph *g, sqz_nid n)
             v->dtype = d[i];
         if (is_cast && v->dtype == sqz_val(g, nd->in[0])->dtype)
             redirect(g, nd->next, nd->out[i], nd->in[0]);
-        if (!narrow(v->dtype) || nd->next == SQZ_NONE)
+        if (!narrow(v->dtype, keep_f64) || nd->next == SQZ_NONE)
             continue;
-        if (is_cast && sqz_dtype_is_float(sqz_val(g, nd->in[0])->dtype)) {
+        if (is_cast && sqz_val(g, nd->in[0])->dtype == SQZ_F32) {
             redirect(g, nd->next, nd->out[i], nd->in[0]);
             continue;
         }
@@ -98,28 +102,46 @@ static sqz_status narrow_output(sqz_graph *g, uint32_t k, sqz_dtype was)
     return SQZ_OK;
 }
 
-static sqz_status widen(sqz_graph *g, const sqz_dtype *was)
+static sqz_status widen(sqz_graph *g, const sqz_dtype *was, bool keep_f64)
 {
     const uint32_t n_value = g->n_value;
     for (uint32_t i = 0; i < g->n_input; i++)
-        if (narrow(sqz_val(g, g->input[i])->dtype))
+        if (narrow(sqz_val(g, g->input[i])->dtype, keep_f64))
             SQZ_TRY(widen_input(g, g->input[i]));
     for (sqz_vid v = 0; v < n_value; v++)
-        if (sqz_val(g, v)->constant && narrow(sqz_val(g, v)->dtype))
+        if (sqz_val(g, v)->constant && narrow(sqz_val(g, v)->dtype, keep_f64))
             SQZ_TRY(widen_constant(g, v));
-    SQZ_EACH_NODE(g, n) { SQZ_TRY(widen_node(g, n)); }
+    SQZ_EACH_NODE(g, n) { SQZ_TRY(widen_node(g, n, keep_f64)); }
     for (uint32_t i = 0; i < g->n_output; i++)
         SQZ_TRY(narrow_output(g, i, was[i]));
     return SQZ_OK;
 }
 
+/* Every node with an operand or result of float64 computes in it. */
+static bool all_take_f64(const sqz_graph *g)
+{
+    SQZ_EACH_NODE(g, n)
+    {
+        const sqz_node *nd = sqz_nod(g, n);
+        bool touches = false;
+        for (unsigned i = 0; i < nd->n_in + nd->n_out; i++) {
+            sqz_vid v = i < nd->n_in ? nd->in[i] : nd->out[i - nd->n_in];
+            touches = touches || (v != SQZ_NONE && sqz_val(g, v)->dtype == SQZ_F64);
+        }
+        if (touches && sqz_op_run_type(nd->op, SQZ_F64) != SQZ_F64)
+            return false;
+    }
+    return true;
+}
+
 static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
+    const bool keep_f64 = all_take_f64(g);
     bool any = false;
     (void)opts;
     (void)env;
     for (sqz_vid v = 0; v < g->n_value; v++)
-        any = any || (!sqz_value_dead(sqz_val(g, v)) && narrow(sqz_val(g, v)->dtype));
+        any = any || (!sqz_value_dead(sqz_val(g, v)) && narrow(sqz_val(g, v)->dtype, keep_f64));
     if (!any)
         return SQZ_OK;
     sqz_dtype *was = sqz_calloc(g->ctx, (size_t)g->n_output + 1, sizeof *was);
@@ -127,7 +149,7 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
         return SQZ_E_NOMEM;
     for (uint32_t i = 0; i < g->n_output; i++)
         was[i] = sqz_val(g, g->output[i])->dtype;
-    sqz_status s = widen(g, was);
+    sqz_status s = widen(g, was, keep_f64);
     sqz_free(g->ctx, was);
     return s;
 }

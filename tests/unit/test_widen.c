@@ -86,11 +86,56 @@ static void test_casts_between_floats_go_and_others_stay(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* Doubles stay where every operator takes them: numbers beyond float32 come out right. */
+static void test_graphs_of_double_arithmetic_stay_double(void **state)
+{
+    (void)state;
+    static const double x[6] = {1e200, -1e-200, 3, 0.1, 1e39, -7};
+    double y[6];
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = NULL;
+    TEST_OK(ctx,
+            sqz_graph_parse(ctx,
+                            "graph \"\"\ninput x f64 2x3\nconst c f64 3 = 1 2 0.5\n"
+                            "a = mul(x, c)\nr = reshape(a) shape=2,3\ny = sub(r, c)\noutput y\n",
+                            &g));
+    TEST_OK(ctx, sqz_run_recipe(g, SQZ_CANONICAL, NULL));
+    SQZ_EACH_NODE(g, n) { assert_int_equal(sqz_val(g, sqz_nod(g, n)->out[0])->dtype, SQZ_F64); }
+    run(ctx, g, x, y);
+    for (size_t k = 0; k < 6; k++) {
+        const double c = (double[]){1, 2, 0.5}[k % 3];
+        assert_true(y[k] == x[k] * c - c);
+    }
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+static void test_doubles_meet_halves_in_one_graph(void **state)
+{
+    (void)state;
+    static const double x[6] = {1e200, 0.5, 3, 0.1, -2, -7};
+    double y[6];
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = NULL;
+    TEST_OK(ctx, sqz_graph_parse(ctx,
+                                 "graph \"\"\ninput x f64 2x3\nconst c f16 3 = 1 2 0.5\n"
+                                 "a = cast(x) to=10\ny = add(a, c)\noutput y\n",
+                                 &g));
+    TEST_OK(ctx, sqz_run_recipe(g, SQZ_CANONICAL, NULL));
+    TEST_OK(ctx, sqz_graph_verify(g));
+    run(ctx, g, x, y);
+    assert_true(y[0] == INFINITY && y[1] == 2.5 && y[2] == 3.5 && y[5] == -6.5);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_float_type_computes_and_keeps_its_edges),
         cmocka_unit_test(test_casts_between_floats_go_and_others_stay),
+        cmocka_unit_test(test_graphs_of_double_arithmetic_stay_double),
+        cmocka_unit_test(test_doubles_meet_halves_in_one_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
