@@ -1,5 +1,7 @@
-/* indexing.c: see indexing.h, first two parts. */
+/* indexing.c: see indexing.h, all but the scatters. */
 #include "ops/indexing.h"
+#include <math.h>
+#include <string.h>
 
 static size_t product(const int64_t *dim, int32_t from, int32_t to)
 {
@@ -105,4 +107,27 @@ size_t sqz_tuples_at(const sqz_tuples *t, const sqz_tensor *index, size_t i)
     for (size_t k = 0; k < t->m; k++)
         at += sqz_index(index, i * t->m + k, t->dim[k]) * t->step[k];
     return at;
+}
+
+/* ---- order ---- */
+
+static uint64_t key_of_double(double v)
+{
+    uint64_t u;
+    v = v == 0 ? 0 : v; /* -0 and 0 are equal */
+    memcpy(&u, &v, sizeof u);
+    if (isnan(v))
+        return UINT64_MAX;
+    return u >> 63 ? ~u : u | (uint64_t)1 << 63;
+}
+
+uint64_t sqz_order_key(const sqz_tensor *t, size_t i)
+{
+    if (t->dtype == SQZ_F32)
+        return key_of_double((double)SQZ_F32P(t)[i]);
+    if (sqz_dtype_is_float(t->dtype))
+        return key_of_double(sqz_tensor_f64(t, i));
+    if (t->dtype == SQZ_U64)
+        return ((const uint64_t *)t->data)[i];
+    return (uint64_t)sqz_tensor_i64(t, i) ^ (uint64_t)1 << 63;
 }

@@ -37,6 +37,10 @@ sqz_status sqz_tuples_of(sqz_ctx *ctx, const sqz_tensor *data, const sqz_tensor 
 /* First element of the data that tuple i names. */
 size_t sqz_tuples_at(const sqz_tuples *t, const sqz_tensor *index, size_t i);
 
+/* ---- order ---- */
+/* An unsigned number for element i, in the order of the elements: -0 is 0, NaN is the largest. */
+uint64_t sqz_order_key(const sqz_tensor *t, size_t i);
+
 /* ---- scatters ---- */
 /* none, min and max are the same on codes of a grid as on numbers; add and mul are not. So these
  * two are operators of their own: sqz_op_scatter_*_reduce, with the same attributes. */

@@ -1,8 +1,7 @@
 /* top_k: the k largest (or smallest) elements along an axis, in order, and where they were. Equal
  * ones come in the order of their indices; NaN is larger than every number. */
+#include "ops/indexing.h"
 #include "ops/linear.h"
-#include "ops/move.h"
-#include <math.h>
 #include <string.h>
 
 typedef struct attrs {
@@ -57,29 +56,6 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
-/* ---- keys: unsigned numbers in the order of the elements ---- */
-
-static uint64_t key_of_double(double v)
-{
-    uint64_t u;
-    v = v == 0 ? 0 : v; /* -0 and 0 are equal */
-    memcpy(&u, &v, sizeof u);
-    if (isnan(v))
-        return UINT64_MAX;
-    return u >> 63 ? ~u : u | (uint64_t)1 << 63;
-}
-
-static uint64_t key(const sqz_tensor *t, size_t i)
-{
-    if (t->dtype == SQZ_F32)
-        return key_of_double((double)SQZ_F32P(t)[i]);
-    if (sqz_dtype_is_float(t->dtype))
-        return key_of_double(sqz_tensor_f64(t, i));
-    if (t->dtype == SQZ_U64)
-        return ((const uint64_t *)t->data)[i];
-    return (uint64_t)sqz_tensor_i64(t, i) ^ (uint64_t)1 << 63;
-}
-
 typedef struct entry {
     uint64_t key; /* small is wanted */
     uint64_t at;
@@ -112,7 +88,7 @@ static void select_first(const job *j, size_t base, entry *h)
 {
     const sqz_tensor *x = j->c->in[0];
     for (size_t i = 0; i < j->s.n; i++) {
-        const entry e = {key(x, base + i * j->s.inner) ^ j->flip, i};
+        const entry e = {sqz_order_key(x, base + i * j->s.inner) ^ j->flip, i};
         if (i < j->k) {
             h[i] = e;
             for (size_t p = i + 1 == j->k ? j->k / 2 : 0; p-- > 0;)
