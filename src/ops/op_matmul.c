@@ -3,6 +3,7 @@
  * constant matrix, one scale for each of its columns. */
 #include "kernels/blas.h"
 #include "ops/fc.h"
+#include <string.h>
 
 typedef struct sides { /* both operands as stacks of matrices */
     sqz_shape a, b;    /* batch dimensions */
@@ -21,10 +22,24 @@ static sides sides_of(const sqz_shape *a, const sqz_shape *b)
     return s;
 }
 
+static bool is_whole(sqz_dtype d)
+{
+    return d == SQZ_S32 || d == SQZ_U32 || d == SQZ_S64 || d == SQZ_U64;
+}
+
+/* Integers without a grid are plain numbers, of one type. */
+static sqz_status check_types(const sqz_infer *q)
+{
+    const sqz_value *a = q->in[0], *b = q->in[1];
+    if (a->dtype == b->dtype && is_whole(a->dtype) && !a->quant && !b->quant)
+        return SQZ_OK;
+    return sqz_check_types(q);
+}
+
 static sqz_status infer(sqz_infer *q)
 {
     const sqz_shape *a = &q->in[0]->shape, *b = &q->in[1]->shape;
-    SQZ_TRY(sqz_check_types(q));
+    SQZ_TRY(check_types(q));
     if (a->rank < 1 || b->rank < 1)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "a scalar operand");
     sides s = sides_of(a, b);
@@ -82,7 +97,7 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static sqz_status run_f32(const sqz_call *c)
 {
     const sqz_shape *a = &c->in[0]->shape, *b = &c->in[1]->shape;
     batch t = {.s = sides_of(a, b)};
@@ -107,7 +122,65 @@ static sqz_status run(const sqz_call *c)
     return sqz_parallel(c->ctx, c->out[0]->count / (m * n), 1048576 / work + 1, chunk, &t);
 }
 
-/* ---- integer ---- */
+/* ---- other types: row by row; integers wrap around ---- */
+
+/* y(N) = a(K) . b(K,N). */
+typedef void (*row_fn)(const void *a, const void *b, void *y, size_t k, size_t n);
+#define ROW(name, type)                                                                            \
+    static void name(const void *pa, const void *pb, void *py, size_t k, size_t n)                 \
+    {                                                                                              \
+        const type *a = pa, *b = pb;                                                               \
+        type *y = py;                                                                              \
+        memset(y, 0, n * sizeof *y);                                                               \
+        for (size_t i = 0; i < k; i++)                                                             \
+            for (size_t j = 0; j < n; j++)                                                         \
+                y[j] += a[i] * b[i * n + j];                                                       \
+    }
+ROW(row_f64, double)
+ROW(row_32, uint32_t)
+ROW(row_64, uint64_t)
+
+typedef struct rows {
+    const sqz_call *c;
+    sides s;
+    sqz_shape y;
+    row_fn fn;
+    size_t m, k, n, elem;
+} rows;
+
+static sqz_status row_chunk(void *arg, size_t begin, size_t end)
+{
+    const rows *r = arg;
+    const char *a = r->c->in[0]->data, *b = r->c->in[1]->data;
+    char *y = r->c->out[0]->data;
+    for (size_t i = begin; i < end; i++) {
+        const size_t at_a = source(&r->y, &r->s.a, i / r->m) * r->m + i % r->m;
+        const size_t at_b = source(&r->y, &r->s.b, i / r->m);
+        r->fn(a + at_a * r->k * r->elem, b + at_b * r->k * r->n * r->elem, y + i * r->n * r->elem,
+              r->k, r->n);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    const sqz_dtype d = c->out[0]->dtype;
+    rows r = {.c = c, .s = sides_of(&c->in[0]->shape, &c->in[1]->shape)};
+    if (d == SQZ_F32)
+        return run_f32(c);
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    r.m = (size_t)r.s.m;
+    r.k = (size_t)r.s.k;
+    r.n = (size_t)r.s.n;
+    r.elem = sqz_dtype_bits(d) / 8;
+    r.fn = d == SQZ_F64 ? row_f64 : r.elem == 4 ? row_32 : row_64;
+    SQZ_TRY(sqz_shape_broadcast(c->ctx, &r.s.a, &r.s.b, &r.y));
+    const size_t work = SQZ_MIN(SQZ_MAX(r.k * r.n, (size_t)1), (size_t)65536);
+    return sqz_parallel(c->ctx, c->out[0]->count / r.n, 65536 / work, row_chunk, &r);
+}
+
+/* ---- integer codes of a grid ---- */
 
 static sqz_status prepare(sqz_prep *p)
 {
@@ -133,6 +206,9 @@ static const sqz_case cases[] = {
     {.n_in = 2, .in = {{4, {2, 1, 3, 4}}, {3, {5, 4, 2}}}},
     {.n_in = 2, .in = {{1, {4}}, {2, {4, 3}}}, .constant = 2},
     {.n_in = 2, .in = {{2, {3, 4}}, {1, {4}}}},
+    {.n_in = 2, .in = {{3, {2, 3, 4}}, {3, {1, 4, 2}}}, .dtype = {SQZ_F64, SQZ_F64}},
+    {.n_in = 2, .in = {{2, {3, 4}}, {2, {4, 2}}}, .lo = -9, .hi = 9, .dtype = {SQZ_S32, SQZ_S32}},
+    {.n_in = 2, .in = {{1, {4}}, {2, {4, 2}}}, .lo = -9, .hi = 9, .dtype = {SQZ_S64, SQZ_S64}},
 };
 
 const sqz_op sqz_op_matmul = {
@@ -141,6 +217,7 @@ const sqz_op sqz_op_matmul = {
     .n_in_max = 2,
     .n_out_min = 1,
     .n_out_max = 1,
+    .traits = SQZ_T_F64,
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,

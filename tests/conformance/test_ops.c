@@ -422,9 +422,9 @@ static double products_taken(const made *m)
     for (unsigned i = 0; i < m->n_in; i++) {
         if (!m->inp[i])
             continue;
-        TEST_OK(m->ctx, sqz_tensor_alloc(m->ctx, SQZ_F32, &m->in[i].shape, &one[i]));
+        TEST_OK(m->ctx, sqz_tensor_alloc(m->ctx, m->in[i].dtype, &m->in[i].shape, &one[i]));
         for (size_t k = 0; k < one[i].count; k++)
-            SQZ_F32P(&one[i])[k] = i == 0 || i == weight_slot(m->n->op) ? 1.0f : 0.0f;
+            sqz_tensor_set_f64(&one[i], k, i == 0 || i == weight_slot(m->n->op) ? 1 : 0);
         in[i] = &one[i];
     }
     outputs_make(m, &o, 0);
