@@ -282,7 +282,7 @@ static void test_everything_unsupported_is_listed_at_once(void **p)
     sqz_str lines = {.ctx = s->ctx};
     size_t n, found = 0;
     small(s);
-    model_node(&s->m, "Einsum", "first", "h", "p");
+    model_node(&s->m, "Einstein", "first", "h", "p");
     model_node(&s->m, "NonMaxSuppression", NULL, "p", "q");
     model_node(&s->m, "Relu", "elsewhere", "h", "r")->domain = model_text(&s->m, "com.example");
     Onnx__AttributeProto *a = model_attr(&s->m, model_node(&s->m, "Relu", "nested", "h", "t"),
@@ -294,7 +294,7 @@ static void test_everything_unsupported_is_listed_at_once(void **p)
     model_int(&s->m, model_node(&s->m, "Abs", "extra", "h", "u"), "novelty", 1);
     model_node(&s->m, "Add", "behind", "q,r", "v"); /* is fine itself: not on the list */
     const char *want[] = {"5 things cannot be run",
-                          "node 'first' (Einsum, number 2)",
+                          "node 'first' (Einstein, number 2)",
                           "node (NonMaxSuppression, number 3)",
                           "node 'elsewhere' (Relu, number 4)",
                           "'com.example'",
@@ -321,7 +321,7 @@ static void test_a_long_list_is_bounded(void **p)
         char name[200], out[16];
         snprintf(name, sizeof name, "%0150d", i);
         snprintf(out, sizeof out, "o%d", i);
-        model_node(&s->m, "Einsum", name, "h", out);
+        model_node(&s->m, "Einstein", name, "h", out);
     }
     TEST_FAILS(s->ctx, model_import(&s->m, NULL, &s->g), SQZ_E_UNSUPPORTED,
                "50 things cannot be run");
