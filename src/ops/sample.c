@@ -1,0 +1,107 @@
+/* sample.c: see sample.h. */
+#include "ops/sample.h"
+#include <math.h>
+
+typedef struct axis_taps { /* index -1: nothing there */
+    int n;
+    int64_t at[4];
+    double weight[4];
+} axis_taps;
+
+/* Mirrored at lo and hi until it lies between them. */
+static double reflect(double x, double lo, double hi)
+{
+    const double range = hi - lo;
+    if (x >= lo && x <= hi)
+        return x;
+    if (!(range > 0) || !isfinite(x))
+        return lo;
+    const double over = x < lo ? lo - x : x - hi;
+    const double turns = floor(over / range), rest = over - turns * range;
+    return (x < lo) == (fmod(turns, 2) == 0) ? lo + rest : hi - rest;
+}
+
+/* What index i stands for; -1: zero. |i| is far below 2^53. */
+static int64_t pixel_at(const sqz_sampler *s, int axis, double i)
+{
+    const double last = (double)(s->size[axis] - 1), half = s->align_corners ? 0 : 0.5;
+    if (i >= 0 && i <= last)
+        return (int64_t)i;
+    switch (s->padding) {
+    case SQZ_SAMPLE_BORDER: return i < 0 ? 0 : (int64_t)last;
+    case SQZ_SAMPLE_REFLECTION: {
+        const double r = reflect(i, -half, last + half);
+        return (int64_t)fmin(fmax(r, 0), last);
+    }
+    default: return -1;
+    }
+}
+
+/* The coordinate with the padding applied as far as it can be: what is read lies near the image. */
+static double settle(const sqz_sampler *s, int axis, float from)
+{
+    const double last = (double)(s->size[axis] - 1), half = s->align_corners ? 0 : 0.5;
+    double x = (double)from;
+    if (isnan(x))
+        x = -4;
+    if (s->padding == SQZ_SAMPLE_ZEROS)
+        return fmin(fmax(x, -8), last + 8); /* beyond that, all is zero */
+    if (x < -half || x > last + half)
+        x = s->padding == SQZ_SAMPLE_BORDER ? fmin(fmax(x, 0), last)
+                                            : reflect(x, -half, last + half);
+    return x;
+}
+
+static double cubic(double t)
+{
+    const double a = -0.75;
+    t = fabs(t);
+    return t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : ((a * t - 5 * a) * t + 8 * a) * t - 4 * a;
+}
+
+static void axis_of(const sqz_sampler *s, int axis, float from, axis_taps *t)
+{
+    const double first = s->mode == SQZ_SAMPLE_CUBIC ? -1 : 0;
+    double x = (double)from, base;
+    t->n = s->mode == SQZ_SAMPLE_CUBIC ? 4 : s->mode == SQZ_SAMPLE_LINEAR ? 2 : 1;
+    if (s->mode == SQZ_SAMPLE_NEAREST) {
+        base = settle(s, axis, (float)nearbyint(x));
+        t->at[0] = pixel_at(s, axis, trunc(base));
+        t->weight[0] = 1;
+        return;
+    }
+    x = settle(s, axis, from);
+    base = floor(x);
+    for (int k = 0; k < t->n; k++) {
+        const double i = base + first + k;
+        t->at[k] = pixel_at(s, axis, i);
+        t->weight[k] = t->n == 4 ? cubic(x - i) : 1 - fabs(x - i);
+    }
+}
+
+void sqz_sample(const sqz_sampler *s, const float *x, sqz_samples *out)
+{
+    axis_taps t[SQZ_SAMPLE_AXES];
+    int all = 1;
+    out->n = 0;
+    for (int a = 0; a < s->n; a++) {
+        axis_of(s, a, x[a], &t[a]);
+        all *= t[a].n;
+    }
+    for (int k = 0; k < all; k++) {
+        int rest = k;
+        double weight = 1;
+        int64_t at = 0, step = 1;
+        for (int a = s->n - 1; a >= 0 && at >= 0; a--) {
+            const int i = rest % t[a].n;
+            rest /= t[a].n;
+            at = t[a].at[i] < 0 ? -1 : at + t[a].at[i] * step;
+            step *= s->size[a];
+            weight *= t[a].weight[i];
+        }
+        if (at < 0 || weight == 0)
+            continue;
+        out->at[out->n] = (size_t)at;
+        out->weight[out->n++] = (float)weight;
+    }
+}
