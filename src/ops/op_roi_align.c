@@ -1,0 +1,253 @@
+/* roi_align: a fixed number of samples out of each region of an image: x (N,C,H,W), regions (R,4)
+ * as x1, y1, x2, y2, and the sample n of each (R) -> (R,C,H',W'). A region is cut into H' x W'
+ * cells, and each cell read at `sampling_ratio` x `sampling_ratio` places (0: about one a pixel),
+ * between the pixels; the average is taken, or the largest of the weighted pixels (as in ONNX, not
+ * of the interpolated values). K. He et al., "Mask R-CNN" (2017). */
+#include "ops/ew.h"
+#include "ops/move.h"
+#include <string.h>
+
+enum { HALF_PIXEL, OUTPUT_HALF_PIXEL };
+enum { AVERAGE, MAXIMUM };
+
+typedef struct attrs {
+    int64_t coord, mode, height, width, ratio;
+    double scale;
+} attrs;
+static const sqz_attr schema[] = {
+    {.name = "coordinate_transformation_mode",
+     .offset = offsetof(attrs, coord),
+     .type = SQZ_A_ENUM,
+     .max = OUTPUT_HALF_PIXEL,
+     .names = "half_pixel|output_half_pixel",
+     .doc = "whether pixel centers lie at halves in the coordinates of the regions"},
+    {.name = "mode",
+     .offset = offsetof(attrs, mode),
+     .type = SQZ_A_ENUM,
+     .max = MAXIMUM,
+     .names = "avg|max",
+     .doc = "what is taken of the places of a cell"},
+    {.name = "output_height",
+     .offset = offsetof(attrs, height),
+     .type = SQZ_A_INT,
+     .def = 1,
+     .min = 1,
+     .max = INT32_MAX,
+     .doc = "rows of cells"},
+    {.name = "output_width",
+     .offset = offsetof(attrs, width),
+     .type = SQZ_A_INT,
+     .def = 1,
+     .min = 1,
+     .max = INT32_MAX,
+     .doc = "columns of cells"},
+    {.name = "sampling_ratio",
+     .offset = offsetof(attrs, ratio),
+     .type = SQZ_A_INT,
+     .max = 65536,
+     .doc = "places in a cell along each axis, 0: as many as there are pixels"},
+    {.name = "spatial_scale",
+     .offset = offsetof(attrs, scale),
+     .type = SQZ_A_FLOAT,
+     .def = 1,
+     .doc = "pixels of x for one unit of the regions"},
+};
+
+static sqz_status infer(sqz_infer *q)
+{
+    const attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape, *r = &q->in[1]->shape, *n = &q->in[2]->shape;
+    SQZ_TRY(sqz_need_real(q, 0));
+    SQZ_TRY(sqz_need_real(q, 1));
+    SQZ_TRY(sqz_need_index(q, 2));
+    if (x->rank != 4 || r->rank != 2 || r->dim[1] != 4 || n->rank != 1 || n->dim[0] != r->dim[0])
+        return sqz_fail(q->ctx, SQZ_E_SHAPE,
+                        "an image of rank %d, regions of rank %d and numbers of rank %d, expected "
+                        "(N,C,H,W), (R,4) and (R)",
+                        (int)x->rank, (int)r->rank, (int)n->rank);
+    q->out[0] = (sqz_shape){4, {r->dim[0], x->dim[1], at->height, at->width}};
+    return SQZ_OK;
+}
+
+/* ---- running ---- */
+
+typedef struct job {
+    const sqz_call *c;
+    const attrs *at;
+    int64_t channels, height, width; /* of the image */
+} job;
+
+typedef struct region { /* in pixels */
+    double y, x, cell_h, cell_w;
+    int64_t n_y, n_x; /* places in a cell */
+} region;
+
+static region region_of(const job *j, size_t r)
+{
+    const attrs *at = j->at;
+    const float *box = SQZ_F32P(j->c->in[1]) + 4 * r;
+    const double off = at->coord == HALF_PIXEL ? 0.5 : 0;
+    double p[4];
+    for (int i = 0; i < 4; i++) /* in float32, as others do: the number of places hangs on it */
+        p[i] = (double)(box[i] * (float)at->scale - (float)off);
+    double w = p[2] - p[0], h = p[3] - p[1];
+    if (at->coord == OUTPUT_HALF_PIXEL) { /* at least one pixel */
+        w = fmax(w, 1);
+        h = fmax(h, 1);
+    }
+    region g = {.y = p[1], .x = p[0]};
+    g.cell_h = h / (double)at->height;
+    g.cell_w = w / (double)at->width;
+    /* a place for each pixel of a cell; what no image can have is cut off */
+    g.n_y = at->ratio ? at->ratio : (int64_t)ceil(fmin(fmax(g.cell_h, 0), 65536));
+    g.n_x = at->ratio ? at->ratio : (int64_t)ceil(fmin(fmax(g.cell_w, 0), 65536));
+    return g;
+}
+
+/* Two pixels along an axis and the weight of the second. false: too far outside. */
+static bool between(double v, int64_t n, int64_t *lo, int64_t *hi, double *weight)
+{
+    if (!(v >= -1 && v <= (double)n))
+        return false;
+    v = fmax(v, 0);
+    *lo = SQZ_MIN((int64_t)v, n - 1);
+    *hi = SQZ_MIN(*lo + 1, n - 1);
+    *weight = *lo == n - 1 ? 0 : v - (double)*lo;
+    return true;
+}
+
+/* One cell of one channel. */
+static float cell(const job *j, const region *g, const float *x, int64_t cy, int64_t cx)
+{
+    const bool max = j->at->mode == MAXIMUM;
+    double sum = 0, top = -INFINITY;
+    for (int64_t i = 0; i < g->n_y; i++)
+        for (int64_t k = 0; k < g->n_x; k++) {
+            const double y = g->y + ((double)cy + ((double)i + 0.5) / (double)g->n_y) * g->cell_h;
+            const double z = g->x + ((double)cx + ((double)k + 0.5) / (double)g->n_x) * g->cell_w;
+            int64_t y0 = 0, y1 = 0, x0 = 0, x1 = 0;
+            double u = 0, v = 0;
+            if (!between(y, j->height, &y0, &y1, &v) || !between(z, j->width, &x0, &x1, &u)) {
+                top = fmax(top, 0);
+                continue;
+            }
+            const double p[] = {(1 - v) * (1 - u) * (double)x[y0 * j->width + x0],
+                                (1 - v) * u * (double)x[y0 * j->width + x1],
+                                v * (1 - u) * (double)x[y1 * j->width + x0],
+                                v * u * (double)x[y1 * j->width + x1]};
+            sum += p[0] + p[1] + p[2] + p[3];
+            top = fmax(top, fmax(fmax(p[0], p[1]), fmax(p[2], p[3])));
+        }
+    const int64_t places = g->n_y * g->n_x;
+    if (places == 0)
+        return 0;
+    return (float)(max ? top : sum / (double)places);
+}
+
+/* Channels begin .. end of all regions. */
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const size_t cells = (size_t)(j->at->height * j->at->width);
+    for (size_t i = begin; i < end; i++) {
+        const size_t r = i / (size_t)j->channels, ch = i % (size_t)j->channels;
+        const region g = region_of(j, r);
+        const int64_t n = sqz_tensor_i64(j->c->in[2], r);
+        const float *x = SQZ_F32P(j->c->in[0]) +
+                         (n * j->channels + (int64_t)ch) * j->height * j->width;
+        for (size_t k = 0; k < cells; k++)
+            SQZ_F32P(j->c->out[0])
+        [i * cells + k] = cell(j, &g, x, (int64_t)k / j->at->width, (int64_t)k % j->at->width);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    const sqz_shape *x = &c->in[0]->shape;
+    const size_t regions = (size_t)c->out[0]->shape.dim[0];
+    job j = {c, c->attrs, x->dim[1], x->dim[2], x->dim[3]};
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    if (c->in[0]->count == 0)
+        return sqz_fail(c->ctx, SQZ_E_SHAPE, "the image is empty");
+    for (size_t r = 0; r < regions; r++) {
+        const int64_t n = sqz_tensor_i64(c->in[2], r);
+        if (n < 0 || n >= x->dim[0])
+            return sqz_fail(c->ctx, SQZ_E_ARG, "region %zu is of sample %lld, there are %lld", r,
+                            (long long)n, (long long)x->dim[0]);
+    }
+    return sqz_parallel(c->ctx, regions * (size_t)j.channels, 4, piece, &j);
+}
+
+/* Four products at each place. */
+static void cost(const sqz_infer *q, sqz_cost *out)
+{
+    const int64_t ratio = ((const attrs *)q->attrs)->ratio;
+    sqz_move_cost(q, out);
+    out->kind = SQZ_COST_ELEMENTWISE;
+    out->ops *= 4 * (uint64_t)(ratio ? ratio * ratio : 4);
+}
+
+/* Before opset 16 there was no mode, and what there was has become the other one. */
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    attrs at;
+    SQZ_TRY(sqz_import_attrs(im, op, &at));
+    if (im->opset < 16)
+        at.coord = OUTPUT_HALF_PIXEL;
+    return sqz_import_node(im, op, &at, im->in, im->n_in);
+}
+
+static sqz_status write(sqz_export *e)
+{
+    const attrs *at = e->attrs;
+    SQZ_TRY(sqz_export_schema(e));
+    if (e->opset >= 16)
+        return SQZ_OK;
+    if (at->coord == HALF_PIXEL)
+        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED,
+                        "half_pixel needs opset 16, the file is written in %lld",
+                        (long long)e->opset);
+    unsigned n = 0;
+    for (unsigned i = 0; i < e->n_attr; i++)
+        if (strcmp(e->attr[i].name, "coordinate_transformation_mode") != 0)
+            e->attr[n++] = e->attr[i];
+    e->n_attr = n;
+    return SQZ_OK;
+}
+
+static const sqz_case cases[] = {
+    {.attrs = "output_height=3 output_width=2 sampling_ratio=2 spatial_scale=0.5",
+     .n_in = 3,
+     .in = {{4, {2, 3, 6, 7}}, {2, {4, 4}}, {1, {4}}},
+     .dtype = {SQZ_F32, SQZ_F32, SQZ_S64},
+     .lo = 0,
+     .hi = 1},
+    {.attrs = "mode=max output_height=2 output_width=2 "
+              "coordinate_transformation_mode=output_half_pixel spatial_scale=4",
+     .n_in = 3,
+     .in = {{4, {2, 2, 6, 7}}, {2, {3, 4}}, {1, {3}}},
+     .dtype = {SQZ_F32, SQZ_F32, SQZ_S32},
+     .lo = 0,
+     .hi = 1},
+};
+
+const sqz_op sqz_op_roi_align = {
+    .info = {.name = "roi_align",
+             .doc = "regions of an image, each at a fixed size",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 3,
+    .n_in_max = 3,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .infer = infer,
+    .run = run,
+    .cost = cost,
+    .quant = {.kind = SQZ_Q_FLOAT},
+    .onnx = {.op_type = "RoiAlign", .since = 10, .import = import, .write = write},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
