@@ -87,7 +87,7 @@ float sqz_resize_source(const sqz_resize_attrs *at, const sqz_resize_axis *a, in
     const bool fixed = at->sizes.n && at->policy == SQZ_RESIZE_STRETCH;
     const float m = fixed ? (float)a->out : s * n;
     switch (at->coord) {
-    case SQZ_RESIZE_PYTORCH_HALF_PIXEL: return a->out > 1 ? (x + 0.5f) / s - 0.5f : 0.0f;
+    case SQZ_RESIZE_PYTORCH_HALF_PIXEL: return m > 1 ? (x + 0.5f) / s - 0.5f : 0.0f;
     case SQZ_RESIZE_ALIGN_CORNERS: return m != 1 ? x * (n - 1.0f) / (m - 1.0f) : 0.0f;
     case SQZ_RESIZE_ASYMMETRIC: return x / s;
     case SQZ_RESIZE_HALF_PIXEL_SYMMETRIC:
@@ -307,7 +307,7 @@ static sqz_status integers(sqz_import *im, const char *op, const sqz_resize_attr
     const int bits = (int)sqz_dtype_bits(d);
     const bool sign = d == SQZ_S8 || d == SQZ_S16 || d == SQZ_S32 || d == SQZ_S64;
     const double top = ldexp(1, sign ? bits - 1 : bits), low = sign ? -top : 0;
-    sqz_vid y = sqz_b(&b, "cast", "to=f32", 1, im->in[0]);
+    sqz_vid y = sqz_b(&b, "cast", "to=1", 1, im->in[0]);
     if (b.status == SQZ_OK)
         b.status = inner(im, op, at, y, &y);
     y = sqz_b(&b, "round", NULL, 1, y);
@@ -315,7 +315,7 @@ static sqz_status integers(sqz_import *im, const char *op, const sqz_resize_attr
         y = sqz_b(&b, "min", NULL, 2, y, sqz_b_num(&b, top - 1, y));
         y = sqz_b(&b, "max", NULL, 2, y, sqz_b_num(&b, low, y));
     }
-    y = sqz_bf(&b, "cast", &y, 1, "to=%s", sqz_dtype_name(d));
+    y = sqz_bf(&b, "cast", &y, 1, "to=%d", (int)sqz_dtype_onnx(d));
     return sqz_b_end(&b, 1, y);
 }
 

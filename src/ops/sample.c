@@ -37,7 +37,8 @@ static int64_t pixel_at(const sqz_sampler *s, int axis, double i)
     }
 }
 
-/* The coordinate with the padding applied as far as it can be: what is read lies near the image. */
+/* The coordinate with the padding applied as far as it can be. For cubic reading it is applied to
+ * the pixels alone, as PyTorch does, whose operator this is. */
 static double settle(const sqz_sampler *s, int axis, float from)
 {
     const double last = (double)(s->size[axis] - 1), half = s->align_corners ? 0 : 0.5;
@@ -46,6 +47,8 @@ static double settle(const sqz_sampler *s, int axis, float from)
         x = -4;
     if (s->padding == SQZ_SAMPLE_ZEROS)
         return fmin(fmax(x, -8), last + 8); /* beyond that, all is zero */
+    if (s->mode == SQZ_SAMPLE_CUBIC)
+        return fmin(fmax(x, -0x1p40), 0x1p40);
     if (x < -half || x > last + half)
         x = s->padding == SQZ_SAMPLE_BORDER ? fmin(fmax(x, 0), last)
                                             : reflect(x, -half, last + half);

@@ -1,0 +1,291 @@
+/* dft: discrete Fourier transform along an axis of a tensor whose last axis has real and imaginary
+ * parts, (...,n,...,2) or (...,n,...,1): y_k = sum_j x_j exp(-2 pi i j k / N). The input is cut off
+ * or filled up with zeros to N. One-sided: of a forward transform only k = 0 .. N/2 are kept; an
+ * inverse one takes those for the whole, and its result is real, (...,N,...,1).
+ *
+ * Cooley and Tukey's decomposition by the prime factors of N, in double: N * (sum of the factors)
+ * operations. */
+#include "ops/ew.h"
+#include "ops/move.h"
+
+typedef struct attrs {
+    int64_t axis, length, inverse, onesided;
+} attrs;
+static const sqz_attr schema[] = {
+    {.name = "axis",
+     .offset = offsetof(attrs, axis),
+     .type = SQZ_A_INT,
+     .def = -2,
+     .min = -SQZ_MAX_RANK,
+     .max = SQZ_MAX_RANK - 1,
+     .doc = "axis that is transformed, not the last one"},
+    {.name = "dft_length",
+     .offset = offsetof(attrs, length),
+     .type = SQZ_A_INT,
+     .max = INT32_MAX,
+     .doc = "N; 0: as long as the input says"},
+    {.name = "inverse",
+     .offset = offsetof(attrs, inverse),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .doc = "with the other sign, and divided by N"},
+    {.name = "onesided",
+     .offset = offsetof(attrs, onesided),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .doc = "half of the frequencies, the others being their conjugates"},
+};
+
+static sqz_status infer(sqz_infer *q)
+{
+    const attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape;
+    int32_t axis = 0;
+    SQZ_TRY(sqz_need_real(q, 0));
+    SQZ_TRY(sqz_axis(q->ctx, at->axis, x->rank, &axis));
+    if (axis == x->rank - 1 || (x->dim[x->rank - 1] != 1 && x->dim[x->rank - 1] != 2))
+        return sqz_fail(q->ctx, SQZ_E_SHAPE,
+                        "axis %d of %d with %lld numbers in the last, expected another axis and "
+                        "one or two numbers",
+                        (int)axis, (int)x->rank, (long long)x->dim[x->rank - 1]);
+    const bool whole = at->inverse && at->onesided; /* from half of it */
+    const int64_t n = at->length ? at->length : whole ? 2 * (x->dim[axis] - 1) : x->dim[axis];
+    if (n < 1 || n > INT32_MAX)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "a transform of length %lld", (long long)n);
+    q->out[0] = *x;
+    q->out[0].dim[axis] = at->onesided && !at->inverse ? n / 2 + 1 : n;
+    q->out[0].dim[x->rank - 1] = whole ? 1 : 2;
+    return SQZ_OK;
+}
+
+/* ---- the transform ---- */
+
+typedef struct cpx {
+    double re, im;
+} cpx;
+static cpx times(cpx a, cpx b)
+{
+    return (cpx){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+
+typedef struct state {
+    int64_t n, in, out; /* transform; input and output along the axis */
+    size_t outer, inner, parts_in, parts_out;
+    bool inverse, half_in; /* input is half of the frequencies */
+    const cpx *root;       /* n of them: exp(-2 pi i k / n), conjugated for the inverse */
+    size_t each;           /* scratch of a worker: 3 n numbers */
+} state;
+
+static sqz_status prepare(sqz_prep *p)
+{
+    const attrs *at = p->attrs;
+    const sqz_shape *x = &p->in[0]->shape, *y = &p->out[0]->shape;
+    int32_t axis = 0;
+    state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
+    if (!s)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_axis(p->ctx, at->axis, x->rank, &axis));
+    s->inverse = at->inverse != 0;
+    s->half_in = at->inverse && at->onesided;
+    s->in = x->dim[axis];
+    s->out = y->dim[axis];
+    s->n = at->length ? at->length : s->half_in ? s->out : s->in;
+    s->outer = s->inner = 1;
+    for (int32_t i = 0; i < x->rank - 1; i++)
+        *(i < axis ? &s->outer : &s->inner) *= i == axis ? 1 : (size_t)x->dim[i];
+    s->parts_in = (size_t)x->dim[x->rank - 1];
+    s->parts_out = (size_t)y->dim[x->rank - 1];
+    cpx *root = sqz_arena_alloc(p->arena, (size_t)s->n, sizeof *root);
+    if (!root)
+        return SQZ_E_NOMEM;
+    for (int64_t k = 0; k < s->n; k++) {
+        const double a = 2 * 3.14159265358979323846 * (double)k / (double)s->n;
+        root[k] = (cpx){cos(a), s->inverse ? sin(a) : -sin(a)};
+    }
+    s->root = root;
+    s->each = (3 * (size_t)s->n * sizeof(cpx) + SQZ_ALIGN - 1) / SQZ_ALIGN * SQZ_ALIGN;
+    if (!sqz_mul(s->each, (size_t)sqz_pool_threads(p->ctx->pool), &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");
+    p->state = s;
+    return SQZ_OK;
+}
+
+static size_t smallest_factor(size_t n)
+{
+    for (size_t p = 2; p * p <= n; p++)
+        if (n % p == 0)
+            return p;
+    return n;
+}
+
+/* y (n) of x[0], x[step], ...: n * step is the whole length. The recursion is as deep as n has
+ * prime factors. `temp`: as many numbers as the largest of them. */
+static void transform(const state *s, const cpx *x, size_t step, size_t n, cpx *y, cpx *temp)
+{
+    if (n == 1) {
+        y[0] = x[0];
+        return;
+    }
+    const size_t p = smallest_factor(n), m = n / p, whole = (size_t)s->n;
+    for (size_t q = 0; q < p; q++)
+        transform(s, x + q * step, step * p, m, y + q * m, temp);
+    for (size_t k = 0; k < m; k++) {
+        for (size_t q = 0; q < p; q++)
+            temp[q] = times(y[q * m + k], s->root[q * k * step]);
+        for (size_t r = 0; r < p; r++) {
+            cpx sum = temp[0];
+            for (size_t q = 1, turn = r; q < p; q++, turn += turn + r < p ? r : r - p) {
+                const cpx t = times(temp[q], s->root[turn * (whole / p)]);
+                sum.re += t.re;
+                sum.im += t.im;
+            }
+            y[r * m + k] = sum;
+        }
+    }
+}
+
+/* One line of the input as n complex numbers. */
+static void load(const state *s, const float *x, cpx *line)
+{
+    const int64_t half = s->n / 2 + 1, have = SQZ_MIN(s->in, s->half_in ? half : s->n);
+    const size_t step = s->inner * s->parts_in;
+    for (int64_t k = 0; k < s->n; k++)
+        line[k] = (cpx){0, 0};
+    for (int64_t k = 0; k < have; k++) {
+        const float *v = x + (size_t)k * step;
+        line[k] = (cpx){(double)v[0], s->parts_in == 2 ? (double)v[1] : 0};
+    }
+    if (!s->half_in)
+        return;
+    line[0].im = 0; /* a real signal has none there */
+    if (s->n % 2 == 0)
+        line[s->n / 2].im = 0;
+    for (int64_t k = half; k < s->n; k++)
+        line[k] = (cpx){line[s->n - k].re, -line[s->n - k].im};
+}
+
+static void store(const state *s, const cpx *line, float *y)
+{
+    const double by = s->inverse ? 1 / (double)s->n : 1;
+    for (int64_t k = 0; k < s->out; k++) {
+        float *v = y + (size_t)k * s->inner * s->parts_out;
+        v[0] = (float)(line[k].re * by);
+        if (s->parts_out == 2)
+            v[1] = (float)(line[k].im * by);
+    }
+}
+
+static sqz_status piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_call *c = arg;
+    const state *s = c->state;
+    cpx *line = (cpx *)(void *)((char *)c->scratch + (size_t)sqz_worker_index() * s->each);
+    cpx *result = line + s->n, *temp = result + s->n;
+    for (size_t i = begin; i < end; i++) {
+        const size_t o = i / s->inner, k = i % s->inner;
+        load(s, SQZ_F32P(c->in[0]) + (o * (size_t)s->in * s->inner + k) * s->parts_in, line);
+        transform(s, line, 1, (size_t)s->n, result, temp);
+        store(s, result, SQZ_F32P(c->out[0]) + (o * (size_t)s->out * s->inner + k) * s->parts_out);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    const state *s = c->state;
+    sqz_call call = *c;
+    return sqz_parallel(c->ctx, s->outer * s->inner, 1 + 1024 / (size_t)s->n, piece, &call);
+}
+
+/* About 10 operations for each halving of each element. */
+static void cost(const sqz_infer *q, sqz_cost *out)
+{
+    uint64_t halvings = 1;
+    sqz_move_cost(q, out);
+    for (uint64_t n = out->ops; n > 1; n /= 2)
+        halvings++;
+    out->kind = SQZ_COST_ELEMENTWISE;
+    out->ops *= 10 * halvings;
+}
+
+/* ---- ONNX: the length is an input, the axis too since opset 20, and its default another one ----
+ */
+
+static sqz_status scalar(sqz_import *im, unsigned slot, int64_t *out)
+{
+    const sqz_tensor *t = NULL;
+    SQZ_TRY(sqz_import_const(im, slot, &t));
+    if (t && t->count != 1)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input %u has %zu elements, expected one number",
+                        slot, t->count);
+    if (t)
+        *out = sqz_tensor_i64(t, 0);
+    return SQZ_OK;
+}
+
+static sqz_status import(sqz_import *im, const sqz_op *op)
+{
+    attrs at = {.axis = im->opset < 20 ? sqz_import_int(im, "axis", 1) : -2,
+                .inverse = sqz_import_int(im, "inverse", 0) != 0,
+                .onesided = sqz_import_int(im, "onesided", 0) != 0};
+    SQZ_TRY(scalar(im, 1, &at.length));
+    if (im->opset >= 20)
+        SQZ_TRY(scalar(im, 2, &at.axis));
+    if (at.length < 0 || at.length > INT32_MAX)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "a length of %lld", (long long)at.length);
+    return sqz_import_node(im, op, &at, im->in, 1);
+}
+
+static sqz_status scalar_input(sqz_export *e, unsigned slot, int64_t value, bool wanted)
+{
+    int64_t *v = sqz_arena_alloc(e->arena, 1, sizeof *v);
+    if (!v)
+        return SQZ_E_NOMEM;
+    *v = value;
+    e->in[slot].value = SQZ_NONE;
+    e->in[slot].ints = (sqz_ints){wanted ? 1 : 0, v};
+    e->in[slot].is_const = e->in[slot].scalar = wanted;
+    e->n_in = wanted ? slot + 1 : e->n_in;
+    return SQZ_OK;
+}
+
+static sqz_status write(sqz_export *e)
+{
+    const attrs *at = e->attrs;
+    SQZ_TRY(scalar_input(e, 1, at->length, at->length != 0));
+    if (at->inverse)
+        e->attr[e->n_attr++] = (sqz_export_attr){.name = "inverse", .type = 2, .i = 1};
+    if (at->onesided)
+        e->attr[e->n_attr++] = (sqz_export_attr){.name = "onesided", .type = 2, .i = 1};
+    if (e->opset >= 20)
+        return scalar_input(e, 2, at->axis, at->axis != -2);
+    e->attr[e->n_attr++] = (sqz_export_attr){.name = "axis", .type = 2, .i = at->axis};
+    return SQZ_OK;
+}
+
+static const sqz_case cases[] = {
+    {.attrs = "axis=1", .n_in = 1, .in = {{3, {2, 12, 2}}}},
+    {.attrs = "axis=1 onesided=1", .n_in = 1, .in = {{4, {2, 10, 3, 1}}}},
+    {.attrs = "axis=-2 inverse=1 dft_length=7", .n_in = 1, .in = {{3, {2, 5, 2}}}},
+    {.attrs = "axis=1 inverse=1 onesided=1", .n_in = 1, .in = {{3, {2, 5, 2}}}},
+};
+
+const sqz_op sqz_op_dft = {
+    .info = {.name = "dft",
+             .doc = "discrete Fourier transform",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .n_in_min = 1,
+    .n_in_max = 1,
+    .n_out_min = 1,
+    .n_out_max = 1,
+    .infer = infer,
+    .run = run,
+    .cost = cost,
+    .prepare = prepare,
+    .quant = {.kind = SQZ_Q_FLOAT},
+    .onnx = {.op_type = "DFT", .since = 17, .import = import, .write = write},
+    .cases = cases,
+    .n_cases = SQZ_COUNT(cases),
+};
