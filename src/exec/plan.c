@@ -73,6 +73,16 @@ static sqz_status add_item(planner *pl, sqz_vid v, uint32_t begin, uint32_t end,
     return SQZ_OK;
 }
 
+/* Both values have the same number of bytes, before any rounding: an operand that is repeated is
+ * smaller than the result that would overwrite it. */
+static bool same_bytes(const planner *pl, sqz_vid a, sqz_vid b)
+{
+    const sqz_value *x = sqz_val(pl->g, a), *y = sqz_val(pl->g, b);
+    size_t nx, ny;
+    return sqz_shape_count(pl->ctx, &x->shape, x->dtype, NULL, &nx) == SQZ_OK &&
+           sqz_shape_count(pl->ctx, &y->shape, y->dtype, NULL, &ny) == SQZ_OK && nx == ny;
+}
+
 /* The output may live in the memory of input 0: a view always, an in-place operator when the input
  * dies here and no other input is the same memory. */
 static bool may_share(const planner *pl, const sqz_node *n, uint32_t step)
@@ -94,7 +104,7 @@ static bool may_share(const planner *pl, const sqz_node *n, uint32_t step)
         if (o != SQZ_NONE && root_of(p, o) == r)
             return false;
     }
-    return p->item[r].bytes == p->item[y].bytes;
+    return p->item[r].bytes == p->item[y].bytes && same_bytes(pl, n->in[0], n->out[0]);
 }
 
 static void share(planner *pl, const sqz_node *n)

@@ -122,6 +122,28 @@ static void test_planned_run_equals_separate_buffers(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* Two numbers and four are both less than a unit of alignment; the two are still being read when
+ * the four are written. */
+static void test_a_repeated_operand_is_not_overwritten(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g;
+    const float x[2] = {-2, -3}, want[8] = {0, 2, 4, 6, 0, 3, 6, 9};
+    float y[8] = {0};
+    TEST_OK(ctx, sqz_graph_parse(ctx,
+                                 "graph \"\"\ninput x f32 1x2x1\nconst c f32 4 = 0 1 2 3\n"
+                                 "a = neg(x)\nb = mul(a, c)\nz = neg(b)\ny = neg(z)\noutput y\n",
+                                 &g));
+    sqz_exec *e;
+    TEST_OK(ctx, sqz_exec_create(g, 1, NULL, &e));
+    TEST_OK(ctx, sqz_exec_run(e, (const void *const[]){x}, (void *const[]){y}));
+    assert_memory_equal(y, want, sizeof want);
+    sqz_exec_free(e);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
 static sqz_status count_hook(void *user, sqz_nid node, sqz_vid value, const sqz_tensor *t)
 {
     (void)node, (void)value, (void)t;
@@ -177,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_live_memory_never_overlaps),
         cmocka_unit_test(test_a_chain_needs_two_buffers_and_one_in_place),
         cmocka_unit_test(test_planned_run_equals_separate_buffers),
+        cmocka_unit_test(test_a_repeated_operand_is_not_overwritten),
         cmocka_unit_test(test_a_hook_sees_inputs_and_outputs_and_can_stop),
         cmocka_unit_test(test_batch_that_the_graph_cannot_run_is_found),
     };
