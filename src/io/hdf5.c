@@ -74,45 +74,78 @@ static uint64_t little(const unsigned char *p, size_t n)
     return v;
 }
 
-/* *out: bytes of the file as its superblock tells. */
-static sqz_status check_superblock(sqz_stream *s, uint64_t at, uint64_t *out)
+/* *out: bytes of the file as its superblock tells; `b` are its first bytes, 0 where there are none.
+ */
+static sqz_status check_superblock(sqz_ctx *ctx, const char *name, uint64_t size,
+                                   const unsigned char b[96], uint64_t *out)
 {
-    unsigned char b[96] = {0};
-    SQZ_TRY(sqz_stream_read(s, at, b, (size_t)SQZ_MIN(s->size - at, (uint64_t)sizeof b)));
     unsigned version = b[8], width = version < 2 ? b[13] : b[9];
     if (version > 3 || (width != 4 && width != 8))
-        return sqz_fail(s->ctx, SQZ_E_FORMAT,
+        return sqz_fail(ctx, SQZ_E_FORMAT,
                         "%s: HDF5 superblock version %u with %u-byte addresses, expected version "
                         "0 to 3 with 4 or 8",
-                        s->name, version, width);
+                        name, version, width);
     size_t field = version == 0 ? 24 : version == 1 ? 28 : 12;
     uint64_t base = little(b + field, width), end = little(b + field + 2 * width, width);
-    if (s->size < 48 || end < 48 || base + end > s->size || base + end < end)
-        return sqz_fail(s->ctx, SQZ_E_FORMAT,
+    if (size < 48 || end < 48 || base + end > size || base + end < end)
+        return sqz_fail(ctx, SQZ_E_FORMAT,
                         "%s: truncated: %" PRIu64 " bytes, but its HDF5 superblock tells %" PRIu64
                         "; get the file again",
-                        s->name, s->size, end);
+                        name, size, end);
     *out = base + end;
     return SQZ_OK;
 }
 
+static sqz_status no_signature(sqz_ctx *ctx, const char *name)
+{
+    return sqz_fail(ctx, SQZ_E_FORMAT, "%s: not an HDF5 file: no signature", name);
+}
+
 sqz_status sqz_h5_size(sqz_ctx *ctx, const char *path, uint64_t *out)
 {
-    unsigned char found[8];
     sqz_stream s = SQZ_STREAM_CLOSED;
     sqz_status st = sqz_stream_open(ctx, path, &s);
     bool seen = false;
     for (uint64_t at = 0;
          st == SQZ_OK && !seen && s.pack == SQZ_PACK_NONE && s.size >= 8 && at <= s.size - 8;
          at = next_place(at)) {
-        st = sqz_stream_read(&s, at, found, sizeof found);
-        seen = st == SQZ_OK && memcmp(found, magic, sizeof magic) == 0;
+        unsigned char b[96] = {0};
+        st = sqz_stream_read(&s, at, b, (size_t)SQZ_MIN(s.size - at, (uint64_t)sizeof b));
+        seen = st == SQZ_OK && memcmp(b, magic, sizeof magic) == 0;
         if (seen)
-            st = check_superblock(&s, at, out);
+            st = check_superblock(ctx, s.name, s.size, b, out);
     }
     if (st == SQZ_OK && !seen)
-        st = sqz_fail(ctx, SQZ_E_FORMAT, "%s: not an HDF5 file: no signature", path);
+        st = no_signature(ctx, path);
     sqz_stream_close(&s);
+    return st;
+}
+
+static sqz_status size_of_bytes(sqz_ctx *ctx, const char *name, const unsigned char *bytes,
+                                size_t n)
+{
+    uint64_t out;
+    for (size_t at = 0; n >= 8 && at <= n - 8; at = (size_t)next_place(at)) {
+        unsigned char b[96] = {0};
+        memcpy(b, bytes + at, SQZ_MIN(n - at, sizeof b));
+        if (memcmp(b, magic, sizeof magic) == 0)
+            return check_superblock(ctx, name, n, b, &out);
+    }
+    return no_signature(ctx, name);
+}
+
+/* plist: taken over. */
+static sqz_status open_with(sqz_ctx *ctx, const char *name, const char *path, hid_t plist,
+                            bool ready, hid_t *out)
+{
+    sqz_status st = own_process && ready ? sqz_h5_try(ctx, path, plist) : SQZ_OK;
+    if (st == SQZ_OK && ready && H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) >= 0)
+        *out = H5Fopen(path, H5F_ACC_RDONLY, plist);
+    if (st == SQZ_OK && *out < 0)
+        st = sqz_h5_fail(ctx, SQZ_E_FORMAT,
+                         "%s: cannot be opened as HDF5: damaged or still being written", name);
+    if (plist >= 0)
+        (void)H5Pclose(plist);
     return st;
 }
 
@@ -121,19 +154,22 @@ sqz_status sqz_h5_open(sqz_ctx *ctx, const char *path, hid_t *out)
     uint64_t size;
     *out = -1;
     SQZ_TRY(sqz_h5_size(ctx, path, &size));
-    if (own_process)
-        SQZ_TRY(sqz_h5_try(ctx, path));
     hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
-    if (plist >= 0 && H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) >= 0)
-        *out = H5Fopen(path, H5F_ACC_RDONLY, plist);
-    sqz_status st = *out < 0 ? sqz_h5_fail(ctx, SQZ_E_FORMAT,
-                                           "%s: cannot be opened as HDF5: damaged or still being "
-                                           "written",
-                                           path)
-                             : SQZ_OK;
-    if (plist >= 0)
-        (void)H5Pclose(plist);
-    return st;
+    return open_with(ctx, path, path, plist, plist >= 0, out);
+}
+
+/* The driver wants a name that no file on disk has: nothing can be below /dev/null. */
+#define NOWHERE "/dev/null/squeeze"
+
+sqz_status sqz_h5_open_bytes(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
+                             hid_t *out)
+{
+    *out = -1;
+    SQZ_TRY(size_of_bytes(ctx, name, bytes, n));
+    hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
+    bool ready = plist >= 0 && H5Pset_fapl_core(plist, (size_t)1 << 16, 0) >= 0 &&
+                 H5Pset_file_image(plist, (void *)(uintptr_t)bytes, n) >= 0;
+    return open_with(ctx, name, NOWHERE, plist, ready, out);
 }
 
 bool sqz_h5_exists(hid_t at, const char *path)

@@ -75,7 +75,7 @@ static herr_t look(hid_t at, const char *name, const H5O_info_t *info, void *unu
     return 0;
 }
 
-static _Noreturn void child(const char *path)
+static _Noreturn void child(const char *path, hid_t access)
 {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM, SIGXCPU};
     for (size_t i = 0; i < SQZ_COUNT(deadly); i++)
@@ -87,7 +87,7 @@ static _Noreturn void child(const char *path)
     (void)setrlimit(RLIMIT_CORE, &none);
     if (null >= 0)
         (void)dup2(null, STDERR_FILENO);
-    hid_t f = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t f = H5Fopen(path, H5F_ACC_RDONLY, access);
     if (f >= 0) {
         (void)H5Ovisit2(f, H5_INDEX_NAME, H5_ITER_NATIVE, look, NULL, H5O_INFO_BASIC);
         (void)H5Fclose(f);
@@ -95,12 +95,12 @@ static _Noreturn void child(const char *path)
     _exit(0);
 }
 
-sqz_status sqz_h5_try(sqz_ctx *ctx, const char *path)
+sqz_status sqz_h5_try(sqz_ctx *ctx, const char *path, hid_t access)
 {
     int code = 0;
     pid_t pid = fork();
     if (pid == 0)
-        child(path);
+        child(path, access);
     while (pid > 0 && waitpid(pid, &code, 0) < 0)
         if (errno != EINTR)
             return SQZ_OK; /* somebody else reaps our children: nothing can be known */

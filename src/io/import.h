@@ -9,6 +9,7 @@ typedef struct sqz_import_options {
     const char *bind;  /* inputs that become constants: "sr=16000;..." or NULL */
     sqz_given *given; /* values of inputs that the caller knows: see sqz_given; also their shapes */
     size_t n_given;
+    const char *weights; /* HDF5 file of Keras with the weights of this architecture, or NULL */
 } sqz_import_options;
 typedef struct sqz_importer { /* import_<name>.c */
     sqz_info info;
@@ -31,6 +32,9 @@ sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
  * inspect; SQZ_OK when the file is well-formed, however many lines. The import itself fails with
  * the first lines of the same list and logs all of it. */
 sqz_status sqz_onnx_unsupported(sqz_ctx *ctx, const void *bytes, size_t n, sqz_str *lines);
+
+sqz_status sqz_keras_unsupported(sqz_ctx *ctx, const void *bytes, size_t n,
+                                 const sqz_import_options *opt, sqz_str *lines);
 
 /* Graph -> ONNX bytes (free with sqz_free): the file's layout, names and order; Q/DQ pairs around
  * integer values. Works before and after the canonical recipe and after ptq. */
