@@ -116,7 +116,7 @@ typedef struct sqz_keras {
     bool theano;              /* convolution kernels are stored turned around */
     const char **layer_names; /* groups of the weights */
     uint32_t n_layer_names;
-    bool batch_open, batch_bound; /* some input leaves dimension 0 open; some input fixes it */
+    bool batch_bound; /* dimension 0 of some input is not free */
     bool track;
     sqz_ktrack *tracked;
     uint32_t n_tracked, room_tracked;

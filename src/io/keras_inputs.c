@@ -114,9 +114,9 @@ static sqz_status bind(sqz_keras *k, const input *in, sqz_shape *out, bool *open
         else if (!given)
             *open = true;
     }
-    if (in->rank && in->dim[0] < 0 && !given)
-        k->batch_open = true;
-    else
+    if (!given && in->rank > 1) /* a batch that a stateful model fixed matters to its training only */
+        out->dim[0] = 1;
+    if (given || in->rank < 2)
         k->batch_bound = true;
     return SQZ_OK;
 }

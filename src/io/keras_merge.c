@@ -6,6 +6,35 @@
 
 enum { ADD, SUBTRACT, MULTIPLY, AVERAGE, MAXIMUM, MINIMUM, CONCATENATE, DOT, OLD_MERGE };
 
+/* Merging layers give tensors of fewer axes more of length 1, after the batch. */
+static bool widen(sqz_klayer *l)
+{
+    int32_t most = 0;
+    for (uint32_t i = 0; i < l->n_in; i++)
+        most = SQZ_MAX(most, sqz_keras_shape(l, l->in[i]).rank);
+    for (uint32_t i = 0; i < l->n_in; i++) {
+        int32_t rank = sqz_keras_shape(l, l->in[i]).rank;
+        int64_t axes[SQZ_MAX_RANK];
+        char suffix[32];
+        if (rank == most)
+            continue;
+        for (int32_t k = 0; k < most - rank; k++)
+            axes[k] = 1 + k;
+        (void)snprintf(suffix, sizeof suffix, "wide_%u", i);
+        sqz_vid v = sqz_keras_node(
+            l, "Unsqueeze", suffix, NULL, 0,
+            SQZ_KI(sqz_keras_plain(l, l->in[i]), sqz_keras_ints(l, (uint32_t)(most - rank), axes)));
+        sqz_kval *wide = sqz_arena_alloc(&l->k->arena, 1, sizeof *wide);
+        if (!wide)
+            l->status = SQZ_E_NOMEM;
+        if (l->status != SQZ_OK)
+            return false;
+        *wide = (sqz_kval){.plain = v, .first = SQZ_NONE};
+        l->in[i] = wide;
+    }
+    return l->status == SQZ_OK;
+}
+
 /* All inputs in one order; false: an error. */
 static bool operands(sqz_klayer *l, sqz_vid *out, bool *first)
 {
@@ -153,7 +182,7 @@ static sqz_status merge(sqz_klayer *l)
         return SQZ_E_NOMEM;
     if (kind == DOT)
         return dot(l, !old && sqz_kc_bool(l, "normalize", false));
-    if (!operands(l, x, &first))
+    if ((kind != CONCATENATE && !widen(l)) || !operands(l, x, &first))
         return l->status;
     if (kind == SUBTRACT && l->n_in != 2)
         sqz_keras_fail(l, SQZ_E_FORMAT, "it has %u inputs, expected 2", l->n_in);

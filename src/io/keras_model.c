@@ -366,6 +366,6 @@ sqz_status sqz_keras_model(sqz_keras *k)
         if (out[i].bad)
             return sqz_fail(k->ctx, SQZ_E_FORMAT, "output %u of the model is not made by it", i);
     SQZ_TRY(outputs(k, m, out, n_out));
-    k->g->batch_free = k->batch_open && !k->batch_bound;
+    k->g->batch_free = !k->batch_bound;
     return SQZ_OK;
 }

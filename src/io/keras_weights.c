@@ -95,21 +95,22 @@ sqz_status sqz_keras_group(sqz_keras *k, const char *layer, sqz_kweights *out, b
     return s;
 }
 
-/* How well a weight's name "a/b/kernel:0" or "b_W" belongs to a layer: 3 its own scope, 2 a scope
- * inside it, 1 Keras 1's prefix, 0 not. */
+/* How well a weight's name belongs to a layer: 4 it is "layer/kernel:0"; 3 the layer's scope is the
+ * last before the weight, "model/layer/kernel:0"; 2 another is inside, "layer/lstm_cell/kernel:0";
+ * 1 Keras 1's "layer_W"; 0 not. Names of layers may have slashes themselves. */
 static int belongs(const char *weight, const char *layer)
 {
     const size_t n = strlen(layer);
     const char *last = strrchr(weight, '/');
     int best = 0;
-    for (const char *at = weight; last && at < last; at += *at == '/') {
-        const char *end = strchr(at, '/');
-        if ((size_t)(end - at) == n && memcmp(at, layer, n) == 0)
-            best = end == last ? 3 : SQZ_MAX(best, 2);
-        at = end;
+    for (const char *at = weight; n && last && at <= last; at = strchr(at, '/') + 1) {
+        if (strncmp(at, layer, n) == 0 && at[n] == '/') {
+            int own = at + n != last ? 2 : at == weight ? 4 : 3;
+            best = SQZ_MAX(best, own);
+        }
     }
     const char *own = last ? last + 1 : weight;
-    if (!best && strncmp(own, layer, n) == 0 && own[n] == '_')
+    if (!best && n && strncmp(own, layer, n) == 0 && own[n] == '_')
         best = 1;
     return best;
 }
