@@ -89,12 +89,37 @@ static void ask(sqz_keras *k, const input *in)
     sqz_str_free(&t);
 }
 
-/* Dimension 0 where the file leaves it open is the batch: 1 inside. */
-static sqz_status bind(sqz_keras *k, const input *in, sqz_shape *out, bool *open)
+/* What the caller knows of an input: by name, else by place; a lone array is the lone input's. */
+static sqz_given *given_of(const sqz_keras *k, const char *name, uint32_t place, uint32_t n)
+{
+    const sqz_import_options *o = k->opt;
+    sqz_given *by_place = NULL;
+    for (size_t i = 0; i < o->n_given; i++) {
+        if (o->given[i].name && strcmp(o->given[i].name, name) == 0)
+            return &o->given[i];
+        if (!o->given[i].name && i == place)
+            by_place = &o->given[i];
+    }
+    return !by_place && o->n_given == 1 && n == 1 ? &o->given[0] : by_place;
+}
+
+/* Dimension 0 is the batch: 1 inside, unless the caller wants another. */
+static sqz_status bind(sqz_keras *k, const input *in, const sqz_given *known, sqz_shape *out,
+                       bool *open)
 {
     bool given;
     *open = false;
     SQZ_TRY(sqz_shape_option(k->ctx, k->opt->shape, in->name, &given, out));
+    if (!given && known && (in->rank == 0 || (uint32_t)known->tensor->shape.rank == in->rank)) {
+        *out = known->tensor->shape;
+        for (uint32_t i = 1; i < in->rank; i++)
+            *open = *open || (in->dim[i] >= 0 && out->dim[i] != in->dim[i]);
+        given = !*open;
+        *open = false;
+        known = given ? known : NULL;
+    } else {
+        known = NULL;
+    }
     if (given && in->rank && (uint32_t)out->rank != in->rank)
         return sqz_fail(k->ctx, SQZ_E_ARG, "input '%.80s' has %u dimensions, the shape option %d",
                         in->name, in->rank, (int)out->rank);
@@ -102,26 +127,24 @@ static sqz_status bind(sqz_keras *k, const input *in, sqz_shape *out, bool *open
         out->rank = (int32_t)in->rank;
     *open = !given && in->rank == 0;
     for (uint32_t i = 0; i < in->rank; i++) {
-        if (in->dim[i] >= 0 && given && out->dim[i] != in->dim[i])
+        if (in->dim[i] >= 0 && given && out->dim[i] != in->dim[i] && i > 0)
             return sqz_fail(k->ctx, SQZ_E_ARG,
                             "input '%.80s': the shape option gives dimension %u as %lld, the model "
                             "has %lld",
                             in->name, i, (long long)out->dim[i], (long long)in->dim[i]);
-        if (in->dim[i] >= 0)
+        if (i == 0) /* a batch that a stateful model fixed matters to its training only */
+            out->dim[0] = given ? out->dim[0] : 1;
+        else if (in->dim[i] >= 0)
             out->dim[i] = in->dim[i];
-        else if (!given && i == 0)
-            out->dim[i] = 1;
         else if (!given)
             *open = true;
     }
-    if (!given && in->rank > 1) /* a batch that a stateful model fixed matters to its training only */
-        out->dim[0] = 1;
-    if (given || in->rank < 2)
+    if ((given && !known) || out->rank < 2)
         k->batch_bound = true;
     return SQZ_OK;
 }
 
-static sqz_status add(sqz_keras *k, const input *in, sqz_kval *out)
+static sqz_status add(sqz_keras *k, const input *in, sqz_given *known, sqz_kval *out)
 {
     static const struct row {
         const char *name;
@@ -141,13 +164,18 @@ static sqz_status add(sqz_keras *k, const input *in, sqz_kval *out)
                    in->name, in->type);
         return SQZ_OK;
     }
-    SQZ_TRY(bind(k, in, &s, &open));
+    SQZ_TRY(bind(k, in, known, &s, &open));
     if (open) {
         ask(k, in);
         return SQZ_OK;
     }
     out->bad = false;
-    return sqz_graph_input(k->g, in->name, d, &s, &out->plain);
+    SQZ_TRY(sqz_graph_input(k->g, in->name, d, &s, &out->plain));
+    if (known) {
+        known->name = sqz_val(k->g, out->plain)->name;
+        known->value = out->plain;
+    }
+    return SQZ_OK;
 }
 
 sqz_status sqz_keras_inputs(sqz_keras *k, const sqz_kmodel *m, sqz_kval **out, uint32_t *n)
@@ -167,7 +195,9 @@ sqz_status sqz_keras_inputs(sqz_keras *k, const sqz_kmodel *m, sqz_kval **out, u
         name[i] = in[i].name;
     }
     SQZ_TRY(sqz_shape_option_check(k->ctx, k->opt->shape, name, *n));
+    if (k->opt->bind)
+        return sqz_fail(k->ctx, SQZ_E_ARG, "bind option: inputs of Keras models are not bound");
     for (uint32_t i = 0; i < *n; i++)
-        SQZ_TRY(add(k, &in[i], &(*out)[i]));
+        SQZ_TRY(add(k, &in[i], given_of(k, in[i].name, i, *n), &(*out)[i]));
     return SQZ_OK;
 }
