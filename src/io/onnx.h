@@ -40,10 +40,10 @@ sqz_status sqz_onnx_tensor_proto(sqz_arena *a, const sqz_tensor *t, const char *
                                  Onnx__TensorProto **out);
 
 /* ---- onnx_external.c ---- */
-/* Reads exactly `bytes` of the file that p->external_data names, beside `path`, into data; data
- * NULL: only checks that they are there. */
-sqz_status sqz_onnx_external(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path, void *data,
-                             size_t bytes);
+/* A tensor of type d and that shape from the file that p->external_data names, beside `path`. Large
+ * ones are mapped, not read: they may be larger than the memory. */
+sqz_status sqz_onnx_external(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path,
+                             sqz_dtype d, const sqz_shape *s, sqz_tensor *out);
 
 /* ---- onnx_extra.c: what a file has beside its meaning ---- */
 sqz_status sqz_onnx_keep_model(sqz_graph *g, const Onnx__ModelProto *m);

@@ -1,11 +1,15 @@
 /* onnx_external.c: tensor numbers in a file beside the model. The location comes from the model, so
- * it is confined to the model's folder: relative, no "..", and no symbolic link on the way. */
+ * it is confined to the model's folder: relative, no "..", and no symbolic link on the way. A file
+ * that another program shortens while its numbers are mapped ends the process, as everywhere. */
 #include "io/onnx.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MAP_FROM ((size_t)1 << 20) /* bytes */
 
 typedef struct place {
     const char *location;
@@ -104,7 +108,7 @@ static sqz_status walk(sqz_arena *a, const char *path, const char *location, int
     return SQZ_OK;
 }
 
-static sqz_status read_all(sqz_ctx *ctx, int fd, const place *p, unsigned char *data, size_t bytes)
+static sqz_status check_part(sqz_ctx *ctx, int fd, const place *p, size_t bytes)
 {
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
@@ -119,8 +123,14 @@ static sqz_status read_all(sqz_ctx *ctx, int fd, const place *p, unsigned char *
             ctx, SQZ_E_FORMAT,
             "external data at '%.200s': %zu bytes from %lld on are wanted, the file has %lld",
             p->location, bytes, (long long)p->offset, (long long)st.st_size);
-    for (size_t done = 0; data && done < bytes;) {
-        ssize_t n = pread(fd, data + done, bytes - done, (off_t)(p->offset + (int64_t)done));
+    return SQZ_OK;
+}
+
+static sqz_status read_part(sqz_ctx *ctx, int fd, const place *p, sqz_tensor *t)
+{
+    unsigned char *data = t->data;
+    for (size_t done = 0; done < t->bytes;) {
+        ssize_t n = pread(fd, data + done, t->bytes - done, (off_t)(p->offset + (int64_t)done));
         if (n <= 0)
             return sqz_fail(ctx, SQZ_E_IO, "external data at '%.200s': %s", p->location,
                             n ? strerror(errno) : "the file became shorter");
@@ -129,8 +139,41 @@ static sqz_status read_all(sqz_ctx *ctx, int fd, const place *p, unsigned char *
     return SQZ_OK;
 }
 
-sqz_status sqz_onnx_external(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path, void *data,
-                             size_t bytes)
+/* Small tensors are cheaper to read. Where the file does not align them, a map is no use. */
+static bool worth_mapping(const place *p, sqz_dtype d, size_t bytes)
+{
+    return bytes >= MAP_FROM && p->offset % SQZ_ALIGN == 0 && d != SQZ_BOOL;
+}
+
+static sqz_status map_part(sqz_ctx *ctx, int fd, const place *p, sqz_dtype d, const sqz_shape *s,
+                           size_t bytes, sqz_tensor *out)
+{
+    const int64_t page = sysconf(_SC_PAGESIZE), head = p->offset % page;
+    const size_t n = bytes + (size_t)head;
+    void *map = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, (off_t)(p->offset - head));
+    if (map == MAP_FAILED)
+        return sqz_fail(ctx, SQZ_E_IO, "external data at '%.200s': %s", p->location,
+                        strerror(errno));
+    return sqz_tensor_map(ctx, d, s, map, n, (char *)map + head, out);
+}
+
+static sqz_status take(sqz_ctx *ctx, int fd, const place *p, sqz_dtype d, const sqz_shape *s,
+                       sqz_tensor *out)
+{
+    size_t bytes;
+    SQZ_TRY(sqz_shape_count(ctx, s, d, NULL, &bytes));
+    SQZ_TRY(check_part(ctx, fd, p, bytes));
+    if (worth_mapping(p, d, bytes))
+        return map_part(ctx, fd, p, d, s, bytes, out);
+    SQZ_TRY(sqz_tensor_alloc(ctx, d, s, out));
+    sqz_status st = read_part(ctx, fd, p, out);
+    if (st != SQZ_OK)
+        sqz_tensor_free(ctx, out);
+    return st;
+}
+
+sqz_status sqz_onnx_external(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path,
+                             sqz_dtype d, const sqz_shape *shape, sqz_tensor *out)
 {
     place pl;
     int fd = -1;
@@ -143,7 +186,7 @@ sqz_status sqz_onnx_external(sqz_ctx *ctx, const Onnx__TensorProto *p, const cha
     if (s == SQZ_OK)
         s = walk(&a, path, pl.location, &fd);
     if (s == SQZ_OK)
-        s = read_all(ctx, fd, &pl, data, bytes);
+        s = take(ctx, fd, &pl, d, shape, out);
     if (fd >= 0)
         close(fd);
     sqz_arena_free(&a);

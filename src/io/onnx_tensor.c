@@ -61,11 +61,8 @@ static const char *list_of(const Onnx__TensorProto *p, sqz_dtype d, size_t n, si
     return "int32_data";
 }
 
-static sqz_status check_size(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path,
-                             const sqz_tensor *t)
+static sqz_status check_size(sqz_ctx *ctx, const Onnx__TensorProto *p, const sqz_tensor *t)
 {
-    if (p->data_location == 1)
-        return sqz_onnx_external(ctx, p, path, NULL, t->bytes);
     if (p->data_location != 0)
         return sqz_fail(ctx, SQZ_E_FORMAT, "data_location %d does not exist", p->data_location);
     if (p->segment)
@@ -106,12 +103,10 @@ static sqz_status narrow(sqz_ctx *ctx, const Onnx__TensorProto *p, sqz_tensor *t
     return SQZ_OK;
 }
 
-static sqz_status fill(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path, sqz_tensor *t)
+static sqz_status fill(sqz_ctx *ctx, const Onnx__TensorProto *p, sqz_tensor *t)
 {
     if (t->bytes == 0)
         return SQZ_OK;
-    if (p->data_location == 1)
-        return sqz_onnx_external(ctx, p, path, t->data, t->bytes);
     const void *from = NULL;
     if (p->has_raw_data)
         from = p->raw_data.data;
@@ -153,9 +148,14 @@ static sqz_status decode(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *p
     SQZ_TRY(type_of(ctx, p, &d));
     SQZ_TRY(shape_of(ctx, p, &shape));
     SQZ_TRY(sqz_tensor_view(ctx, d, &shape, NULL, out));
-    SQZ_TRY(check_size(ctx, p, path, out));
-    SQZ_TRY(sqz_tensor_alloc(ctx, d, &shape, out));
-    sqz_status s = fill(ctx, p, path, out);
+    sqz_status s;
+    if (p->data_location == 1) {
+        s = sqz_onnx_external(ctx, p, path, d, &shape, out);
+    } else {
+        SQZ_TRY(check_size(ctx, p, out));
+        SQZ_TRY(sqz_tensor_alloc(ctx, d, &shape, out));
+        s = fill(ctx, p, out);
+    }
     if (s == SQZ_OK)
         normalize(out);
     else

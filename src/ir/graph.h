@@ -56,7 +56,9 @@ static inline sqz_shape sqz_shape_of(int32_t rank, const int64_t *dims)
 typedef struct sqz_data { /* counted buffer; clones of a graph share it */
     _Atomic uint32_t refs;
     size_t bytes;
-    void *block;
+    void *block; /* NULL: a part of a file, mapped for reading */
+    void *map;
+    size_t map_bytes;
 } sqz_data;
 
 typedef struct sqz_tensor {
@@ -70,6 +72,10 @@ typedef struct sqz_tensor {
 
 /* Owns fresh, zeroed memory. */
 sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out);
+/* Owns a part of a file that is mapped for reading: `data` lies in the map, which the last reference
+ * takes down (on failure at once). */
+sqz_status sqz_tensor_map(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *map,
+                          size_t map_bytes, void *data, sqz_tensor *out);
 /* Describes memory of somebody else; data may be NULL and set later. */
 sqz_status sqz_tensor_view(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *data,
                            sqz_tensor *out);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- memory ---- */
 
@@ -27,11 +28,28 @@ sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_t
     }
     if (t.bytes)
         memset(block, 0, t.bytes);
+    *own = (sqz_data){.bytes = t.bytes, .block = block};
     atomic_init(&own->refs, 1);
-    own->bytes = t.bytes;
-    own->block = block;
     t.own = own;
     t.data = block;
+    *out = t;
+    return SQZ_OK;
+}
+
+sqz_status sqz_tensor_map(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *map,
+                          size_t map_bytes, void *data, sqz_tensor *out)
+{
+    sqz_tensor t;
+    *out = (sqz_tensor){0};
+    sqz_status st = sqz_tensor_view(ctx, d, s, data, &t);
+    sqz_data *own = st == SQZ_OK ? sqz_malloc(ctx, sizeof *own) : NULL;
+    if (!own) {
+        (void)munmap(map, map_bytes);
+        return st == SQZ_OK ? SQZ_E_NOMEM : st;
+    }
+    *own = (sqz_data){.bytes = t.bytes, .map = map, .map_bytes = map_bytes};
+    atomic_init(&own->refs, 1);
+    t.own = own;
     *out = t;
     return SQZ_OK;
 }
@@ -49,7 +67,10 @@ void sqz_tensor_free(sqz_ctx *ctx, sqz_tensor *t)
     *t = (sqz_tensor){0};
     /* acquire-release: whoever frees sees every write made through other references */
     if (own && atomic_fetch_sub_explicit(&own->refs, 1, memory_order_acq_rel) == 1) {
-        sqz_free_aligned(ctx, own->block);
+        if (own->map)
+            (void)munmap(own->map, own->map_bytes);
+        else
+            sqz_free_aligned(ctx, own->block);
         sqz_free(ctx, own);
     }
 }

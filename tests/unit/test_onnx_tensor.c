@@ -1,6 +1,8 @@
 /* TensorProto in every encoding, and what is refused. */
 #include "io/onnx.h"
 #include "onnx_model.h"
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -209,6 +211,47 @@ static void test_external_data_stays_in_the_folder(void **p)
     rmdir(dir);
 }
 
+/* A file of 6 GiB with holes: what lies far behind is found, and what is large is not read. */
+static void test_large_external_data_is_mapped(void **p)
+{
+    state *s = *p;
+    char dir[] = "/tmp/sqz_onnx_XXXXXX";
+    const float v[] = {1, 2, 3};
+    const int64_t at = 5368709120, size = 6442450944, rows = 1 << 20, cols = 1 << 10;
+    char offset[32], room[32];
+    sqz_tensor far, large;
+    assert_non_null(mkdtemp(dir));
+    char *onnx = sqz_arena_printf(&s->m.arena, "%s/m.onnx", dir);
+    char *data = sqz_arena_printf(&s->m.arena, "%s/w.bin", dir);
+    int fd = open(data, O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || ftruncate(fd, size) != 0) { /* no room for such a file here */
+        if (fd >= 0)
+            close(fd);
+        unlink(data);
+        rmdir(dir);
+        skip();
+    }
+    assert_int_equal(pwrite(fd, v, sizeof v, at), sizeof v);
+    close(fd);
+    (void)snprintf(offset, sizeof offset, "%lld", (long long)at);
+    (void)snprintf(room, sizeof room, "%lld", (long long)(rows * cols * 4));
+    TEST_OK(s->ctx, sqz_onnx_tensor(s->ctx, external(s, "w.bin", offset, "12"), onnx, &far));
+    assert_null(far.own->map);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(SQZ_F32P(&far)[i] == v[i]);
+    Onnx__TensorProto *t = external(s, "w.bin", "2147483648", room);
+    t->n_dims = 2;
+    t->dims = (int64_t[]){rows, cols};
+    TEST_OK(s->ctx, sqz_onnx_tensor(s->ctx, t, onnx, &large));
+    assert_non_null(large.own->map);
+    assert_int_equal((uintptr_t)large.data % SQZ_ALIGN, 0);
+    assert_true(sqz_tensor_f64(&large, (at - 2147483648) / 4 + 2) == 3); /* the same bytes */
+    sqz_tensor_free(s->ctx, &far);
+    sqz_tensor_free(s->ctx, &large);
+    unlink(data);
+    rmdir(dir);
+}
+
 /* ---- one tensor in a file ---- */
 
 static void test_pb_files_are_read_and_truncations_refused(void **p)
@@ -259,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_scalar_and_empty_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counts_and_types_are_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_external_data_stays_in_the_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_external_data_is_mapped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pb_files_are_read_and_truncations_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_tensors_are_written_as_they_are_read, setup, teardown),
