@@ -62,6 +62,30 @@ static void test_live_memory_never_overlaps(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* Both take 64 bytes when rounded up; the small one is read again for every row of the large one.
+ */
+static void test_what_is_broadcast_is_not_written_over(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g;
+    sqz_vid small, large, y;
+    TEST_OK(ctx, sqz_graph_create(ctx, &g));
+    TEST_OK(ctx, sqz_graph_input(g, "x", SQZ_F32, &(sqz_shape){2, {2, 1}}, &small));
+    TEST_OK(ctx, sqz_graph_input(g, "y", SQZ_F32, &(sqz_shape){2, {2, 8}}, &large));
+    TEST_OK(ctx, sqz_graph_node_text(g, "tanh", NULL, "", &small, 1, SQZ_NONE, &small));
+    const sqz_vid in[2] = {small, large};
+    TEST_OK(ctx, sqz_graph_node_text(g, "mul", NULL, "", in, 2, SQZ_NONE, &y));
+    TEST_OK(ctx, sqz_graph_set_outputs(g, &y, 1));
+    const sqz_plan_options o = {.alignment = 64, .in_place = true, .io_in_arena = true};
+    sqz_plan *p;
+    TEST_OK(ctx, sqz_plan_build(g, &o, &p));
+    assert_true(root(p, p->item_of_value[small]) != root(p, p->item_of_value[y]));
+    sqz_plan_free(ctx, p);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
 /* 60 floats a tensor, 240 B, 16-aligned 240. */
 static void test_a_chain_needs_two_buffers_and_one_in_place(void **state)
 {
@@ -197,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live_memory_never_overlaps),
+        cmocka_unit_test(test_what_is_broadcast_is_not_written_over),
         cmocka_unit_test(test_a_chain_needs_two_buffers_and_one_in_place),
         cmocka_unit_test(test_planned_run_equals_separate_buffers),
         cmocka_unit_test(test_a_repeated_operand_is_not_overwritten),
