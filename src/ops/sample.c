@@ -44,7 +44,7 @@ static double settle(const sqz_sampler *s, int axis, float from)
     const double last = (double)(s->size[axis] - 1), half = s->align_corners ? 0 : 0.5;
     double x = (double)from;
     if (isnan(x))
-        x = -4;
+        x = -1;
     if (s->padding == SQZ_SAMPLE_ZEROS)
         return fmin(fmax(x, -8), last + 8); /* beyond that, all is zero */
     if (s->mode == SQZ_SAMPLE_CUBIC)
