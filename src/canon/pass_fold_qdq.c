@@ -38,10 +38,11 @@ static bool same_grid(const sqz_quant *a, const sqz_quant *b)
     return a->axis < 0 && b->axis < 0 && a->scale[0] == b->scale[0] && a->zero[0] == b->zero[0];
 }
 
-static bool all_zero(const sqz_quant *q)
+/* No zero points, and no negative scales. */
+static bool is_symmetric(const sqz_quant *q)
 {
     for (uint32_t i = 0; i < q->n; i++)
-        if (q->zero[i])
+        if (q->zero[i] || q->scale[i] < 0.0f)
             return false;
     return true;
 }
@@ -121,7 +122,7 @@ static int32_t channel_axis(const sqz_node *n, const sqz_value *weight)
 static bool weight_fits(const sqz_node *n, const sqz_value *v)
 {
     const sqz_quant *q = v->quant;
-    return v->constant && v->dtype == SQZ_S8 && q && !q->group && all_zero(q) &&
+    return v->constant && v->dtype == SQZ_S8 && q && !q->group && is_symmetric(q) &&
            (q->axis < 0 || q->axis == channel_axis(n, v));
 }
 
@@ -134,7 +135,7 @@ static double product(const sqz_quant *x, const sqz_quant *w, uint32_t c)
 static bool bias_fits(const sqz_value *b, const sqz_quant *x, const sqz_quant *w)
 {
     const sqz_quant *q = b->quant;
-    if (!b->constant || b->dtype != SQZ_S32 || !q || q->group || !all_zero(q) ||
+    if (!b->constant || b->dtype != SQZ_S32 || !q || q->group || !is_symmetric(q) ||
         (q->n > 1 && q->n != b->constant->count))
         return false;
     if (w->n > 1 && w->n != b->constant->count)
@@ -525,8 +526,8 @@ static void shorten_round_trips(work *w)
     }
 }
 
-/* Dequantize nodes that nobody reads go; those of constants become float constants, as the float
- * operators that read them expect. */
+/* Dequantize nodes that nobody reads go. Those of 32-bit constants become float constants, of the
+ * same size; smaller integers stay: float operators read their dequantization. */
 static sqz_status sweep(work *w)
 {
     sqz_graph *g = w->g;
@@ -538,7 +539,7 @@ static sqz_status sweep(work *w)
             continue;
         if (sqz_n_uses(&w->u, n->out[0]) == 0)
             sqz_graph_remove(g, id);
-        else if (sqz_val(g, n->in[0])->constant)
+        else if (sqz_val(g, n->in[0])->constant && sqz_val(g, n->in[0])->dtype == SQZ_S32)
             SQZ_TRY(sqz_fold_node(g, id));
     }
     SQZ_TRY(sqz_uses_build(g, w->a, &w->u));

@@ -223,12 +223,36 @@ static sqz_status check_layout(const sqz_graph *g)
     return SQZ_OK;
 }
 
+/* Weights of float operators are unfolded once: what is computed from integer constants alone. */
+static sqz_status unfold_weights(sqz_graph *g)
+{
+    bool *unfolded = sqz_calloc(g->ctx, g->n_value + 1u, sizeof *unfolded);
+    sqz_status s = unfolded ? SQZ_OK : SQZ_E_NOMEM;
+    SQZ_EACH_NODE(g, id)
+    {
+        const sqz_node *n = sqz_nod(g, id);
+        bool is_weight = strcmp(n->op->info.name, "dequantize") == 0, known = n->n_in > 0;
+        for (unsigned k = 0; k < n->n_in; k++) {
+            known = known && (n->in[k] == SQZ_NONE || sqz_val(g, n->in[k])->constant);
+            is_weight = is_weight || (n->in[k] != SQZ_NONE && unfolded[n->in[k]]);
+        }
+        if (s != SQZ_OK || !is_weight || !known)
+            continue;
+        for (unsigned k = 0; k < n->n_out; k++)
+            unfolded[n->out[k]] = true;
+        s = sqz_fold_node(g, id);
+    }
+    sqz_free(g->ctx, unfolded);
+    return s;
+}
+
 static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
 {
     SQZ_TRY(check_layout(g));
     SQZ_TRY(sqz_graph_clone(g, &e->g));
     if (batch && e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
         SQZ_TRY(sqz_graph_set_batch(e->g, batch));
+    SQZ_TRY(unfold_weights(e->g));
     SQZ_TRY(make_tensors(e));
     return make_steps(e);
 }

@@ -206,8 +206,10 @@ sqz_status sqz_value_set_grid(sqz_graph *g, sqz_vid v, const sqz_quant *from)
     uint32_t n = from->n;
     if (!n)
         return sqz_fail(g->ctx, SQZ_E_ARG, "value '%s': a grid needs a scale", sqz_val(g, v)->name);
+    bool constant = sqz_val(g, v)->constant != NULL;
     for (uint32_t i = 0; i < n; i++)
-        if (!(from->scale[i] > 0.0f) || !isfinite(from->scale[i]))
+        if (from->scale[i] == 0.0f || !isfinite(from->scale[i]) ||
+            (from->scale[i] < 0.0f && !constant))
             return sqz_fail(g->ctx, SQZ_E_ARG,
                             "value '%s': scale %u is %g, it must be positive and finite",
                             sqz_val(g, v)->name, i, (double)from->scale[i]);

@@ -103,7 +103,7 @@ typedef struct sqz_quant { /* real = scale * (q - zero); see docs/numerics.md */
     int32_t group; /* 0: none; else one scale per block of `group` entries along the axis and
                       per index of all other axes, in the order of the tensor: ONNX's block_size */
     uint32_t n;
-    const float *scale;  /* n, > 0 and finite */
+    const float *scale;  /* n, finite, > 0; < 0 only in constants, which are dequantized */
     const int32_t *zero; /* n */
 } sqz_quant;
 

@@ -37,7 +37,8 @@ static sqz_status check_quant(const sqz_graph *g, const sqz_value *v)
                    q->group ? "its grid has not one scale per block"
                             : "its grid has not one scale per index of its axis");
     for (uint32_t i = 0; i < q->n; i++) {
-        if (!(q->scale[i] > 0.0f) || !isfinite(q->scale[i]))
+        bool below = q->scale[i] < 0.0f && !v->constant;
+        if (q->scale[i] == 0.0f || below || !isfinite(q->scale[i]))
             return bad(g, "value", v->name, "a scale is not positive and finite");
         if (q->dtype == SQZ_S32 && q->zero[i] != 0)
             return bad(g, "value", v->name, "a 32-bit grid has a zero point");

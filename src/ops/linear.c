@@ -39,9 +39,9 @@ static sqz_status check_grids(const sqz_prep *p, const sqz_weights *w)
                         "weights with %u scales along axis %d, expected one or %zu along axis %d",
                         (unsigned)g->n, (int)g->axis, w->n, (int)w->channel_axis);
     for (uint32_t i = 0; i < g->n; i++)
-        if (g->zero[i] != 0)
+        if (g->zero[i] != 0 || g->scale[i] < 0.0f)
             return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
-                            "weights with zero point %d, expected 0 (symmetric)", (int)g->zero[i]);
+                            "weights with a negative scale, or zero point %d, expected 0 (symmetric)", (int)g->zero[i]);
     return SQZ_OK;
 }
 

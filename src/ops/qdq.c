@@ -344,8 +344,7 @@ static sqz_status turned(sqz_build *b, grid *r, sqz_vid *x)
     const sqz_value *val = sqz_val(g, *x);
     sqz_tensor t;
     SQZ_TRY(sqz_tensor_cast(g->ctx, val->constant, val->dtype, &t));
-    if (!turn_around(&r->q, &t)) {
-        r->known = false;
+    if (!turn_around(&r->q, &t)) { /* stays as it is, to be dequantized */
         sqz_tensor_free(g->ctx, &t);
         return SQZ_OK;
     }
