@@ -122,8 +122,14 @@ static sqz_status attr_input(sqz_onnx_export *e, const sqz_export *x, unsigned k
     uint32_t n = f ? x->in[k].floats.n : x->in[k].ints.n;
     const void *data = f ? (const void *)x->in[k].floats.v : (const void *)x->in[k].ints.v;
     const sqz_shape s = {.rank = !x->in[k].scalar, .dim = {n}};
-    return sqz_onnx_share(e, f ? SQZ_F32 : SQZ_S64, &s, data,
-                          (size_t)n * (f ? sizeof(float) : sizeof(int64_t)), out);
+    sqz_tensor from, to;
+    SQZ_TRY(sqz_tensor_view(e->ctx, f ? SQZ_F32 : SQZ_S64, &s, (void *)(uintptr_t)data, &from));
+    if (!f || x->in[k].real == SQZ_F32)
+        return sqz_onnx_share(e, from.dtype, &s, data, from.bytes, out);
+    SQZ_TRY(sqz_tensor_cast(e->ctx, &from, x->in[k].real, &to));
+    sqz_status status = sqz_onnx_share(e, to.dtype, &s, to.data, to.bytes, out);
+    sqz_tensor_free(e->ctx, &to);
+    return status;
 }
 
 static sqz_status inputs(sqz_onnx_export *e, const sqz_export *x, const char **name)

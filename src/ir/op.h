@@ -171,7 +171,8 @@ typedef struct sqz_export { /* what an export hook fills: the node in the file's
     struct {
         sqz_ints ints;
         sqz_floats floats;
-        sqz_vid value; /* SQZ_NONE with n 0: left out */
+        sqz_vid value;  /* SQZ_NONE with n 0: left out */
+        sqz_dtype real; /* type of `floats` in the file: f32 unless the hook says otherwise */
         bool is_const, is_float, scalar;
     } in[SQZ_EXPORT_INPUTS];
     unsigned n_in;

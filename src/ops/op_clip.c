@@ -36,7 +36,8 @@ SQZ_EW_UNARY_FUNCTIONS
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
     sqz_build b = {.im = im};
-    bool known = sqz_dtype_is_float(sqz_val(im->g, im->in[0])->dtype);
+    const sqz_dtype d = sqz_val(im->g, im->in[0])->dtype;
+    bool known = sqz_dtype_is_float(d) && d != SQZ_F64; /* attributes are written as float */
     for (unsigned i = 1; i < im->n_in; i++)
         if (im->in[i] != SQZ_NONE) {
             SQZ_TRY(sqz_fold_value(im->g, im->in[i]));
@@ -50,6 +51,16 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     if (sqz_b_in(&b, 2) != SQZ_NONE)
         y = sqz_b(&b, "min", NULL, 2, y, im->in[2]);
     return sqz_b_end(&b, 1, y);
+}
+
+/* The bounds have the type of x. */
+static sqz_status write(sqz_export *e)
+{
+    SQZ_TRY(sqz_export_schema(e));
+    const sqz_dtype d = sqz_val(e->g, e->node->in[0])->dtype;
+    for (unsigned i = 1; i < e->n_in; i++)
+        e->in[i].real = sqz_dtype_is_float(d) ? d : SQZ_F32;
+    return SQZ_OK;
 }
 
 static const sqz_case cases[] = {
@@ -67,7 +78,7 @@ const sqz_op sqz_op_clip = {
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS | SQZ_T_RELU_LIKE,
     .quant = {.kind = SQZ_Q_LUT},
-    .onnx = {.op_type = "Clip", .since = 1, .import = import},
+    .onnx = {.op_type = "Clip", .since = 1, .import = import, .write = write},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };
