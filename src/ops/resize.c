@@ -400,6 +400,14 @@ static sqz_status sizes_input(sqz_export *e, const sqz_resize_attrs *at)
     e->n_in = 4;
     if (!named)
         return SQZ_OK;
+    if (at->roi.n) {
+        float *roi = sqz_arena_alloc(e->arena, 2 * (size_t)n, sizeof *roi);
+        if (!roi)
+            return SQZ_E_NOMEM;
+        for (uint32_t i = 0; i < 2 * n; i++)
+            roi[i] = at->roi.v[i < n ? axis[i] : (int64_t)at->sizes.n + axis[i - n]];
+        e->in[1].floats = (sqz_floats){2 * n, roi};
+    }
     attribute(e, "keep_aspect_ratio_policy", policy_word[at->policy]);
     e->attr[e->n_attr++] = (sqz_export_attr){.name = "axes", .type = 7, .ints = axes};
     return SQZ_OK;
