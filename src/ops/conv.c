@@ -263,7 +263,7 @@ sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s)
         acc = sqz_scratch_round(v->grain * v->c_out * sizeof(int32_t));
     }
     v->each = acc + sqz_scratch_round(v->grain * rows);
-    v->shared = v->transposed ? sqz_scratch_round(p->in[1]->count * sizeof(float)) : 0;
+    v->shared = v->transposed && !integer ? sqz_scratch_round(p->in[1]->count * sizeof(float)) : 0;
     SQZ_TRY(sqz_scratch_all(p, v->each));
     if (!sqz_add(p->scratch_bytes, v->shared, &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");

@@ -39,10 +39,73 @@ static sqz_status infer(sqz_infer *q)
     return sqz_conv_infer(q, &s);
 }
 
+/* Element (o, t, i) of the product's rows lies at this place in the weights (I, taps, O/g). */
+static size_t place(size_t wide, size_t depth, size_t taps, size_t o, size_t t, size_t i)
+{
+    return ((o / wide * depth + i) * taps + t) * wide + o % wide;
+}
+
+/* The weights as a convolution has them, (O, Kh, Kw, I/g) with a scale for each output: groups
+ * share theirs in the file. */
+static sqz_status turned(const sqz_prep *p, const deconv_attrs *a, sqz_tensor *w, sqz_quant *q)
+{
+    const sqz_tensor *from = p->in[1];
+    const sqz_quant *grid = p->in_q[1];
+    const int32_t rank = from->shape.rank;
+    const size_t wide = sqz_dim(from, rank - 1), n = wide * (size_t)a->group;
+    const size_t depth = sqz_dim(from, 0) / (size_t)a->group;
+    const size_t taps = from->count / sqz_dim(from, 0) / wide;
+    sqz_shape s = from->shape;
+    s.dim[0] = (int64_t)n;
+    s.dim[rank - 1] = (int64_t)depth;
+    void *data = sqz_arena_alloc(p->arena, from->bytes, 1);
+    float *scale = sqz_arena_alloc(p->arena, n, sizeof *scale);
+    int32_t *zero = sqz_arena_alloc(p->arena, n, sizeof *zero);
+    if (!data || !scale || !zero)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_tensor_view(p->ctx, from->dtype, &s, data, w));
+    for (size_t o = 0; o < n; o++)
+        for (size_t k = 0; k < taps * depth; k++)
+            sqz_tensor_set_f64(
+                w, o * taps * depth + k,
+                sqz_tensor_f64(from, place(wide, depth, taps, o, k / depth, k % depth)));
+    *q = *grid;
+    if (grid->n == 1)
+        return SQZ_OK;
+    if (grid->axis != rank - 1 || grid->n != wide)
+        return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
+                        "weights with %u scales along axis %d, expected one or %zu along axis %d",
+                        (unsigned)grid->n, (int)grid->axis, wide, (int)rank - 1);
+    for (size_t o = 0; o < n; o++) {
+        scale[o] = grid->scale[o % wide];
+        zero[o] = grid->zero[o % wide];
+    }
+    q->axis = 0;
+    q->n = (uint32_t)n;
+    q->scale = scale;
+    q->zero = zero;
+    return SQZ_OK;
+}
+
 static sqz_status prepare(sqz_prep *p)
 {
     sqz_conv_shape s = shape_of(p->attrs);
-    return sqz_conv_prepare(p, &s);
+    const sqz_tensor *in[3] = {p->in[0], p->in[1], p->n_in > 2 ? p->in[2] : NULL};
+    const sqz_quant *in_q[3] = {p->in_q[0], p->in_q[1], p->n_in > 2 ? p->in_q[2] : NULL};
+    sqz_tensor w;
+    sqz_quant q;
+    sqz_prep as_conv = *p;
+    if (sqz_is_integer(p) && p->in[1]->data && p->in_q[1]) {
+        SQZ_TRY(turned(p, p->attrs, &w, &q));
+        in[1] = &w;
+        in_q[1] = &q;
+        as_conv.in = in;
+        as_conv.in_q = in_q;
+    }
+    SQZ_TRY(sqz_conv_prepare(&as_conv, &s));
+    p->state = as_conv.state;
+    p->scratch_bytes = as_conv.scratch_bytes;
+    return SQZ_OK;
 }
 
 /* Weights (I, taps, O/g) as the rows of the product, (O, taps, I/g), in the shared scratch. */
@@ -55,7 +118,7 @@ static sqz_status run(const sqz_call *c)
     for (size_t o = 0; o < v->c_out; o++)
         for (size_t t = 0; t < v->taps; t++)
             for (size_t i = 0; i < v->depth; i++)
-                *row++ = w[((o / wide * v->depth + i) * v->taps + t) * wide + o % wide];
+                *row++ = w[place(wide, v->depth, v->taps, o, t, i)];
     return sqz_conv_run(c, c->scratch);
 }
 
@@ -168,7 +231,8 @@ const sqz_op sqz_op_conv_transpose = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
-    .quant = {.kind = SQZ_Q_FLOAT},
+    .run_int = sqz_conv_run_s8,
+    .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = -1},
     .onnx = {.op_type = "ConvTranspose", .since = 1, .import = import},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),

@@ -1,6 +1,8 @@
 /* resize_linear: bilinear interpolation, (N,H,W,C); (N,W,C) is one row. What it cannot do (other
  * axes, filters, cropping) `resize` does. */
+#include "kernels/multiplier.h"
 #include "ops/resize.h"
+#include "runtime/sqz_rt.h"
 
 static const sqz_attr schema[] = {SQZ_RESIZE_ROWS};
 
@@ -25,13 +27,14 @@ static sqz_status infer(sqz_infer *q)
 /* Output coordinate -> two neighbors and the weight of the second. */
 typedef struct axis_table {
     int64_t in, out;
-    int64_t *lo, *hi;
+    int32_t *lo, *hi, *fixed; /* fixed: the weight for integers */
     float *weight;
 } axis_table;
 
 typedef struct state {
     axis_table h, w;
     int64_t c;
+    sqz_rt_resize rt; /* of one sample */
 } state;
 
 /* `a` NULL: the row that 1-D input is. */
@@ -39,33 +42,59 @@ static sqz_status table(sqz_prep *p, const sqz_resize_axis *a, axis_table *t)
 {
     t->in = a ? a->in : 1;
     t->out = a ? a->out : 1;
-    t->lo = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->lo);
-    t->hi = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->hi);
+    t->lo = sqz_arena_alloc(p->arena, 3 * (size_t)t->out, sizeof *t->lo);
     t->weight = sqz_arena_alloc(p->arena, (size_t)t->out, sizeof *t->weight);
-    if (!t->lo || !t->hi || !t->weight)
+    if (!t->lo || !t->weight)
         return SQZ_E_NOMEM;
+    t->hi = t->lo + t->out;
+    t->fixed = t->hi + t->out;
     for (int64_t i = 0; a && i < t->out; i++) {
         float x = sqz_resize_source(p->attrs, a, i);
         x = fminf(fmaxf(x, 0.0f), (float)(t->in - 1));
-        t->lo[i] = (int64_t)x;
-        t->hi[i] = SQZ_MIN(t->lo[i] + 1, t->in - 1);
+        t->lo[i] = (int32_t)x;
+        t->hi[i] = (int32_t)SQZ_MIN(t->lo[i] + 1, t->in - 1);
         t->weight[i] = x - (float)t->lo[i];
+        t->fixed[i] = (int32_t)nearbyintf(t->weight[i] * SQZ_RT_RESIZE_ONE);
     }
     return SQZ_OK;
+}
+
+static void prepare_rt(const sqz_prep *p, state *s)
+{
+    const double ratio = (double)p->in_q[0]->scale[0] / (double)p->out_q[0]->scale[0];
+    s->rt = (sqz_rt_resize){.n = 1,
+                            .in_h = (int32_t)s->h.in,
+                            .in_w = (int32_t)s->w.in,
+                            .c = (int32_t)s->c,
+                            .out_h = (int32_t)s->h.out,
+                            .out_w = (int32_t)s->w.out,
+                            .in_zero = p->in_q[0]->zero[0],
+                            .out_zero = p->out_q[0]->zero[0],
+                            .row = {s->h.lo, s->h.hi, s->h.fixed},
+                            .col = {s->w.lo, s->w.hi, s->w.fixed}};
+    sqz_multiplier(ratio / ((double)SQZ_RT_RESIZE_ONE * SQZ_RT_RESIZE_ONE), &s->rt.mult,
+                   &s->rt.shift);
 }
 
 static sqz_status prepare(sqz_prep *p)
 {
     const int32_t rank = p->in[0]->shape.rank;
+    sqz_resize_axis axis[SQZ_MAX_RANK];
+    bool integer = false;
     state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
     if (!s)
         return SQZ_E_NOMEM;
-    sqz_resize_axis axis[SQZ_MAX_RANK];
+    SQZ_TRY(sqz_need_s8(p, 1, &integer));
     SQZ_TRY(sqz_resize_axes(p->ctx, p->attrs, &p->in[0]->shape, axis));
     s->c = p->in[0]->shape.dim[rank - 1];
     SQZ_TRY(table(p, rank == 4 ? &axis[1] : NULL, &s->h));
     SQZ_TRY(table(p, &axis[rank - 2], &s->w));
     p->state = s;
+    for (int i = 0; i < rank && integer; i++)
+        if (p->in[0]->shape.dim[i] > INT32_MAX)
+            return sqz_fail(p->ctx, SQZ_E_LIMIT, "axis %d is too long for integers", i);
+    if (integer)
+        prepare_rt(p, s);
     return SQZ_OK;
 }
 
@@ -77,12 +106,12 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     for (size_t row = begin; row < end; row++) {
         const int64_t n = (int64_t)row / s->h.out, oy = (int64_t)row % s->h.out;
         const float *x = SQZ_F32P(c->in[0]) + n * s->h.in * s->w.in * s->c;
-        const float *top = x + s->h.lo[oy] * s->w.in * s->c,
-                    *low = x + s->h.hi[oy] * s->w.in * s->c;
+        const float *top = x + (int64_t)s->h.lo[oy] * s->w.in * s->c,
+                    *low = x + (int64_t)s->h.hi[oy] * s->w.in * s->c;
         float *y = SQZ_F32P(c->out[0]) + (int64_t)row * s->w.out * s->c;
         const float v = s->h.weight[oy];
         for (int64_t ox = 0; ox < s->w.out; ox++) {
-            const int64_t l = s->w.lo[ox] * s->c, r = s->w.hi[ox] * s->c;
+            const int64_t l = (int64_t)s->w.lo[ox] * s->c, r = (int64_t)s->w.hi[ox] * s->c;
             const float u = s->w.weight[ox];
             for (int64_t k = 0; k < s->c; k++)
                 *y++ = (1.0f - v) * ((1.0f - u) * top[l + k] + u * top[r + k]) +
@@ -100,6 +129,27 @@ static sqz_status run(const sqz_call *c)
         return SQZ_OK;
     const size_t rows = (size_t)(c->out[0]->shape.dim[0] * s->h.out);
     return sqz_parallel(c->ctx, rows, 1 + 4096 / (c->out[0]->count / rows), piece, &call);
+}
+
+/* Samples begin .. end, on integers. */
+static sqz_status samples(void *arg, size_t begin, size_t end)
+{
+    const sqz_call *c = arg;
+    const state *s = c->state;
+    const size_t in = (size_t)(s->h.in * s->w.in * s->c),
+                 out = (size_t)(s->h.out * s->w.out * s->c);
+    sqz_rt_resize rt = s->rt;
+    rt.n = (int32_t)(end - begin);
+    sqz_rt_resize_linear_s8(&rt, SQZ_S8P(c->in[0]) + begin * in, SQZ_S8P(c->out[0]) + begin * out);
+    return SQZ_OK;
+}
+
+static sqz_status run_int(const sqz_call *c)
+{
+    sqz_call call = *c;
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    return sqz_parallel(c->ctx, (size_t)c->out[0]->shape.dim[0], 1, samples, &call);
 }
 
 /* Four products for each output element. */
@@ -134,7 +184,8 @@ const sqz_op sqz_op_resize_linear = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
-    .quant = {.kind = SQZ_Q_FLOAT},
+    .run_int = run_int,
+    .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Resize",
              .also = "Upsample",
              .since = UINT8_MAX, /* read by resize_nearest */

@@ -35,6 +35,10 @@ void sqz_rt_conv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, cons
 void sqz_rt_dwconv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, const int32_t *bias,
                       int8_t *y);
 
+/* Transposed: w (O, Kh, Kw, I/groups); output (iy * stride_h - pad_top + ky * dil_h) gets x[iy]. */
+void sqz_rt_deconv_s8(const sqz_rt_conv *p, const int8_t *x, const int8_t *w, const int32_t *bias,
+                      int8_t *y);
+
 typedef struct sqz_rt_fc {
     int32_t n, in, out;
     int32_t in_zero, out_zero, act_min, act_max;
@@ -53,6 +57,18 @@ typedef struct sqz_rt_pool {
 } sqz_rt_pool;
 void sqz_rt_maxpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
 void sqz_rt_avgpool_s8(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
+
+#define SQZ_RT_RESIZE_ONE 2048
+typedef struct sqz_rt_resize_axis { /* for every output index */
+    const int32_t *lo, *hi;         /* its two neighbors in the input */
+    const int32_t *weight;          /* of the second one, 0 .. SQZ_RT_RESIZE_ONE */
+} sqz_rt_resize_axis;
+typedef struct sqz_rt_resize {
+    int32_t n, in_h, in_w, c, out_h, out_w;
+    int32_t in_zero, out_zero, mult, shift; /* of s_in / (s_out * 2^22) */
+    sqz_rt_resize_axis row, col;
+} sqz_rt_resize;
+void sqz_rt_resize_linear_s8(const sqz_rt_resize *p, const int8_t *x, int8_t *y);
 
 typedef struct sqz_rt_binary {
     /* add: both inputs are shifted left by 20 and scaled to twice the larger scale (mult_a/b <= 1),

@@ -385,8 +385,7 @@ static bool asks_layout(const sqz_op *op, const sqz_case *c)
 
 static unsigned weight_slot(const sqz_op *op)
 {
-    return op->quant.weight ? (unsigned)op->quant.weight
-                            : 1; /* conv_transpose has a float form only */
+    return op->quant.weight ? (unsigned)op->quant.weight : 1; /* a product of two activations */
 }
 
 /* Taps counted from shapes alone; padding counts, as it does in published figures. */
@@ -736,7 +735,7 @@ static void add_case(const sqz_op *op, unsigned k)
         add(cl, "in place", test_in_place);
     if (asks_layout(op, c))
         add(cl, "layout", test_layout);
-    if (op->quant.kind == SQZ_Q_LINEAR || strcmp(op->info.name, "conv_transpose") == 0)
+    if (op->quant.kind == SQZ_Q_LINEAR)
         add(cl, "macs", test_macs);
     if (asks_int(op, c))
         add(cl, "int", test_int);
