@@ -1,4 +1,5 @@
 /* concat: inputs one after another along an axis. */
+#include "ops/build.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -22,6 +23,8 @@ static sqz_status infer(sqz_infer *q)
     SQZ_TRY(sqz_axis(q->ctx, ((const attrs *)q->attrs)->axis, y->rank, &axis));
     for (unsigned i = 1; i < q->n_in; i++) {
         const sqz_value *x = q->in[i];
+        if (!x)
+            return sqz_fail(q->ctx, SQZ_E_FORMAT, "input %u is missing", i);
         bool fits = x->shape.rank == y->rank && x->dtype == q->in[0]->dtype;
         for (int32_t d = 0; fits && d < y->rank; d++)
             fits = d == axis || x->shape.dim[d] == y->dim[d];
@@ -74,13 +77,38 @@ static sqz_status join(const sqz_call *c, const void *arg)
 static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, join, NULL); }
 
+/* More inputs than a node may have are joined in groups, then the groups. */
+#define GROUP 64u
+static sqz_status import_many(sqz_import *im, int64_t axis, sqz_vid *list, unsigned n)
+{
+    sqz_build b = {.im = im};
+    while (n > GROUP) {
+        unsigned k = 0;
+        for (unsigned i = 0; i < n; i += GROUP)
+            list[k++] = sqz_bf(&b, "concat", list + i, SQZ_MIN(GROUP, n - i), "axis=%lld",
+                               (long long)axis);
+        n = k;
+    }
+    return sqz_b_end(&b, 1, sqz_bf(&b, "concat", list, n, "axis=%lld", (long long)axis));
+}
+
 /* Opset 1 joins channels where the file names no axis. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
     attrs at = {.axis = 1};
     if (im->opset >= 4 || sqz_import_attr(im, "axis"))
         SQZ_TRY(sqz_import_attrs(im, op, &at));
-    return sqz_import_node(im, op, &at, im->in, im->n_in);
+    if (im->n_in <= GROUP)
+        return sqz_import_node(im, op, &at, im->in, im->n_in);
+    sqz_arena temp = {.ctx = im->g->ctx};
+    sqz_vid *list = sqz_arena_alloc(&temp, im->n_in, sizeof *list);
+    sqz_status s = SQZ_E_NOMEM;
+    if (list) {
+        memcpy(list, im->in, im->n_in * sizeof *list);
+        s = import_many(im, at.axis, list, im->n_in);
+    }
+    sqz_arena_free(&temp);
+    return s;
 }
 
 static const sqz_case cases[] = {
