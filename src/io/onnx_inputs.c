@@ -138,7 +138,25 @@ static sqz_status bound_value(const sqz_onnx_import *im, const entry *e, sqz_dty
 static bool open_dim(const Onnx__TensorShapeProto__Dimension *d)
 {
     return d->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
-           d->dim_value < 1;
+           d->dim_value < 0;
+}
+
+/* Some old exporters write 0 for a batch that is open. It is meant so where every input has it: a
+ * single empty input is an empty input. */
+static bool zero_batches(const sqz_onnx_import *im)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < im->graph->n_input; i++) {
+        const Onnx__ValueInfoProto *v = im->graph->input[i];
+        if (sqz_onnx_names_get(&im->init, sqz_onnx_str(v->name)) != SQZ_NONE)
+            continue;
+        bool tensor = v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+        const Onnx__TensorShapeProto *s = tensor ? v->type->tensor_type->shape : NULL;
+        if (!s || !s->n_dim || open_dim(s->dim[0]) || s->dim[0]->dim_value != 0)
+            return false;
+        n++;
+    }
+    return n > 0;
 }
 
 /* "input 'x': ... --shape 'x=1,3,?,?'": the option that the user has to complete. */
@@ -186,7 +204,7 @@ static sqz_status bind(const sqz_onnx_import *im, const Onnx__ValueInfoProto *v,
     out->rank = (int32_t)rank;
     for (size_t k = 0; s && k < rank; k++) {
         const Onnx__TensorShapeProto__Dimension *d = s->dim[k];
-        if (!open_dim(d)) {
+        if (!open_dim(d) && !(k == 0 && zero_batches(im))) {
             if (given && out->dim[k] != d->dim_value && !(known && k == 0))
                 return sqz_fail(im->ctx, SQZ_E_ARG,
                                 "input '%.80s': dimension %zu is given as %lld, the model has %lld",
