@@ -1,10 +1,10 @@
 /* api_quantize.c: squeeze quantize: int8 post-training quantization, with the worst nodes kept
  * float until the accuracy asked for holds. */
 #include "api/api_fit.h"
+#include <string.h>
 
 static sqz_status open_all(sqz_work *w)
 {
-    SQZ_TRY(sqz_work_model(w));
     SQZ_TRY(sqz_work_device(w));
     if (w->job.data) {
         SQZ_TRY(sqz_work_data(w, w->job.data, "calib|train", &w->calib));
@@ -96,9 +96,54 @@ static sqz_status with_target(sqz_work *w, const char *calibrator)
     return s;
 }
 
+/* ---- models that are quantized already ---- */
+
+static bool is_quantized(const sqz_graph *g)
+{
+    bool yes = g->have & SQZ_HAS_QUANT;
+    for (sqz_vid v = 0; v < g->n_value; v++)
+        yes = yes || (sqz_val(g, v)->quant && !sqz_val(g, v)->constant);
+    return yes;
+}
+
+static uint32_t count_integer(const sqz_graph *g, uint32_t *all)
+{
+    uint32_t n = 0;
+    *all = 0;
+    SQZ_EACH_NODE(g, id)
+    {
+        const sqz_node *nd = sqz_nod(g, id);
+        bool border = strcmp(nd->op->info.name, "quantize") == 0 ||
+                      strcmp(nd->op->info.name, "dequantize") == 0 || nd->layout;
+        *all += !border;
+        n += !border && nd->n_out && nd->out[0] != SQZ_NONE && sqz_val(g, nd->out[0])->quant;
+    }
+    return n;
+}
+
+/* Its grids are kept, and it is written in the form that squeeze runs. */
+static sqz_status keep_quantized(sqz_work *w)
+{
+    uint32_t all, n = count_integer(w->graph, &all);
+    sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
+    sqz_json_bool(w->rep, NULL, "quantized_already", true);
+    sqz_view_text(w->rep,
+                  "the model is quantized already, %u of %u operators run on integers: its scales "
+                  "are kept",
+                  (unsigned)n, (unsigned)all);
+    if (w->job.out && !w->job.dry_run) {
+        SQZ_TRY(sqz_export_onnx_file(w->graph, w->job.out));
+        sqz_view_text(w->rep, "written to %s", w->job.out);
+    }
+    return SQZ_OK;
+}
+
 static sqz_status quantize(sqz_work *w)
 {
     const char *calibrator = w->job.calibrator ? w->job.calibrator : "mse";
+    SQZ_TRY(sqz_work_model(w));
+    if (is_quantized(w->graph))
+        return keep_quantized(w);
     SQZ_TRY(open_all(w));
     sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     sqz_status s;

@@ -87,23 +87,39 @@ sqz_status sqz_work_device(sqz_work *w)
     return w->job.device ? sqz_device_load(w->ctx, w->job.device, &w->device) : SQZ_OK;
 }
 
+/* A model of several inputs is fed with arrays of their names. */
+static sqz_status open_set(sqz_work *w, const char *path, const char *split, sqz_dataset **out)
+{
+    const sqz_graph *g = w->graph;
+    if (!g || g->n_input < 2)
+        return sqz_data_open(w->ctx, path, split, out);
+    const char **name = sqz_calloc(w->ctx, g->n_input, sizeof *name);
+    if (!name)
+        return SQZ_E_NOMEM;
+    for (uint32_t i = 0; i < g->n_input; i++)
+        name[i] = sqz_value_file_name(g, g->input[i]);
+    sqz_status s = sqz_data_open_joined(w->ctx, path, split, name, g->n_input, out);
+    sqz_free(w->ctx, name);
+    return s;
+}
+
 sqz_status sqz_work_data(sqz_work *w, const char *path, const char *splits, sqz_dataset **out)
 {
     if (!path)
         return sqz_fail(w->ctx, SQZ_E_ARG, "no data is given (--data)");
     if (w->job.split)
-        return sqz_data_open(w->ctx, path, w->job.split, out);
+        return open_set(w, path, w->job.split, out);
     while (splits && *splits) {
         char name[32] = "";
         size_t n = strcspn(splits, "|");
         if (n < sizeof name) {
             memcpy(name, splits, n);
             if (sqz_data_has_split(w->ctx, path, name))
-                return sqz_data_open(w->ctx, path, name, out);
+                return open_set(w, path, name, out);
         }
         splits += n + (splits[n] == '|');
     }
-    return sqz_data_open(w->ctx, path, NULL, out);
+    return open_set(w, path, NULL, out);
 }
 
 int64_t sqz_work_samples(const sqz_work *w) { return w->job.samples > 0 ? w->job.samples : 512; }

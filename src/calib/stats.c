@@ -237,8 +237,9 @@ static sqz_status pick_batch(collector *c, int64_t asked)
 }
 
 typedef struct buffers {
-    sqz_feed feed;
-    float *raw, *in; /* as the set has it, as the model wants it */
+    sqz_feeds feeds;
+    float *raw; /* as the set has it */
+    void **in;  /* as the model wants it */
     void **out;
 } buffers;
 
@@ -246,13 +247,14 @@ static sqz_status make_buffers(collector *c, const sqz_dataset *ds, const char *
                                sqz_arena *temp, buffers *b)
 {
     size_t count, bytes, batch = (size_t)c->batch;
-    SQZ_TRY(sqz_feed_plan(c->ctx, ds, sqz_val(c->g, c->g->input[0]), layout, &b->feed));
-    if (b->feed.note)
-        SQZ_INFO(c->ctx, "%s", b->feed.note);
-    if (!sqz_mul(batch, b->feed.elements, &count))
+    SQZ_TRY(sqz_feeds_plan(temp, ds, c->g, layout, &b->feeds));
+    for (uint32_t i = 0; i < b->feeds.n; i++)
+        if (b->feeds.feed[i].note)
+            SQZ_INFO(c->ctx, "%s", b->feeds.feed[i].note);
+    if (!sqz_mul(batch, b->feeds.elements, &count))
         return sqz_fail(c->ctx, SQZ_E_LIMIT, "a batch of %zu samples is too large", batch);
     b->raw = sqz_arena_alloc(temp, count, sizeof *b->raw);
-    b->in = sqz_arena_alloc(temp, count, sizeof *b->in);
+    b->in = sqz_arena_alloc(temp, b->feeds.n, sizeof *b->in);
     b->out = sqz_arena_alloc(temp, c->g->n_output + 1u, sizeof *b->out);
     c->n_bins = sqz_pool_threads(c->ctx->pool);
     c->bins = sqz_arena_alloc(temp, (size_t)c->n_bins, sizeof *c->bins);
@@ -267,7 +269,7 @@ static sqz_status make_buffers(collector *c, const sqz_dataset *ds, const char *
         if (!b->out[i])
             return SQZ_E_NOMEM;
     }
-    return SQZ_OK;
+    return sqz_feeds_memory(&b->feeds, c->batch, b->in);
 }
 
 /* Place of sample k of `total`: one at random from each of `total` equal pieces of the set. The
@@ -296,13 +298,12 @@ static sqz_status read(sqz_dataset *ds, int64_t k, int64_t n, int64_t total, siz
 static sqz_status run_all(collector *c, sqz_exec *e, sqz_dataset *ds, int64_t samples, buffers *b)
 {
     for (int64_t k = 0; k < samples; k += c->batch) {
-        const void *x = b->in;
         c->used = SQZ_MIN(c->batch, samples - k);
         c->first = k == 0;
-        SQZ_TRY(read(ds, k, c->used, samples, b->feed.elements, b->raw));
+        SQZ_TRY(read(ds, k, c->used, samples, b->feeds.elements, b->raw));
         /* a last batch that is not full runs with what the one before left; it is not looked at */
-        sqz_feed_apply(&b->feed, c->used, b->raw, b->in);
-        SQZ_TRY(sqz_exec_run(e, &x, b->out));
+        SQZ_TRY(sqz_feeds_apply(&b->feeds, c->used, b->raw, b->in));
+        SQZ_TRY(sqz_exec_run(e, (const void *const *)b->in, b->out));
         c->s->samples += (uint64_t)c->used;
         if (!sqz_progress(c->ctx, "calibrate", c->s->samples, (uint64_t)samples))
             return sqz_fail(c->ctx, SQZ_E_ARG, "stopped");
@@ -325,19 +326,22 @@ static sqz_status collect(collector *c, sqz_dataset *ds, const char *layout, int
     buffers b = {0};
     sqz_exec *e;
     sqz_exec_options opt = {.hook = hook, .hook_user = c};
-    if (c->g->n_input != 1 || !wanted(c->g, c->g->input[0]))
-        return sqz_fail(c->ctx, SQZ_E_UNSUPPORTED,
-                        "the model has %u inputs, calibration feeds one float input",
-                        c->g->n_input);
+    if (c->g->n_input < 1)
+        return sqz_fail(c->ctx, SQZ_E_UNSUPPORTED, "the model has no inputs to calibrate on");
     if (ds->n < 1)
         return sqz_fail(c->ctx, SQZ_E_FORMAT, "%s: no samples to calibrate on", ds->path);
     samples = SQZ_MIN(samples > 0 ? samples : SAMPLES, ds->n);
     SQZ_TRY(add_items(c, temp));
     SQZ_TRY(pick_batch(c, batch));
-    SQZ_TRY(make_buffers(c, ds, layout, temp, &b));
-    SQZ_TRY(sqz_exec_create(c->g, c->batch, &opt, &e));
-    sqz_status s = run_all(c, e, ds, samples, &b);
-    sqz_exec_free(e);
+    sqz_status s = make_buffers(c, ds, layout, temp, &b);
+    if (s == SQZ_OK)
+        s = sqz_exec_create(c->g, c->batch, &opt, &e);
+    if (s == SQZ_OK) {
+        s = run_all(c, e, ds, samples, &b);
+        sqz_exec_free(e);
+    }
+    if (b.in)
+        sqz_feeds_free(&b.feeds, b.in);
     if (s == SQZ_OK)
         warn_of_masks(c);
     return s;

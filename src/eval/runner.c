@@ -5,9 +5,11 @@
 typedef struct side { /* one graph at one batch size */
     const sqz_graph *g;
     sqz_exec *exec;
-    sqz_feed feed;
-    bool fed; /* reordering is needed */
-    float *in, *out;
+    sqz_arena arena;
+    sqz_feeds feeds;
+    void **in; /* one for each input */
+    float *out;
+    sqz_tensor whole; /* output 0 in its own type, where that is not float32 */
     size_t row;
 } side;
 
@@ -22,27 +24,20 @@ typedef struct work {
 static void close_side(sqz_ctx *ctx, side *s)
 {
     sqz_exec_free(s->exec);
-    sqz_free_aligned(ctx, s->in);
+    if (s->in)
+        sqz_feeds_free(&s->feeds, s->in);
     sqz_free_aligned(ctx, s->out);
+    sqz_tensor_free(ctx, &s->whole);
+    sqz_arena_free(&s->arena);
     s->exec = NULL;
-    s->in = s->out = NULL;
+    s->in = NULL;
+    s->out = NULL;
 }
 
 static sqz_status check_graph(sqz_ctx *ctx, const sqz_graph *g)
 {
-    if (g->n_input != 1)
-        return sqz_fail(
-            ctx, SQZ_E_UNSUPPORTED,
-            "the model has %u inputs and a data set feeds one; use `squeeze run` with named arrays",
-            (unsigned)g->n_input);
     if (g->n_output < 1)
         return sqz_fail(ctx, SQZ_E_FORMAT, "the model has no output");
-    if (sqz_val(g, g->input[0])->dtype != SQZ_F32 || sqz_val(g, g->output[0])->dtype != SQZ_F32)
-        return sqz_fail(ctx, SQZ_E_UNSUPPORTED,
-                        "input '%s' and output '%s' must be float32, they are %s and %s",
-                        sqz_val(g, g->input[0])->name, sqz_val(g, g->output[0])->name,
-                        sqz_dtype_name(sqz_val(g, g->input[0])->dtype),
-                        sqz_dtype_name(sqz_val(g, g->output[0])->dtype));
     return SQZ_OK;
 }
 
@@ -50,34 +45,47 @@ static sqz_status open_side(work *w, side *s, const sqz_graph *g, int64_t batch)
 {
     sqz_ctx *ctx = g->ctx;
     const sqz_exec_options eo = {.keep_all = w->r->keep_all};
-    size_t count, in_bytes, out_bytes;
+    size_t count, out_bytes;
     s->g = g;
+    s->arena.ctx = ctx;
     SQZ_TRY(check_graph(ctx, g));
-    SQZ_TRY(sqz_feed_plan(ctx, w->r->ds, sqz_val(g, g->input[0]), w->r->layout, &s->feed));
+    SQZ_TRY(sqz_feeds_plan(&s->arena, w->r->ds, g, w->r->layout, &s->feeds));
     SQZ_TRY(sqz_exec_create(g, batch, &eo, &s->exec));
     sqz_shape in = sqz_val(g, g->input[0])->shape, out = sqz_val(g, g->output[0])->shape;
     int64_t own = in.rank ? in.dim[0] : 1;
     SQZ_TRY(sqz_shape_count(ctx, &out, SQZ_F32, &count, &out_bytes));
     s->row = count / (size_t)SQZ_MAX(own, 1);
-    SQZ_TRY(sqz_shape_count(ctx, &in, SQZ_F32, &count, &in_bytes));
-    size_t scale = (size_t)(batch / SQZ_MAX(own, 1)), n_in, n_out;
-    if (!sqz_mul(in_bytes, scale, &n_in) || !sqz_mul(out_bytes, scale, &n_out))
+    size_t scale = (size_t)(batch / SQZ_MAX(own, 1)), n_out;
+    if (!sqz_mul(out_bytes, scale, &n_out))
         return sqz_fail(ctx, SQZ_E_LIMIT, "batch %lld is too large", (long long)batch);
-    s->in = sqz_malloc_aligned(ctx, n_in);
     s->out = sqz_malloc_aligned(ctx, n_out);
-    return s->in && s->out ? SQZ_OK : SQZ_E_NOMEM;
+    const sqz_shape all = {1, {(int64_t)(n_out / sizeof(float))}};
+    if (sqz_val(g, g->output[0])->dtype != SQZ_F32)
+        SQZ_TRY(sqz_tensor_alloc(ctx, sqz_val(g, g->output[0])->dtype, &all, &s->whole));
+    s->in = sqz_arena_alloc(&s->arena, s->feeds.n, sizeof *s->in);
+    return s->in && s->out ? sqz_feeds_memory(&s->feeds, batch, s->in) : SQZ_E_NOMEM;
+}
+
+/* Output 0 as real numbers: codes by their grid. */
+static void widen_output(side *s)
+{
+    const sqz_quant *q = sqz_val(s->g, s->g->output[0])->quant;
+    for (size_t i = 0; i < s->whole.count; i++) {
+        double v = sqz_tensor_f64(&s->whole, i);
+        s->out[i] = (float)(q && q->n == 1 ? (double)q->scale[0] * (v - q->zero[0]) : v);
+    }
 }
 
 /* Every other output needs memory as well, though nobody looks at it. */
 static sqz_status run_side(side *s, const float *data, int64_t n)
 {
     sqz_ctx *ctx = s->g->ctx;
-    sqz_feed_apply(&s->feed, n, data, s->in);
+    SQZ_TRY(sqz_feeds_apply(&s->feeds, n, data, s->in));
     sqz_arena a = {.ctx = ctx};
     void **out = sqz_arena_alloc(&a, s->g->n_output, sizeof *out);
     sqz_status st = out ? SQZ_OK : SQZ_E_NOMEM;
     if (out)
-        out[0] = s->out;
+        out[0] = s->whole.own ? s->whole.data : (void *)s->out;
     for (uint32_t i = 1; st == SQZ_OK && i < s->g->n_output; i++) {
         const sqz_value *v = sqz_val(s->g, s->g->output[i]);
         size_t count, bytes;
@@ -85,9 +93,10 @@ static sqz_status run_side(side *s, const float *data, int64_t n)
         if (st == SQZ_OK && !(out[i] = sqz_arena_alloc(&a, bytes + 1, (size_t)n)))
             st = SQZ_E_NOMEM;
     }
-    const void *in[1] = {s->in};
     if (st == SQZ_OK)
-        st = sqz_exec_run(s->exec, in, out);
+        st = sqz_exec_run(s->exec, (const void *const *)s->in, out);
+    if (st == SQZ_OK && s->whole.own)
+        widen_output(s);
     sqz_arena_free(&a);
     return st;
 }
@@ -144,7 +153,7 @@ static sqz_status open_sides(work *w, int64_t batch)
 static sqz_status step(work *w, int64_t first, int64_t n)
 {
     sqz_runner *r = w->r;
-    size_t elements = w->a.feed.elements;
+    size_t elements = w->a.feeds.elements;
     SQZ_TRY(sqz_data_read(r->ds, first, n, w->data, w->label));
     for (int64_t i = n; w->fixed && i < w->batch; i++) /* pad with the last sample */
         memcpy(w->data + (size_t)i * elements, w->data + (size_t)(n - 1) * elements,
@@ -184,7 +193,7 @@ static sqz_status run(work *w)
     size_t bytes, label_count = 1, unused;
     if (r->ds->has_labels)
         SQZ_TRY(sqz_shape_count(ctx, &r->ds->label_shape, SQZ_F32, &label_count, &unused));
-    if (!sqz_mul(w->a.feed.elements * sizeof(float), (size_t)w->batch, &bytes))
+    if (!sqz_mul(w->a.feeds.elements * sizeof(float), (size_t)w->batch, &bytes))
         return sqz_fail(ctx, SQZ_E_LIMIT, "batch %lld is too large", (long long)w->batch);
     w->data = sqz_malloc(ctx, bytes);
     w->label = r->ds->has_labels

@@ -116,6 +116,42 @@ sqz_status sqz_data_open_named(sqz_ctx *ctx, const char *path, const char *split
     return SQZ_OK;
 }
 
+static sqz_status open_parts(handle *h, const char *const *name, uint32_t n)
+{
+    sqz_dataset *ds = &h->ds;
+    ds->part = sqz_arena_alloc(&h->arena, n, sizeof(sqz_dataset *));
+    if (!ds->part)
+        return SQZ_E_NOMEM;
+    for (; ds->n_part < n; ds->n_part++) {
+        const char *y = ds->n_part ? "" : NULL;
+        SQZ_TRY(sqz_note(ds->ctx,
+                         sqz_data_open_named(ds->ctx, ds->path, ds->split, name[ds->n_part], y,
+                                             &ds->part[ds->n_part]),
+                         "the model has %u inputs, each wants an array of its name", n));
+    }
+    return sqz_data_join(ds);
+}
+
+sqz_status sqz_data_open_joined(sqz_ctx *ctx, const char *path, const char *split,
+                                const char *const *name, uint32_t n, sqz_dataset **out)
+{
+    bool failed = false;
+    *out = NULL;
+    handle *h = sqz_calloc(ctx, 1, sizeof *h);
+    if (!h)
+        return SQZ_E_NOMEM;
+    h->arena.ctx = h->ds.ctx = ctx;
+    h->ds.stored = SQZ_F32;
+    h->ds.path = keep(h, path, &failed);
+    h->ds.split = keep(h, split, &failed);
+    sqz_status s = failed ? SQZ_E_NOMEM : open_parts(h, name, n);
+    if (s == SQZ_OK)
+        *out = &h->ds;
+    else
+        sqz_data_close(&h->ds);
+    return s;
+}
+
 sqz_status sqz_data_open(sqz_ctx *ctx, const char *path, const char *split, sqz_dataset **out)
 {
     return sqz_data_open_named(ctx, path, split, NULL, NULL, out);
@@ -132,7 +168,9 @@ void sqz_data_close(sqz_dataset *ds)
     if (!ds)
         return;
     handle *h = (handle *)ds; /* ds is its first member */
-    if (ds->format)
+    for (uint32_t i = 0; i < ds->n_part; i++)
+        sqz_data_close(ds->part[i]);
+    if (ds->format && !ds->n_part)
         ds->format->close(ds);
     sqz_arena_free(&h->arena);
     sqz_free(ds->ctx, h);

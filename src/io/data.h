@@ -19,6 +19,9 @@ typedef struct sqz_dataset {
     sqz_dtype stored;      /* element type of the samples, before they become float */
     bool seekable;         /* reading in any order costs the same; false: forwards is cheaper */
     const char *x_name, *y_name; /* arrays to use; NULL: x, and y when there is one */
+    struct sqz_dataset **part;   /* joined set: one set for each input of a model, whose samples lie
+                                    side by side in one of this */
+    uint32_t n_part;             /* 0: no joined set */
     void *impl;
 } sqz_dataset;
 
@@ -42,6 +45,12 @@ sqz_status sqz_data_open(sqz_ctx *ctx, const char *path, const char *split, sqz_
 /* The same with the names of the arrays (NPZ, HDF5) given; y_name "": no labels. */
 sqz_status sqz_data_open_named(sqz_ctx *ctx, const char *path, const char *split,
                                const char *x_name, const char *y_name, sqz_dataset **out);
+/* One set of n arrays of a file (joined.c), of equally many samples each, by name: what a model
+ * with several inputs is fed with. Labels are the array y, if there is one. */
+sqz_status sqz_data_open_joined(sqz_ctx *ctx, const char *path, const char *split,
+                                const char *const *name, uint32_t n, sqz_dataset **out);
+/* Fills ds from its parts; ds->format reads and closes them. */
+sqz_status sqz_data_join(sqz_dataset *ds);
 bool sqz_data_has_split(sqz_ctx *ctx, const char *path, const char *split);
 void sqz_data_close(sqz_dataset *ds);
 /* Range checked; any order. */
@@ -73,6 +82,23 @@ sqz_status sqz_feed_plan(sqz_ctx *ctx, const sqz_dataset *ds, const sqz_value *v
                          const char *layout, sqz_feed *out);
 /* n samples of `in` into `out` (may not overlap). */
 void sqz_feed_apply(const sqz_feed *f, int64_t n, const float *in, float *out);
+
+/* All inputs of a graph: one from a plain set, several from a joined one. Lists in an arena. An
+ * input whose first dimension is not that of input 0 is taken whole from each sample; numbers are
+ * converted to the type of the input. */
+typedef struct sqz_feeds {
+    sqz_ctx *ctx;
+    uint32_t n;
+    sqz_feed *feed;
+    sqz_dtype *dtype;
+    size_t elements; /* of a sample of the set */
+} sqz_feeds;
+sqz_status sqz_feeds_plan(sqz_arena *a, const sqz_dataset *ds, const sqz_graph *g,
+                          const char *layout, sqz_feeds *out);
+/* Memory for every input at a batch, aligned and to be freed by sqz_feeds_free. */
+sqz_status sqz_feeds_memory(const sqz_feeds *f, int64_t batch, void **in);
+void sqz_feeds_free(const sqz_feeds *f, void **in);
+sqz_status sqz_feeds_apply(const sqz_feeds *f, int64_t n, const float *samples, void *const *in);
 
 /* Named arrays of an .npz or one .npy (data_npy.c), for `squeeze run` and tests. */
 typedef struct sqz_array {

@@ -4,6 +4,7 @@
 #include "quant/ptq.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct options {
     const char *exclude;
@@ -42,11 +43,35 @@ static sqz_status refuse_quantized(const sqz_graph *g)
     if (g->have & SQZ_HAS_QUANT)
         return sqz_fail(g->ctx, SQZ_E_ARG, "the model is quantized already");
     for (sqz_vid v = 0; v < g->n_value; v++)
-        if (!sqz_value_dead(sqz_val(g, v)) && sqz_val(g, v)->quant)
+        if (!sqz_value_dead(sqz_val(g, v)) && sqz_val(g, v)->quant && !sqz_val(g, v)->constant)
             return sqz_fail(g->ctx, SQZ_E_ARG,
                             "the model is quantized already: value '%s' has a "
                             "scale",
                             sqz_val(g, v)->name);
+    return SQZ_OK;
+}
+
+/* Weights that the file keeps as integers, under float operators, are quantized anew. */
+static sqz_status unfold_weights(sqz_ptq *p)
+{
+    sqz_graph *g = p->g;
+    uint32_t n = 0;
+    SQZ_EACH_NODE(g, id)
+    {
+        const sqz_node *nd = sqz_nod(g, id);
+        if (strcmp(nd->op->info.name, "dequantize") != 0 || !sqz_val(g, nd->in[0])->constant)
+            continue;
+        SQZ_TRY(sqz_fold_node(g, id));
+        n++;
+    }
+    if (n == 0)
+        return SQZ_OK;
+    sqz_ptq_fact(p, "%u weights of the model are integers already; they are quantized anew", n);
+    sqz_uses u;
+    SQZ_TRY(sqz_uses_build(g, p->a, &u));
+    for (sqz_vid v = 0; v < g->n_value; v++)
+        if (sqz_val(g, v)->constant && sqz_val(g, v)->quant && sqz_n_uses(&u, v) == 0)
+            sqz_graph_remove_value(g, v);
     return SQZ_OK;
 }
 
@@ -85,7 +110,9 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
                  .per_tensor = o->per_tensor != 0};
     SQZ_TRY(refuse_quantized(g));
     SQZ_TRY(sqz_note(g->ctx, sqz_selection_check(g, p.exclude), "exclude"));
-    sqz_status s = quantize(&p);
+    sqz_status s = unfold_weights(&p);
+    if (s == SQZ_OK)
+        s = quantize(&p);
     sqz_arena_free(&a);
     return s;
 }
