@@ -1,8 +1,8 @@
 /* squeeze bench: latency on this machine. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_BATCH, CLI_REPEAT, CLI_SHAPE,   CLI_BIND, CLI_MARKDOWN,
-                                    CLI_HTML,  CLI_SEED,   CLI_THREADS, CLI_END};
+static const cli_flag_id flags[] = {CLI_BATCH,    CLI_REPEAT, CLI_SHAPE, CLI_BIND,    CLI_WEIGHTS,
+                                    CLI_MARKDOWN, CLI_HTML,   CLI_SEED,  CLI_THREADS, CLI_END};
 const sqz_cmd sqz_cmd_bench = {
     .name = "bench",
     .summary = "latency of a model on this machine, measured",

@@ -1,9 +1,9 @@
 /* squeeze calibrate: activation ranges from data. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {
-    CLI_DATA, CLI_OUT,   CLI_CALIBRATOR, CLI_SAMPLES, CLI_SPLIT,   CLI_LAYOUT, CLI_SHAPE,
-    CLI_BIND, CLI_BATCH, CLI_DRY_RUN,    CLI_SEED,    CLI_THREADS, CLI_END};
+static const cli_flag_id flags[] = {CLI_DATA,    CLI_OUT,   CLI_CALIBRATOR, CLI_SAMPLES, CLI_SPLIT,
+                                    CLI_LAYOUT,  CLI_SHAPE, CLI_BIND,       CLI_WEIGHTS, CLI_BATCH,
+                                    CLI_DRY_RUN, CLI_SEED,  CLI_THREADS,    CLI_END};
 const sqz_cmd sqz_cmd_calibrate = {
     .name = "calibrate",
     .summary = "activation ranges of a model on data, saved as JSON",

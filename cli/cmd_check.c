@@ -1,9 +1,9 @@
 /* squeeze check: the gate for continuous integration. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_DEVICE,   CLI_BASELINE, CLI_OUT,     CLI_JUNIT,
-                                    CLI_MARKDOWN, CLI_HTML,     CLI_GITHUB,  CLI_SHAPE,
-                                    CLI_BIND,     CLI_DRY_RUN,  CLI_THREADS, CLI_END};
+static const cli_flag_id flags[] = {CLI_DEVICE,  CLI_BASELINE, CLI_OUT,   CLI_JUNIT, CLI_MARKDOWN,
+                                    CLI_HTML,    CLI_GITHUB,   CLI_SHAPE, CLI_BIND,  CLI_WEIGHTS,
+                                    CLI_DRY_RUN, CLI_THREADS,  CLI_END};
 const sqz_cmd sqz_cmd_check = {
     .name = "check",
     .summary = "exit 1 when a limit is broken or the model grew too much",

@@ -1,10 +1,10 @@
 /* squeeze evaluate: accuracy, error against a reference, fit on a device. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_DATA,  CLI_AGAINST, CLI_LAYERS,   CLI_DEVICE, CLI_METRIC,
-                                    CLI_LIMIT, CLI_SPLIT,   CLI_LAYOUT,   CLI_SHAPE,  CLI_BIND,
-                                    CLI_BATCH, CLI_OUT,     CLI_MARKDOWN, CLI_HTML,   CLI_DRY_RUN,
-                                    CLI_SEED,  CLI_THREADS, CLI_END};
+static const cli_flag_id flags[] = {CLI_DATA,    CLI_AGAINST, CLI_LAYERS,  CLI_DEVICE,   CLI_METRIC,
+                                    CLI_LIMIT,   CLI_SPLIT,   CLI_LAYOUT,  CLI_SHAPE,    CLI_BIND,
+                                    CLI_WEIGHTS, CLI_BATCH,   CLI_OUT,     CLI_MARKDOWN, CLI_HTML,
+                                    CLI_DRY_RUN, CLI_SEED,    CLI_THREADS, CLI_END};
 const sqz_cmd sqz_cmd_evaluate = {
     .name = "evaluate",
     .summary = "accuracy, error of each layer, and the fit on a device",

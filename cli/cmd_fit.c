@@ -2,9 +2,10 @@
 #include "cmd.h"
 
 static const cli_flag_id flags[] = {
-    CLI_DATA,    CLI_DEVICE,     CLI_OUT_DIR,    CLI_TEST,    CLI_BUDGET, CLI_METRIC,  CLI_MAX_DROP,
-    CLI_EXCLUDE, CLI_PER_TENSOR, CLI_CALIBRATOR, CLI_SAMPLES, CLI_LIMIT,  CLI_SPLIT,   CLI_LAYOUT,
-    CLI_SHAPE,   CLI_BIND,       CLI_BATCH,      CLI_DRY_RUN, CLI_SEED,   CLI_THREADS, CLI_END};
+    CLI_DATA,     CLI_DEVICE,  CLI_OUT_DIR,    CLI_TEST,       CLI_BUDGET,  CLI_METRIC,
+    CLI_MAX_DROP, CLI_EXCLUDE, CLI_PER_TENSOR, CLI_CALIBRATOR, CLI_SAMPLES, CLI_LIMIT,
+    CLI_SPLIT,    CLI_LAYOUT,  CLI_SHAPE,      CLI_BIND,       CLI_WEIGHTS, CLI_BATCH,
+    CLI_DRY_RUN,  CLI_SEED,    CLI_THREADS,    CLI_END};
 const sqz_cmd sqz_cmd_fit = {
     .name = "fit",
     .summary = "the best model that fits a device, with the proof (the main job)",

@@ -1,8 +1,8 @@
 /* squeeze inspect: what is in a model and what it costs. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_DEVICE, CLI_SHAPE,   CLI_BIND, CLI_MARKDOWN,
-                                    CLI_HTML,   CLI_THREADS, CLI_END};
+static const cli_flag_id flags[] = {CLI_DEVICE,   CLI_SHAPE, CLI_BIND,    CLI_WEIGHTS,
+                                    CLI_MARKDOWN, CLI_HTML,  CLI_THREADS, CLI_END};
 const sqz_cmd sqz_cmd_inspect = {
     .name = "inspect",
     .summary = "layers, sizes, memory and estimated time of a model",

@@ -89,7 +89,7 @@ SQZ_API const char *sqz_version(void); /* "0.1.0" */
  * comment names. */
 typedef struct sqz_job {
     size_t struct_size;
-    const char *model;   /* ONNX file */
+    const char *model;   /* ONNX or Keras HDF5 file; Keras JSON with weights */
     const char *data;    /* calibration or evaluation data: HDF5 set, NPZ, NPY; prepare: the spec */
     const char *test;    /* fit: the set to judge on; NULL: split `test` of data */
     const char *split;   /* NULL: what suits the command (calib, valid, test) */
@@ -118,12 +118,14 @@ typedef struct sqz_job {
     int32_t layers;     /* evaluate: 1: per-layer error against the reference */
     int32_t dry_run;    /* 1: say what would be done, how long, how large; write nothing */
     int32_t reserved;
-    const char *bind; /* "sr=16000;axes=1,2": inputs that become constants, with their values */
+    const char *bind;    /* "sr=16000;axes=1,2": inputs that become constants, with their values */
+    const char *weights; /* HDF5 file of Keras with the weights of MODEL */
+    const char *keras;   /* export: the Keras file that MODEL was made from */
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL                          \
+            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL              \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken
@@ -137,6 +139,7 @@ SQZ_API sqz_status sqz_run(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_bench(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_fit(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_check(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
+SQZ_API sqz_status sqz_export_weights(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_devices(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 
 /* ---- reports ---- */

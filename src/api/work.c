@@ -56,6 +56,7 @@ static sqz_status load(sqz_work *w, const char *path, sqz_given *given, size_t n
     const sqz_import_options opt = {.path = path,
                                     .shape = w->job.shape,
                                     .bind = w->job.bind,
+                                    .weights = source ? w->job.weights : NULL,
                                     .given = given,
                                     .n_given = n_given};
     sqz_status s = sqz_import_file(w->ctx, &opt, source, out);

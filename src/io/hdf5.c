@@ -135,12 +135,12 @@ static sqz_status size_of_bytes(sqz_ctx *ctx, const char *name, const unsigned c
 }
 
 /* plist: taken over. */
-static sqz_status open_with(sqz_ctx *ctx, const char *name, const char *path, hid_t plist,
-                            bool ready, hid_t *out)
+static sqz_status open_with(sqz_ctx *ctx, const char *name, const char *path, unsigned mode,
+                            hid_t plist, bool ready, hid_t *out)
 {
     sqz_status st = own_process && ready ? sqz_h5_try(ctx, path, plist) : SQZ_OK;
     if (st == SQZ_OK && ready && H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG) >= 0)
-        *out = H5Fopen(path, H5F_ACC_RDONLY, plist);
+        *out = H5Fopen(path, mode, plist);
     if (st == SQZ_OK && *out < 0)
         st = sqz_h5_fail(ctx, SQZ_E_FORMAT,
                          "%s: cannot be opened as HDF5: damaged or still being written", name);
@@ -155,21 +155,33 @@ sqz_status sqz_h5_open(sqz_ctx *ctx, const char *path, hid_t *out)
     *out = -1;
     SQZ_TRY(sqz_h5_size(ctx, path, &size));
     hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
-    return open_with(ctx, path, path, plist, plist >= 0, out);
+    return open_with(ctx, path, path, H5F_ACC_RDONLY, plist, plist >= 0, out);
 }
 
 /* The driver wants a name that no file on disk has: nothing can be below /dev/null. */
 #define NOWHERE "/dev/null/squeeze"
 
-sqz_status sqz_h5_open_bytes(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
-                             hid_t *out)
+static sqz_status open_image(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
+                             unsigned mode, hid_t *out)
 {
     *out = -1;
     SQZ_TRY(size_of_bytes(ctx, name, bytes, n));
     hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
     bool ready = plist >= 0 && H5Pset_fapl_core(plist, (size_t)1 << 16, 0) >= 0 &&
                  H5Pset_file_image(plist, (void *)(uintptr_t)bytes, n) >= 0;
-    return open_with(ctx, name, NOWHERE, plist, ready, out);
+    return open_with(ctx, name, NOWHERE, mode, plist, ready, out);
+}
+
+sqz_status sqz_h5_open_bytes(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
+                             hid_t *out)
+{
+    return open_image(ctx, name, bytes, n, H5F_ACC_RDONLY, out);
+}
+
+sqz_status sqz_h5_edit_bytes(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
+                             hid_t *out)
+{
+    return open_image(ctx, name, bytes, n, H5F_ACC_RDWR, out);
 }
 
 bool sqz_h5_exists(hid_t at, const char *path)

@@ -32,6 +32,9 @@ sqz_status sqz_h5_open(sqz_ctx *ctx, const char *path, hid_t *out);
  * is for messages. */
 sqz_status sqz_h5_open_bytes(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
                              hid_t *out);
+/* The same for a copy in memory that is changed; H5Fget_file_image has the new bytes. */
+sqz_status sqz_h5_edit_bytes(sqz_ctx *ctx, const char *name, const void *bytes, size_t n,
+                             hid_t *out);
 /* Only real objects of this file: a path through a soft or external link has none. */
 bool sqz_h5_exists(hid_t at, const char *path);
 /* *found false: no such attribute. Wrong kind or too long: an error. */

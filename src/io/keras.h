@@ -68,6 +68,7 @@ typedef struct sqz_klayer {
     sqz_vid *made;   /* constants of the first call, which the others share */
     uint32_t n_made, at_made, room_made;
     uint32_t calls;
+    bool turned;  /* Dense: its kernel is (O, I), for Gemm */
     bool refused; /* is on the list already */
     /* of the call that is being built */
     const char *label; /* name, with a number from the second call on */

@@ -12,6 +12,20 @@ static sqz_vid vector(sqz_klayer *l, uint32_t slot, const char *suffix)
     return sqz_keras_const(l, suffix, &a);
 }
 
+/* (I, O) to (O, I): the form in which Gemm keeps its weights. */
+static sqz_vid turned_kernel(sqz_klayer *l)
+{
+    sqz_karray a;
+    sqz_vid v;
+    if (sqz_keras_cached(l, &v))
+        return v;
+    sqz_keras_weight(l, 0, &a);
+    if (l->status == SQZ_OK && a.num.shape.rank != 2)
+        sqz_keras_fail(l, SQZ_E_FORMAT, "its kernel in the file is no matrix");
+    sqz_karray_permute(l, &a, (const int[]){1, 0});
+    return sqz_keras_const(l, "kernel", &a);
+}
+
 /* A matrix is one Gemm; more axes are MatMul and Add, over the last. */
 static sqz_status dense(sqz_klayer *l)
 {
@@ -20,9 +34,17 @@ static sqz_status dense(sqz_klayer *l)
     if (!sqz_keras_expect(l, 1 + (uint32_t)bias))
         return l->status;
     const sqz_shape s = sqz_keras_shape(l, l->in[0]);
-    sqz_vid w = vector(l, 0, "kernel"), b = bias ? vector(l, 1, "bias") : SQZ_NONE;
-    if (s.rank == 2) {
-        y = sqz_keras_node(l, "Gemm", NULL, NULL, 0, SQZ_KI(x, w, b));
+    bool matrix = s.rank == 2;
+    if (l->n_made == 0) /* the first call decides for all */
+        l->turned = matrix;
+    sqz_vid w = l->turned ? turned_kernel(l) : vector(l, 0, "kernel");
+    sqz_vid b = bias ? vector(l, 1, "bias") : SQZ_NONE;
+    if (l->turned && !matrix)
+        w = sqz_keras_node(l, "Transpose", "kernel_turned",
+                           SQZ_KA(SQZ_K_INTS("perm", 2, ((const int64_t[]){1, 0}))), SQZ_KI(w));
+    if (matrix) {
+        y = sqz_keras_node(l, "Gemm", NULL, SQZ_KA(SQZ_K_INT("transB", l->turned)),
+                           SQZ_KI(x, w, b));
     } else {
         y = sqz_keras_node(l, "MatMul", NULL, NULL, 0, SQZ_KI(x, w));
         if (bias)

@@ -48,8 +48,10 @@ static sqz_status fill(sqz_keras *k, const cJSON *spec, const char *prefix, sqz_
     l->own = own ? own : config && cJSON_IsObject(config) ? text_of(config, "name") : NULL;
     if (!l->type || !config)
         return no_list(k, "a layer");
-    if (!l->own)
-        l->own = l->type;
+    l->type = sqz_arena_strdup(&k->arena, l->type); /* the JSON goes before the layer does */
+    l->own = l->own ? sqz_arena_strdup(&k->arena, l->own) : l->type;
+    if (!l->type || !l->own)
+        return SQZ_E_NOMEM;
     l->name = *prefix ? sqz_arena_printf(&k->arena, "%s/%s", prefix, l->own) : l->own;
     l->cls = sqz_keras_is_model(spec) ? NULL : sqz_keras_class(l->type);
     return l->name ? SQZ_OK : SQZ_E_NOMEM;
