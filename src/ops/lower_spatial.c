@@ -7,11 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The first n inputs are there. */
+static sqz_status need(const sqz_import *im, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (i >= im->n_in || im->in[i] == SQZ_NONE)
+            return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input %u is missing", i);
+    return SQZ_OK;
+}
+
 /* ---- GlobalLpPool ---- */
 
 static sqz_status global_lp_pool(sqz_import *im)
 {
     sqz_build b = {.im = im};
+    SQZ_TRY(need(im, 1));
     const sqz_raw_attr *a = sqz_import_attr(im, "p"); /* a float in opset 1 */
     const double p = a && a->type == 1 ? (double)a->f : (double)sqz_import_int(im, "p", 2);
     const int32_t rank = sqz_val(im->g, im->in[0])->shape.rank;
@@ -62,6 +72,7 @@ static sqz_status places(sqz_import *im, const sqz_tensor *size, bool corners, s
 static sqz_status affine_grid(sqz_import *im)
 {
     sqz_build b = {.im = im};
+    SQZ_TRY(need(im, 2));
     const sqz_value *theta = sqz_val(im->g, im->in[0]);
     const sqz_tensor *size = NULL;
     sqz_tensor t, typed;
@@ -109,8 +120,7 @@ static sqz_status causal_conv(sqz_import *im)
     const sqz_raw_attr *word = sqz_import_attr(im, "activation");
     const char *act = word && word->s && *word->s ? word->s : "none";
     const bool silu = strcmp(act, "silu") == 0 || strcmp(act, "swish") == 0;
-    if (im->n_in < 2 || im->in[1] == SQZ_NONE)
-        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "the weights are missing");
+    SQZ_TRY(need(im, 2));
     const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape, *w = &sqz_val(im->g, im->in[1])->shape;
     if (!silu && strcmp(act, "none") != 0)
         return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,

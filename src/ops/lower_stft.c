@@ -30,6 +30,8 @@ static sqz_status places(sqz_import *im, int64_t frames, int64_t step, int64_t l
 static sqz_status stft(sqz_import *im)
 {
     sqz_build b = {.im = im};
+    if (im->n_in == 0 || im->in[0] == SQZ_NONE)
+        return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "the signal is missing");
     const sqz_shape *x = &sqz_val(im->g, im->in[0])->shape;
     const sqz_vid window = sqz_b_in(&b, 2);
     int64_t step = 0, length = 0;

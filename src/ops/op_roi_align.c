@@ -44,7 +44,7 @@ static const sqz_attr schema[] = {
     {.name = "sampling_ratio",
      .offset = offsetof(attrs, ratio),
      .type = SQZ_A_INT,
-     .max = 65536,
+     .max = 256,
      .doc = "places in a cell along each axis, 0: as many as there are pixels"},
     {.name = "spatial_scale",
      .offset = offsetof(attrs, scale),
@@ -116,13 +116,34 @@ static bool between(double v, int64_t n, int64_t *lo, int64_t *hi, double *weigh
     return true;
 }
 
+/* Places k of cell number c along an axis that may lie on the image: the others add nothing, and a
+ * region may be far larger. */
+static void on_image(double start, double size, int64_t c, int64_t places, int64_t n, int64_t *lo,
+                     int64_t *hi)
+{
+    const double step = size / (double)places, first = start + (double)c * size + step / 2;
+    *lo = 0;
+    *hi = places;
+    if (!(step > 0)) /* a region without extent, or the other way around */
+        return;
+    *lo = (int64_t)fmin(fmax(floor((-1 - first) / step) - 1, 0), (double)places);
+    *hi = (int64_t)fmin(fmax(ceil(((double)n - first) / step) + 2, 0), (double)places);
+}
+
 /* One cell of one channel. */
 static float cell(const job *j, const region *g, const float *x, int64_t cy, int64_t cx)
 {
     const bool max = j->at->mode == MAXIMUM;
-    double sum = 0, top = -INFINITY;
-    for (int64_t i = 0; i < g->n_y; i++)
-        for (int64_t k = 0; k < g->n_x; k++) {
+    int64_t y_lo, y_hi, x_lo, x_hi;
+    const int64_t places = g->n_y * g->n_x;
+    if (places == 0)
+        return 0;
+    on_image(g->y, g->cell_h, cy, g->n_y, j->height, &y_lo, &y_hi);
+    on_image(g->x, g->cell_w, cx, g->n_x, j->width, &x_lo, &x_hi);
+    const bool all = y_lo == 0 && x_lo == 0 && y_hi == g->n_y && x_hi == g->n_x;
+    double sum = 0, top = all ? -INFINITY : 0;
+    for (int64_t i = y_lo; i < y_hi; i++)
+        for (int64_t k = x_lo; k < x_hi; k++) {
             const double y = g->y + ((double)cy + ((double)i + 0.5) / (double)g->n_y) * g->cell_h;
             const double z = g->x + ((double)cx + ((double)k + 0.5) / (double)g->n_x) * g->cell_w;
             int64_t y0 = 0, y1 = 0, x0 = 0, x1 = 0;
@@ -138,9 +159,6 @@ static float cell(const job *j, const region *g, const float *x, int64_t cy, int
             sum += p[0] + p[1] + p[2] + p[3];
             top = fmax(top, fmax(fmax(p[0], p[1]), fmax(p[2], p[3])));
         }
-    const int64_t places = g->n_y * g->n_x;
-    if (places == 0)
-        return 0;
     return (float)(max ? top : sum / (double)places);
 }
 

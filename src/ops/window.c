@@ -122,6 +122,7 @@ void sqz_window_same(int64_t in, int64_t k, int64_t stride, int64_t dil, bool up
 static int64_t *list_of(sqz_import *im, const char *name, uint32_t n, int64_t def, sqz_status *s)
 {
     const sqz_raw_attr *r = sqz_import_attr(im, name);
+    r = r && r->ints.n ? r : NULL; /* an empty list is none */
     if (r && r->ints.n != n) {
         *s = sqz_fail(im->g->ctx, SQZ_E_FORMAT, "%s has %u entries, expected %u", name,
                       (unsigned)r->ints.n, (unsigned)n);

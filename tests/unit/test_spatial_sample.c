@@ -277,7 +277,7 @@ static void test_roi_align_survives_any_region(void **state)
         for (size_t k = 0; k < 4; k++)
             SQZ_F32P(b)[k] = odd[(i + k * 3) % SQZ_COUNT(odd)];
         op_in(&r, SQZ_S64, SHAPE(1));
-        op_run_ok(&r, "roi_align", "sampling_ratio=2");
+        op_run_ok(&r, "roi_align", i % 2 ? "sampling_ratio=2" : "");
         op_end(&r);
     }
 }
