@@ -82,7 +82,7 @@ static sqz_status range(sqz_import *im)
 
 static sqz_status eye_like(sqz_import *im)
 {
-    const sqz_value *x = im->n_in ? sqz_val(im->g, im->in[0]) : NULL;
+    const sqz_value *x = im->n_in && im->in[0] != SQZ_NONE ? sqz_val(im->g, im->in[0]) : NULL;
     const int64_t k = sqz_import_int(im, "k", 0);
     sqz_tensor t;
     if (!x || x->shape.rank != 2)
@@ -91,7 +91,9 @@ static sqz_status eye_like(sqz_import *im)
     const sqz_dtype d = sqz_dtype_of_onnx(
         (int32_t)sqz_import_int(im, "dtype", sqz_dtype_onnx(x->dtype)));
     SQZ_TRY(fresh(im, d, &shape, &t));
-    for (int64_t row = k < 0 ? -k : 0; row < shape.dim[0] && row < shape.dim[1] - k; row++)
+    if (k >= shape.dim[1] || k <= -shape.dim[0]) /* any number of the file */
+        return finish(im, &t);
+    for (int64_t row = k < 0 ? -k : 0; row < shape.dim[0] && row + k < shape.dim[1]; row++)
         sqz_tensor_set_i64(&t, (size_t)(row * shape.dim[1] + row + k), 1);
     return finish(im, &t);
 }
@@ -101,7 +103,7 @@ static sqz_status size(sqz_import *im)
     size_t count;
     sqz_tensor t;
     const sqz_shape scalar = {0};
-    if (im->n_in == 0)
+    if (im->n_in == 0 || im->in[0] == SQZ_NONE)
         return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input 0 is missing");
     SQZ_TRY(sqz_shape_count(im->g->ctx, &sqz_val(im->g, im->in[0])->shape, SQZ_F32, &count, NULL));
     SQZ_TRY(fresh(im, SQZ_S64, &scalar, &t));

@@ -8,6 +8,9 @@ static sqz_status mean(sqz_import *im)
     sqz_build b = {.im = im};
     if (im->n_in == 0)
         return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "no inputs, expected at least one");
+    for (unsigned i = 0; i < im->n_in; i++)
+        if (im->in[i] == SQZ_NONE)
+            return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input %u is missing", i);
     if (im->n_in == 1)
         return sqz_import_node(im, sqz_op_find("identity"), NULL, im->in, 1);
     sqz_vid sum = im->in[0];

@@ -223,7 +223,7 @@ static sqz_status run_walk(const sqz_call *c, const sqz_reducer *r, const sqz_rt
     walk w = {.x = c->in[0], .y = c->out[0], .r = r, .grid = grid};
     uint32_t mask = 0;
     w.whole = !grid && r->whole && !sqz_dtype_is_float(w.x->dtype);
-    w.fold = w.whole ? r->whole : r->real;
+    w.fold = !w.whole ? r->real : w.x->dtype == SQZ_U64 && r->natural ? r->natural : r->whole;
     if (w.y->count == 0)
         return SQZ_OK;
     SQZ_TRY(reduced(c->ctx, c->attrs, w.x->shape.rank, &mask));

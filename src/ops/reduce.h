@@ -40,6 +40,7 @@ typedef void (*sqz_fold_fn)(void *acc, size_t step, const void *x, size_t n);
 
 typedef struct sqz_reducer {
     sqz_fold_fn real, whole; /* of floats; of integers (NULL: as floats) */
+    sqz_fold_fn natural;     /* of uint64, where that differs from int64; NULL: as whole */
     double start;            /* of an accumulator */
     int64_t start_whole;
     bool order; /* asks which is larger: uint64 is shifted by 2^63, bool is a type of it */
