@@ -90,7 +90,8 @@ static sqz_status wrapped(sqz_klayer *l)
     if (!l->inner)
         return SQZ_E_NOMEM;
     uint32_t half = l->w.n / 2;
-    const sqz_kweights fw = {l->w.v, two ? half : l->w.n}, bw = {l->w.v + half, l->w.n - half};
+    const sqz_kweights fw = {l->w.v, two ? half : l->w.n},
+                       bw = {half ? l->w.v + half : l->w.v, l->w.n - half};
     SQZ_TRY(inside(l, spec, &fw, &l->inner[0]));
     l->refused = l->inner[0].refused;
     if (!two)

@@ -53,6 +53,9 @@ sqz_status sqz_onnx_keep_info(sqz_graph *g, const Onnx__ValueInfoProto *v, sqz_b
 sqz_status sqz_onnx_unkeep(sqz_arena *a, const sqz_blob *b, const ProtobufCMessageDescriptor *d,
                            void *out);
 
+/* "f32", "string", ... of a TensorProto.DataType, in messages. */
+const char *sqz_onnx_type_name(int32_t code);
+
 /* ---- onnx_names.c: name -> number ---- */
 typedef struct sqz_onnx_names {
     sqz_arena *arena;

@@ -152,6 +152,14 @@ static void check_attributes(sqz_onnx_import *im, const Onnx__NodeProto *n, uint
     }
 }
 
+static const char *advice(const char *type)
+{
+    return strstr(type, "Sequence") || strstr(type, "Optional")
+               ? "sequences and optional values are not supported; export the model with plain "
+                 "tensors"
+               : "the operator is not supported; write it with those that `squeeze list op` shows";
+}
+
 static void check_node(sqz_onnx_import *im, uint32_t i)
 {
     const Onnx__NodeProto *n = im->graph->node[i];
@@ -166,9 +174,11 @@ static void check_node(sqz_onnx_import *im, uint32_t i)
                           (long long)sqz_onnx_opset(im, n->domain));
         else if (!sqz_onnx_default_domain(n->domain))
             sqz_onnx_line(im, SQZ_E_UNSUPPORTED,
-                          "%s: the operator of domain '%.60s' is not supported", place, n->domain);
+                          "%s: the operator of domain '%.60s' is not supported; write it as "
+                          "operators of ONNX, or define it as a function in the file",
+                          place, n->domain);
         else
-            sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: the operator is not supported", place);
+            sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: %s", place, advice(type));
     } else {
         im->bad[i] = false;
         check_attributes(im, n, i, reader.control || reader.function);

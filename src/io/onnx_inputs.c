@@ -257,8 +257,9 @@ static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bind
         return SQZ_OK; /* on the list already */
     sqz_dtype d = sqz_dtype_of_onnx(v->type->tensor_type->elem_type);
     if (d == SQZ_N_DTYPE) {
-        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "input '%.80s': element type %d is not supported",
-                      name, v->type->tensor_type->elem_type);
+        sqz_onnx_line(im, SQZ_E_UNSUPPORTED,
+                      "input '%.80s': element type %s is not supported; cast it before the model",
+                      name, sqz_onnx_type_name(v->type->tensor_type->elem_type));
         return SQZ_OK;
     }
     SQZ_TRY(bind(im, v, known, shape, batch, &open));

@@ -14,6 +14,15 @@ static const char *const refused[] = {
     [24] = "float8e8m0",     [25] = "uint2",      [26] = "int2",
 };
 
+const char *sqz_onnx_type_name(int32_t code)
+{
+    const sqz_dtype d = sqz_dtype_of_onnx(code);
+    if (d != SQZ_N_DTYPE)
+        return sqz_dtype_name(d);
+    return code > 0 && (size_t)code < SQZ_COUNT(refused) && refused[code] ? refused[code]
+                                                                          : "that does not exist";
+}
+
 static sqz_status type_of(sqz_ctx *ctx, const Onnx__TensorProto *p, sqz_dtype *out)
 {
     int32_t code = p->data_type;

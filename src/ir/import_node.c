@@ -33,9 +33,15 @@ sqz_status sqz_import_const(sqz_import *im, unsigned slot, const sqz_tensor **t)
     *t = v->constant;
     if (*t)
         return SQZ_OK;
+    if (v->role == SQZ_ROLE_INPUT)
+        return here(im, sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
+                                 "input %u ('%s') must be a constant; give its value with --bind "
+                                 "'%s=...'",
+                                 slot, v->name, v->name));
     return here(im, sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
-                             "input %u ('%s') must be a constant, it is computed from data", slot,
-                             v->name));
+                             "input %u ('%s') must be a constant, it is computed from data; export "
+                             "the model with it fixed",
+                             slot, v->name));
 }
 
 static sqz_status wrong_type(const sqz_import *im, const sqz_attr *at)

@@ -152,6 +152,28 @@ static void write_constant_model(sqz_ctx *ctx, const char *path)
     model_end(&m);
 }
 
+/* Five things that squeeze has no operators for, and one that it has. */
+static void write_unsupported_model(sqz_ctx *ctx, const char *path)
+{
+    static model m;
+    model_begin(&m, ctx, 8, 17);
+    model_input(&m, "image", "1,4");
+    m.in[m.g.n_input++] = model_info(&m, "words", 8, "2"); /* strings */
+    (void)model_node(&m, "Relu", "act", "image", "positive");
+    model_node(&m, "FancyFilter", "fancy", "positive", "filtered")->domain = model_text(
+        &m, "com.example");
+    (void)model_node(&m, "Convolution", "conv_7", "positive", "convolved");
+    (void)model_node(&m, "NonZero", "where", "positive", "places");
+    (void)model_node(&m, "SequenceConstruct", "list", "positive,image", "both");
+    static const char *const output[] = {"filtered", "convolved", "places", "both", "words"};
+    for (size_t i = 0; i < SQZ_COUNT(output); i++)
+        model_output(&m, output[i]);
+    size_t n;
+    const unsigned char *bytes = model_bytes(&m, &n);
+    check(ctx, sqz_file_write(ctx, path, bytes, n));
+    model_end(&m);
+}
+
 /* ---- files ---- */
 static void write_npz(sqz_ctx *ctx, const char *path, const set *s, int64_t first, int64_t n,
                       const char *name, unsigned n_array)
@@ -204,6 +226,7 @@ int main(int argc, char **argv)
     make_net(&r, &train, &m);
     write_model(ctx, &m, "model.onnx");
     write_constant_model(ctx, "constant.onnx");
+    write_unsupported_model(ctx, "unsupported.onnx");
     write_npz(ctx, "train.npz", &train, 0, TRAIN, "x", 2);
     write_npz(ctx, "unlabeled.npz", &train, 0, TRAIN, "x", 1);
     write_npz(ctx, "valid.npz", &valid, 0, VALID, "x", 2);

@@ -3,6 +3,7 @@
 #define SQZ_FUZZ_RUN_H
 #include "exec/exec.h"
 #include "fuzz.h"
+#include "io/import.h"
 #include "ir/pass.h"
 
 #define FUZZ_NUMBERS 65536
@@ -53,5 +54,22 @@ static inline void fuzz_run(sqz_graph *g)
     if (fuzz_small(g) && fuzz_may(g->ctx, sqz_run_recipe(g, SQZ_CANONICAL, NULL), "recipe") &&
         fuzz_small(g))
         fuzz_execute(g);
+}
+/* What is exported is read again. */
+static inline void fuzz_export(const sqz_graph *g)
+{
+    sqz_ctx *ctx = g->ctx;
+    void *bytes;
+    size_t n;
+    sqz_graph *back = NULL;
+    sqz_status s = sqz_export_onnx(g, &bytes, &n);
+    if (s == SQZ_E_UNSUPPORTED) /* grids that ONNX cannot spell */
+        return;
+    fuzz_must(ctx, s, "export");
+    if (s != SQZ_OK)
+        return;
+    fuzz_must(ctx, sqz_import_bytes(ctx, bytes, n, NULL, &back), "import of what was exported");
+    sqz_graph_free(back);
+    sqz_free(ctx, bytes);
 }
 #endif

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the seeds of the fuzz targets whose formats need no package to write: csv, graph,
-hdf5_made, json, tensor, yaml. Run it in tests/fuzz after a change and commit the files. Seeds of findings are added
+hdf5_made, json, keras, tensor, yaml. Run it in tests/fuzz after a change and commit the files. Seeds of findings are added
 by hand and named after what they showed."""
+import json
 import os
 import struct
 
@@ -224,3 +225,92 @@ made("unwritten", bytes([DATASET, 0, UNWRITTEN | CHUNKED, F32, 2, 2, 2]))
 made("links", bytes([SOFT, 0, 1, EXTERNAL, 0, DATASET, 1, 0, F32, 1, 2]) + bytes(8))
 made("text", bytes([DATASET, 0, 0, VARIABLE, 1, 2, 3, 4]), bytes([DATASET, 1, 0, TEXT, 1, 2]) + b"abcdef")
 made("empty", bytes([DATASET, 0, CHUNKED, F32, 2, 0, 3, DATASET, 1, COMPACT, F32, 9]) + bytes(9))
+
+
+# ---- Keras: JSON, then weights as fuzz_keras.c takes them ----
+WEIGHTS = {"kernel:0": 17, "bias:0": 18, "gamma:0": 19, "beta:0": 20, "moving_mean:0": 27}
+
+
+def weights(layer, *shapes):
+    """A layer's group: (name, shape) each; names that are not in the table of fuzz_h5.h are spelled out."""
+    out = layer.encode() + b"\0" + bytes([len(shapes)])
+    for name, shape in shapes:
+        out += bytes([WEIGHTS[name]]) if name in WEIGHTS else b"\xff" + name.encode() + b"\0"
+        out += bytes([len(shape), *shape])
+    return out
+
+
+def keras(name, config, *layers):
+    save("keras", name, json.dumps(config).encode() + b"\0" + b"".join(layers))
+
+
+def layer(cls, name, **config):
+    return {"class_name": cls, "config": dict(config, name=name)}
+
+
+def sequential(*layers):
+    return {"class_name": "Sequential", "config": {"name": "s", "layers": list(layers)}}
+
+
+def functional(inputs, outputs, *layers):
+    """layers: (spec, [names of layers that feed it])"""
+    return {"class_name": "Functional", "config": {
+        "name": "f", "layers": [dict(spec, name=spec["config"]["name"], inbound_nodes=[[[i, 0, 0, {}] for i in src]]
+                                     if src else []) for spec, src in layers],
+        "input_layers": [[i, 0, 0] for i in inputs], "output_layers": [[o, 0, 0] for o in outputs]}}
+
+
+keras("dense", sequential(layer("Dense", "d", units=3, activation="relu", use_bias=True, batch_input_shape=[None, 4])),
+      weights("d", ("kernel:0", [4, 3]), ("bias:0", [3])))
+keras("conv", sequential(
+    layer("Conv2D", "c", filters=2, kernel_size=[3, 3], strides=[2, 2], padding="same", data_format="channels_last",
+          dilation_rate=[1, 1], activation="linear", use_bias=True, batch_input_shape=[None, 6, 6, 1]),
+    layer("BatchNormalization", "b", axis=[3], epsilon=0.001, center=True, scale=True),
+    layer("ReLU", "r", max_value=6.0), layer("MaxPooling2D", "p", pool_size=[2, 2], strides=[2, 2], padding="valid"),
+    layer("Flatten", "f"), layer("Dense", "d", units=2, activation="softmax", use_bias=False)),
+    weights("c", ("kernel:0", [3, 3, 1, 2]), ("bias:0", [2])),
+    weights("b", ("gamma:0", [2]), ("beta:0", [2]), ("moving_mean:0", [2]), ("moving_variance:0", [2])),
+    weights("d", ("kernel:0", [2, 2])))
+keras("old", {"class_name": "Sequential", "config": [
+    {"class_name": "Convolution2D", "config": {"name": "c", "nb_filter": 2, "nb_row": 3, "nb_col": 3, "subsample": [1, 1],
+     "border_mode": "valid", "dim_ordering": "th", "activation": "tanh", "bias": True, "batch_input_shape": [None, 1, 4, 4]}},
+    {"class_name": "Flatten", "config": {"name": "f"}},
+    {"class_name": "Dense", "config": {"name": "d", "output_dim": 2, "activation": "hard_sigmoid"}}]},
+      weights("c", ("c_W", [2, 1, 3, 3]), ("c_b", [2])), weights("d", ("d_W", [8, 2]), ("d_b", [2])))
+keras("graph", functional(
+    ["x", "z"], ["m", "k"],
+    (layer("InputLayer", "x", batch_input_shape=[None, 4, 4, 2], dtype="float32"), []),
+    (layer("InputLayer", "z", batch_input_shape=[None, 4, 4, 2]), []),
+    (layer("DepthwiseConv2D", "w", kernel_size=[3, 3], depth_multiplier=1, padding="same", use_bias=False), ["x"]),
+    (layer("Add", "a"), ["w", "z"]), (layer("Concatenate", "k", axis=-1), ["a", "x"]),
+    (layer("GlobalAveragePooling2D", "g"), ["k"]), (layer("Reshape", "r", target_shape=[2, -1]), ["g"]),
+    (layer("Permute", "m", dims=[2, 1]), ["r"])), weights("w", ("depthwise_kernel:0", [3, 3, 2, 1])))
+keras("recurrent", sequential(
+    layer("Embedding", "e", input_dim=5, output_dim=3, mask_zero=False, batch_input_shape=[None, 4]),
+    layer("Bidirectional", "bi", merge_mode="concat",
+          layer=layer("LSTM", "l", units=2, return_sequences=True, activation="tanh", recurrent_activation="sigmoid")),
+    layer("TimeDistributed", "t", layer=layer("Dense", "td", units=2)),
+    layer("GRU", "gr", units=2, reset_after=True), layer("Dense", "d", units=1)),
+    weights("e", ("embeddings:0", [5, 3])),
+    weights("bi", *[(f"{way}/{n}", s) for way in ("fw", "bw") for n, s in
+                    (("kernel:0", [3, 8]), ("recurrent_kernel:0", [2, 8]), ("bias:0", [8]))]),
+    weights("t", ("kernel:0", [4, 2]), ("bias:0", [2])),
+    weights("gr", ("kernel:0", [2, 6]), ("recurrent_kernel:0", [2, 6]), ("bias:0", [2, 6])),
+    weights("d", ("kernel:0", [2, 1]), ("bias:0", [1])))
+keras("nested", sequential(
+    layer("InputLayer", "in", batch_input_shape=[None, 8, 2]),
+    {"class_name": "Sequential", "config": {"name": "inner", "layers": [
+        layer("Conv1D", "c", filters=3, kernel_size=[3], padding="causal", activation="elu"),
+        layer("UpSampling1D", "u", size=2), layer("Cropping1D", "cr", cropping=[1, 1]),
+        layer("ZeroPadding1D", "z", padding=[1, 0])]}},
+    layer("LayerNormalization", "n", axis=[-1]), layer("PReLU", "pr", shared_axes=[1]),
+    layer("AveragePooling1D", "ap", pool_size=[2])),
+    weights("inner", ("c/kernel:0", [3, 2, 3]), ("c/bias:0", [3])), weights("n", ("gamma:0", [3]), ("beta:0", [3])),
+    weights("pr", ("alpha:0", [1, 3])))
+keras("wide", sequential(
+    layer("SeparableConv2D", "s", filters=3, kernel_size=[2, 2], depth_multiplier=2, batch_input_shape=[None, 5, 5, 2]),
+    layer("Conv2DTranspose", "t", filters=2, kernel_size=[3, 3], strides=[2, 2], padding="same"),
+    layer("LeakyReLU", "l", alpha=0.1), layer("Softmax", "sm", axis=-1), layer("Rescaling", "re", scale=0.5, offset=1),
+    layer("GlobalMaxPooling2D", "g")),
+    weights("s", ("depthwise_kernel:0", [2, 2, 2, 2]), ("pointwise_kernel:0", [1, 1, 4, 3]), ("bias:0", [3])),
+    weights("t", ("kernel:0", [3, 3, 2, 3]), ("bias:0", [2])))

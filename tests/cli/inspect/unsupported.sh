@@ -1,0 +1,1 @@
+squeeze inspect unsupported.onnx
