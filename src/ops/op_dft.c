@@ -3,8 +3,9 @@
  * or filled up with zeros to N. One-sided: of a forward transform only k = 0 .. N/2 are kept; an
  * inverse one takes those for the whole, and its result is real, (...,N,...,1).
  *
- * Cooley and Tukey's decomposition by the prime factors of N, in double: N * (sum of the factors)
- * operations. */
+ * In double, by Cooley and Tukey's decomposition: N * (sum of the prime factors of N) operations.
+ * Where a factor is large, the transform becomes a convolution of a power-of-two length (L. I.
+ * Bluestein, 1970): with w_k = exp(-pi i k^2 / N), y_k = w_k sum_j (x_j w_j) conj(w_(k-j)). */
 #include "ops/ew.h"
 #include "ops/move.h"
 
@@ -68,13 +69,108 @@ static cpx times(cpx a, cpx b)
     return (cpx){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
 
+static cpx conjugate(cpx a) { return (cpx){a.re, -a.im}; }
+static cpx turn_of(double turns) /* exp(2 pi i turns) */
+{
+    const double a = 2 * 3.14159265358979323846 * turns;
+    return (cpx){cos(a), sin(a)};
+}
+
+#define FACTOR_MOST 64 /* larger prime factors go the other way */
+
+typedef struct plan { /* a transform of length n */
+    size_t n;
+    const cpx *root; /* exp(-+ 2 pi i k / n) */
+} plan;
+
+static size_t smallest_factor(size_t n)
+{
+    for (size_t p = 2; p * p <= n; p++)
+        if (n % p == 0)
+            return p;
+    return n;
+}
+
+static bool has_large_factor(size_t n)
+{
+    for (size_t p; n > 1; n /= p)
+        if ((p = smallest_factor(n)) > FACTOR_MOST)
+            return true;
+    return false;
+}
+
+/* y (n) of x[0], x[step], ...: n * step is the whole length. The recursion is as deep as n has
+ * prime factors. */
+static void transform(const plan *s, const cpx *x, size_t step, size_t n, cpx *y)
+{
+    if (n == 1) {
+        y[0] = x[0];
+        return;
+    }
+    const size_t p = smallest_factor(n), m = n / p;
+    cpx temp[FACTOR_MOST];
+    for (size_t q = 0; q < p; q++)
+        transform(s, x + q * step, step * p, m, y + q * m);
+    for (size_t k = 0; k < m; k++) {
+        for (size_t q = 0; q < p; q++)
+            temp[q] = times(y[q * m + k], s->root[q * k * step]);
+        for (size_t r = 0; r < p; r++) {
+            cpx sum = temp[0];
+            for (size_t q = 1, turn = r; q < p; q++, turn += turn + r < p ? r : r - p) {
+                const cpx t = times(temp[q], s->root[turn * (s->n / p)]);
+                sum.re += t.re;
+                sum.im += t.im;
+            }
+            y[r * m + k] = sum;
+        }
+    }
+}
+
+/* ---- state ---- */
+
 typedef struct state {
     int64_t n, in, out; /* transform; input and output along the axis */
     size_t outer, inner, parts_in, parts_out;
     bool inverse, half_in; /* input is half of the frequencies */
-    const cpx *root;       /* n of them: exp(-2 pi i k / n), conjugated for the inverse */
-    size_t each;           /* scratch of a worker: 3 n numbers */
+    plan plan;             /* of length n, or of the convolution */
+    const cpx *chirp;      /* n times w; NULL: no convolution */
+    const cpx *kernel;     /* transform of conj(w) */
+    size_t each;           /* scratch of a worker: two lines and two of the plan's length */
 } state;
+
+static sqz_status make_plan(sqz_prep *p, size_t n, double sign, plan *out)
+{
+    cpx *root = sqz_arena_alloc(p->arena, n, sizeof *root);
+    if (!root)
+        return SQZ_E_NOMEM;
+    for (size_t k = 0; k < n; k++)
+        root[k] = turn_of(sign * (double)k / (double)n);
+    *out = (plan){n, root};
+    return SQZ_OK;
+}
+
+/* The convolution wraps around at m >= 2 n - 1. */
+static sqz_status make_convolution(sqz_prep *p, state *s, double sign)
+{
+    const size_t n = (size_t)s->n;
+    size_t m = 1;
+    while (m < 2 * n)
+        m *= 2;
+    SQZ_TRY(make_plan(p, m, -1, &s->plan));
+    cpx *chirp = sqz_arena_alloc(p->arena, n, sizeof *chirp);
+    cpx *wrapped = sqz_arena_alloc(p->arena, m, sizeof *wrapped);
+    cpx *kernel = sqz_arena_alloc(p->arena, m, sizeof *kernel);
+    if (!chirp || !wrapped || !kernel)
+        return SQZ_E_NOMEM;
+    for (size_t k = 0; k < n; k++) { /* k^2 / (2 n) turns, without the whole ones */
+        chirp[k] = turn_of(sign * (double)(k * k % (2 * n)) / (2 * (double)n));
+        wrapped[k] = wrapped[k ? m - k : 0] = conjugate(chirp[k]);
+    }
+    transform(&s->plan, wrapped, 1, m, kernel);
+    s->chirp = chirp;
+    s->kernel = kernel;
+    return SQZ_OK;
+}
 
 static sqz_status prepare(sqz_prep *p)
 {
@@ -95,54 +191,36 @@ static sqz_status prepare(sqz_prep *p)
         *(i < axis ? &s->outer : &s->inner) *= i == axis ? 1 : (size_t)x->dim[i];
     s->parts_in = (size_t)x->dim[x->rank - 1];
     s->parts_out = (size_t)y->dim[x->rank - 1];
-    cpx *root = sqz_arena_alloc(p->arena, (size_t)s->n, sizeof *root);
-    if (!root)
-        return SQZ_E_NOMEM;
-    for (int64_t k = 0; k < s->n; k++) {
-        const double a = 2 * 3.14159265358979323846 * (double)k / (double)s->n;
-        root[k] = (cpx){cos(a), s->inverse ? sin(a) : -sin(a)};
-    }
-    s->root = root;
-    s->each = (3 * (size_t)s->n * sizeof(cpx) + SQZ_ALIGN - 1) / SQZ_ALIGN * SQZ_ALIGN;
+    const double sign = s->inverse ? 1 : -1;
+    if (has_large_factor((size_t)s->n))
+        SQZ_TRY(make_convolution(p, s, sign));
+    else
+        SQZ_TRY(make_plan(p, (size_t)s->n, sign, &s->plan));
+    const size_t numbers = 2 * ((size_t)s->n + s->plan.n); /* at most 2^34 */
+    s->each = (numbers * sizeof(cpx) + SQZ_ALIGN - 1) / SQZ_ALIGN * SQZ_ALIGN;
     if (!sqz_mul(s->each, (size_t)sqz_pool_threads(p->ctx->pool), &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");
     p->state = s;
     return SQZ_OK;
 }
 
-static size_t smallest_factor(size_t n)
+/* line becomes its transform, by convolution with the chirp; a and b: work of the plan's length. */
+static void convolve(const state *s, cpx *line, cpx *a, cpx *b)
 {
-    for (size_t p = 2; p * p <= n; p++)
-        if (n % p == 0)
-            return p;
-    return n;
+    const size_t n = (size_t)s->n, m = s->plan.n;
+    for (size_t k = 0; k < m; k++)
+        a[k] = k < n ? times(line[k], s->chirp[k]) : (cpx){0, 0};
+    transform(&s->plan, a, 1, m, b);
+    for (size_t k = 0; k < m; k++) /* back by the conjugate of a forward transform */
+        b[k] = conjugate(times(b[k], s->kernel[k]));
+    transform(&s->plan, b, 1, m, a);
+    for (size_t k = 0; k < n; k++) {
+        const cpx c = {a[k].re / (double)m, -a[k].im / (double)m};
+        line[k] = times(c, s->chirp[k]);
+    }
 }
 
-/* y (n) of x[0], x[step], ...: n * step is the whole length. The recursion is as deep as n has
- * prime factors. `temp`: as many numbers as the largest of them. */
-static void transform(const state *s, const cpx *x, size_t step, size_t n, cpx *y, cpx *temp)
-{
-    if (n == 1) {
-        y[0] = x[0];
-        return;
-    }
-    const size_t p = smallest_factor(n), m = n / p, whole = (size_t)s->n;
-    for (size_t q = 0; q < p; q++)
-        transform(s, x + q * step, step * p, m, y + q * m, temp);
-    for (size_t k = 0; k < m; k++) {
-        for (size_t q = 0; q < p; q++)
-            temp[q] = times(y[q * m + k], s->root[q * k * step]);
-        for (size_t r = 0; r < p; r++) {
-            cpx sum = temp[0];
-            for (size_t q = 1, turn = r; q < p; q++, turn += turn + r < p ? r : r - p) {
-                const cpx t = times(temp[q], s->root[turn * (whole / p)]);
-                sum.re += t.re;
-                sum.im += t.im;
-            }
-            y[r * m + k] = sum;
-        }
-    }
-}
+/* ---- running ---- */
 
 /* One line of the input as n complex numbers. */
 static void load(const state *s, const float *x, cpx *line)
@@ -180,12 +258,16 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     const sqz_call *c = arg;
     const state *s = c->state;
     cpx *line = (cpx *)(void *)((char *)c->scratch + (size_t)sqz_worker_index() * s->each);
-    cpx *result = line + s->n, *temp = result + s->n;
+    cpx *result = line + s->n, *a = result + s->n;
     for (size_t i = begin; i < end; i++) {
         const size_t o = i / s->inner, k = i % s->inner;
         load(s, SQZ_F32P(c->in[0]) + (o * (size_t)s->in * s->inner + k) * s->parts_in, line);
-        transform(s, line, 1, (size_t)s->n, result, temp);
-        store(s, result, SQZ_F32P(c->out[0]) + (o * (size_t)s->out * s->inner + k) * s->parts_out);
+        if (s->chirp)
+            convolve(s, line, a, a + s->plan.n);
+        else
+            transform(&s->plan, line, 1, s->plan.n, result);
+        store(s, s->chirp ? line : result,
+              SQZ_F32P(c->out[0]) + (o * (size_t)s->out * s->inner + k) * s->parts_out);
     }
     return SQZ_OK;
 }
@@ -268,6 +350,7 @@ static const sqz_case cases[] = {
     {.attrs = "axis=1 onesided=1", .n_in = 1, .in = {{4, {2, 10, 3, 1}}}},
     {.attrs = "axis=-2 inverse=1 dft_length=7", .n_in = 1, .in = {{3, {2, 5, 2}}}},
     {.attrs = "axis=1 inverse=1 onesided=1", .n_in = 1, .in = {{3, {2, 5, 2}}}},
+    {.attrs = "axis=0 dft_length=67", .n_in = 1, .in = {{3, {9, 2, 2}}}}, /* a large factor */
 };
 
 const sqz_op sqz_op_dft = {
