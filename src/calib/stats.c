@@ -214,8 +214,28 @@ static sqz_status add_items(collector *c, sqz_arena *temp)
 
 /* ---- batches ---- */
 
+/* Every value has its samples along dimension 0, or does not depend on them: as large as with one
+ * sample, or `batch` times along dimension 0. Recurrent networks put time first. */
+static sqz_status samples_lead(const collector *c, bool *yes)
+{
+    sqz_graph *many;
+    *yes = true;
+    SQZ_TRY(sqz_graph_clone(c->g, &many));
+    sqz_status s = sqz_graph_set_batch(many, c->batch);
+    for (uint32_t i = 0; s == SQZ_OK && i < c->s->n; i++) {
+        const sqz_shape *one = &sqz_val(c->g, c->s->item[i].value)->shape;
+        sqz_shape lead = *one;
+        lead.dim[0] *= c->batch;
+        const sqz_shape *got = &sqz_val(many, c->s->item[i].value)->shape;
+        *yes = *yes && (sqz_shape_eq(got, one) || sqz_shape_eq(got, &lead));
+    }
+    sqz_graph_free(many);
+    return s;
+}
+
 static sqz_status pick_batch(collector *c, int64_t asked)
 {
+    bool lead;
     size_t total = 0, largest = 1, count, bytes;
     const sqz_value *x = sqz_val(c->g, c->g->input[0]);
     size_t now = x->shape.rank > 0 && x->shape.dim[0] > 0 ? (size_t)x->shape.dim[0] : 1;
@@ -229,6 +249,10 @@ static sqz_status pick_batch(collector *c, int64_t asked)
     size_t fit = BATCH_BYTES / SQZ_MAX(total / now, 1u);
     int64_t batch = asked > 0 ? asked : (int64_t)SQZ_MIN(SQZ_MAX(fit, 1u), (size_t)BATCH_MAX);
     SQZ_TRY(sqz_graph_max_batch(c->g, batch, &c->batch));
+    if (now == 1 && c->batch > 1) {
+        SQZ_TRY(samples_lead(c, &lead));
+        c->batch = lead ? c->batch : 1;
+    }
     size_t per = largest / SQZ_HIST_STRETCH + 2;
     if (!sqz_mul(per, (size_t)c->batch, &c->n_part))
         return sqz_fail(c->ctx, SQZ_E_LIMIT, "a batch of %lld samples is too large",
@@ -301,8 +325,10 @@ static sqz_status run_all(collector *c, sqz_exec *e, sqz_dataset *ds, int64_t sa
         c->used = SQZ_MIN(c->batch, samples - k);
         c->first = k == 0;
         SQZ_TRY(read(ds, k, c->used, samples, b->feeds.elements, b->raw));
-        /* a last batch that is not full runs with what the one before left; it is not looked at */
-        SQZ_TRY(sqz_feeds_apply(&b->feeds, c->used, b->raw, b->in));
+        for (int64_t i = c->used; i < c->batch; i++) /* room in the last one; not looked at */
+            memcpy(b->raw + (size_t)i * b->feeds.elements, b->raw,
+                   b->feeds.elements * sizeof *b->raw);
+        SQZ_TRY(sqz_feeds_apply(&b->feeds, c->batch, b->raw, b->in));
         SQZ_TRY(sqz_exec_run(e, (const void *const *)b->in, b->out));
         c->s->samples += (uint64_t)c->used;
         if (!sqz_progress(c->ctx, "calibrate", c->s->samples, (uint64_t)samples))

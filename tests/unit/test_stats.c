@@ -69,6 +69,36 @@ static void test_batches_and_threads_do_not_change_ranges(void **state)
     net_end(&keep);
 }
 
+/* Recurrent networks have time before the batch: every sample is seen once all the same, and a
+ * batch that is larger than the set shows nothing else. */
+static void test_values_with_the_batch_inside_are_seen_in_full(void **state)
+{
+    (void)state;
+    static const int64_t batch[] = {1, 7, 64};
+    double first = 0.0;
+    for (size_t i = 0; i < SQZ_COUNT(batch); i++) {
+        net n = {.r = {.seed = 5}};
+        sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
+        assert_int_equal(sqz_ctx_create(&o, &n.ctx), SQZ_OK);
+        TEST_OK(n.ctx, sqz_graph_create(n.ctx, &n.g));
+        sqz_vid x = net_input(&n, (sqz_shape){3, {1, 5, 4}});
+        sqz_vid t = net_unary(&n, "transpose", "t", "perm=1,0,2", x);
+        sqz_vid r = net_unary(&n, "exp", "r", "", t);
+        sqz_vid b = net_unary(&n, "transpose", "b", "perm=1,0,2", r);
+        net_finish(&n, 1, &b);
+        sqz_dataset ds = net_data(&n, 40);
+        sqz_stats *s;
+        TEST_OK(n.ctx, sqz_stats_collect(n.g, &ds, NULL, 0, batch[i], &s));
+        const sqz_hist *h = hist_of(s, "r");
+        assert_int_equal(h->count, 40 * 20);
+        first = i ? first : (double)h->max;
+        assert_true((double)h->max == first);
+        sqz_stats_free(n.ctx, s);
+        net_data_free(&ds);
+        net_end(&n);
+    }
+}
+
 static void test_histograms_hold_what_the_network_made(void **state)
 {
     (void)state;
@@ -240,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches_and_threads_do_not_change_ranges),
+        cmocka_unit_test(test_values_with_the_batch_inside_are_seen_in_full),
         cmocka_unit_test(test_histograms_hold_what_the_network_made),
         cmocka_unit_test(test_samples_are_taken_from_the_whole_set),
         cmocka_unit_test(test_classes_that_alternate_are_all_met),
