@@ -98,9 +98,13 @@ static bool is_assumed(const sqz_export_attr *x)
 static sqz_status write_attrs(sqz_onnx_export *e, const sqz_export_attr *x, unsigned n_attr,
                               Onnx__NodeProto *n)
 {
-    n->attribute = sqz_arena_alloc(&e->arena, n_attr + 1u, sizeof *n->attribute);
-    if (!n->attribute)
+    Onnx__AttributeProto **grown = sqz_arena_alloc(&e->arena, n->n_attribute + n_attr + 1u,
+                                                   sizeof *grown);
+    if (!grown)
         return SQZ_E_NOMEM;
+    if (n->n_attribute) /* added to what is there */
+        memcpy(grown, n->attribute, n->n_attribute * sizeof *grown);
+    n->attribute = grown;
     for (unsigned i = 0; i < n_attr; i++)
         if (!is_assumed(&x[i]))
             SQZ_TRY(write_attr(e, &x[i], &n->attribute[n->n_attribute++]));
