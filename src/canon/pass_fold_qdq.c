@@ -6,34 +6,28 @@
  * Only where the integer form computes the same: the operator's quantization rule must hold for the
  * grids that the file gives. Everything else stays float between its dequantize and quantize. Then
  * kernels see int8 only: uint8 values are shifted by 128, and remembered for export. */
+#include "canon/qdq.h"
 #include "ir/pass.h"
 #include "ops/move.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct work {
-    sqz_graph *g;
-    sqz_arena *a;
-    sqz_uses u; /* as they were when the pass began: a fold only changes its own surroundings */
-    uint32_t folded;
-} work;
-
 /* ---- small questions ---- */
 
-static bool is_op(const sqz_node *n, const char *name)
+bool sqz_qdq_is_op(const sqz_node *n, const char *name)
 {
     return strcmp(n->op->info.name, name) == 0;
 }
 
 /* The dequantize node that makes `v`, or NULL. */
-static const sqz_node *dequantize_of(const work *w, sqz_vid v)
+const sqz_node *sqz_qdq_source(const sqz_qdq_work *w, sqz_vid v)
 {
     sqz_nid p = v == SQZ_NONE ? SQZ_NONE : sqz_val(w->g, v)->producer;
-    return p != SQZ_NONE && is_op(sqz_nod(w->g, p), "dequantize") ? sqz_nod(w->g, p) : NULL;
+    return p != SQZ_NONE && sqz_qdq_is_op(sqz_nod(w->g, p), "dequantize") ? sqz_nod(w->g, p) : NULL;
 }
 
-static bool same_grid(const sqz_quant *a, const sqz_quant *b)
+bool sqz_qdq_same_grid(const sqz_quant *a, const sqz_quant *b)
 {
     return a->axis < 0 && b->axis < 0 && a->scale[0] == b->scale[0] && a->zero[0] == b->zero[0];
 }
@@ -48,19 +42,19 @@ static bool is_symmetric(const sqz_quant *q)
 }
 
 /* An int8 value with one scale. */
-static bool is_activation(const sqz_value *v)
+bool sqz_qdq_is_activation(const sqz_value *v)
 {
     return v->dtype == SQZ_S8 && v->quant && v->quant->axis < 0 && !v->quant->group;
 }
 
-static bool has_integer_form(const sqz_op *op)
+bool sqz_qdq_has_integer_form(const sqz_op *op)
 {
     return op->quant.kind != SQZ_Q_FLOAT &&
            (op->run_int || (op->traits & (SQZ_T_MOVES | SQZ_T_VIEW)));
 }
 
 /* Input k carries an activation. */
-static bool is_data(const sqz_node *n, unsigned k)
+bool sqz_qdq_is_data(const sqz_node *n, unsigned k)
 {
     const sqz_qrule *q = &n->op->quant;
     if (q->data_inputs)
@@ -77,23 +71,23 @@ typedef struct sink {
 } sink;
 
 /* All readers of `v` are quantize nodes to one int8 grid: the first one's result. */
-static sqz_vid quantized(const work *w, sqz_vid v)
+static sqz_vid quantized(const sqz_qdq_work *w, sqz_vid v)
 {
     sqz_vid out = SQZ_NONE;
     for (uint32_t i = w->u.first[v]; i < w->u.first[v + 1]; i++) {
         const sqz_node *q = w->u.node[i] == SQZ_NONE ? NULL : sqz_nod(w->g, w->u.node[i]);
-        if (!q || !is_op(q, "quantize") || !is_activation(sqz_val(w->g, q->out[0])))
+        if (!q || !sqz_qdq_is_op(q, "quantize") || !sqz_qdq_is_activation(sqz_val(w->g, q->out[0])))
             return SQZ_NONE;
         if (out == SQZ_NONE)
             out = q->out[0];
-        else if (!same_grid(sqz_val(w->g, out)->quant, sqz_val(w->g, q->out[0])->quant) ||
+        else if (!sqz_qdq_same_grid(sqz_val(w->g, out)->quant, sqz_val(w->g, q->out[0])->quant) ||
                  sqz_val(w->g, out)->was_u8 != sqz_val(w->g, q->out[0])->was_u8)
             return SQZ_NONE;
     }
     return out;
 }
 
-static bool find_sink(const work *w, sqz_vid v, sink *out)
+static bool find_sink(const sqz_qdq_work *w, sqz_vid v, sink *out)
 {
     *out = (sink){SQZ_NONE, quantized(w, v)};
     if (out->result != SQZ_NONE)
@@ -101,7 +95,7 @@ static bool find_sink(const work *w, sqz_vid v, sink *out)
     if (sqz_n_uses(&w->u, v) != 1 || w->u.node[w->u.first[v]] == SQZ_NONE)
         return false;
     const sqz_node *n = sqz_nod(w->g, w->u.node[w->u.first[v]]);
-    if (!(n->op->traits & SQZ_T_RELU_LIKE) || !has_integer_form(n->op) || n->n_out != 1 ||
+    if (!(n->op->traits & SQZ_T_RELU_LIKE) || !sqz_qdq_has_integer_form(n->op) || n->n_out != 1 ||
         n->in[0] != v)
         return false;
     *out = (sink){n->out[0], quantized(w, n->out[0])};
@@ -182,19 +176,19 @@ static bool sums_fit(const sqz_node *n, const sqz_value *w, const sqz_value *b, 
 }
 
 /* What dequantize reads, where `v` is its result; else `v` itself. */
-static const sqz_value *under(const work *w, sqz_vid v)
+static const sqz_value *under(const sqz_qdq_work *w, sqz_vid v)
 {
-    const sqz_node *d = dequantize_of(w, v);
+    const sqz_node *d = sqz_qdq_source(w, v);
     return sqz_val(w->g, d ? d->in[0] : v);
 }
 
-static bool linear_fits(const work *w, const sqz_node *n)
+static bool linear_fits(const sqz_qdq_work *w, const sqz_node *n)
 {
     const sqz_qrule *r = &n->op->quant;
     unsigned ws = (unsigned)r->weight, bs = (unsigned)r->bias;
     const sqz_value *x = under(w, n->in[0]), *weight = NULL, *bias = NULL;
     if (ws) {
-        if (ws >= n->n_in || !dequantize_of(w, n->in[ws]))
+        if (ws >= n->n_in || !sqz_qdq_source(w, n->in[ws]))
             return false;
         weight = under(w, n->in[ws]);
         if (!weight_fits(n, weight))
@@ -208,29 +202,30 @@ static bool linear_fits(const work *w, const sqz_node *n)
     return !weight || sums_fit(n, weight, bias, x->quant);
 }
 
-static bool inputs_fit(const work *w, const sqz_node *n, const sqz_quant *y)
+bool sqz_qdq_inputs_fit(const sqz_qdq_work *w, const sqz_node *n, const sqz_quant *y)
 {
     const sqz_qrule *r = &n->op->quant;
     unsigned data = 0;
     for (unsigned k = 0; k < n->n_in; k++) {
-        if (n->in[k] == SQZ_NONE || !is_data(n, k) ||
+        if (n->in[k] == SQZ_NONE || !sqz_qdq_is_data(n, k) ||
             (k && (k == (unsigned)r->weight || k == (unsigned)r->bias)))
             continue;
-        const sqz_node *d = dequantize_of(w, n->in[k]);
+        const sqz_node *d = sqz_qdq_source(w, n->in[k]);
         const sqz_value *x = d ? sqz_val(w->g, d->in[0]) : NULL;
-        if (!x || !is_activation(x) || (r->kind == SQZ_Q_SAME && !same_grid(x->quant, y)))
+        if (!x || !sqz_qdq_is_activation(x) ||
+            (r->kind == SQZ_Q_SAME && !sqz_qdq_same_grid(x->quant, y)))
             return false;
         data++;
     }
     return data > 0;
 }
 
-static bool rule_holds(const work *w, const sqz_node *n, const sqz_quant *y)
+static bool rule_holds(const sqz_qdq_work *w, const sqz_node *n, const sqz_quant *y)
 {
     const sqz_qrule *r = &n->op->quant;
-    if (!inputs_fit(w, n, y))
-        return is_op(n, "identity") && dequantize_of(w, n->in[0]) &&
-               is_activation(under(w, n->in[0])); /* from one grid to another */
+    if (!sqz_qdq_inputs_fit(w, n, y))
+        return sqz_qdq_is_op(n, "identity") && sqz_qdq_source(w, n->in[0]) &&
+               sqz_qdq_is_activation(under(w, n->in[0])); /* from one grid to another */
     if (r->kind == SQZ_Q_FIXED)
         return y->scale[0] == r->fixed_scale && y->zero[0] == r->fixed_zero;
     return r->kind != SQZ_Q_LINEAR || linear_fits(w, n);
@@ -239,7 +234,7 @@ static bool rule_holds(const work *w, const sqz_node *n, const sqz_quant *y)
 /* ---- rewriting ---- */
 
 /* The value becomes the integer value `like`: same grid, its own name. */
-static sqz_status to_integers(work *w, sqz_vid v, const sqz_value *like)
+sqz_status sqz_qdq_to_integers(sqz_qdq_work *w, sqz_vid v, const sqz_value *like)
 {
     sqz_value *val = sqz_val(w->g, v);
     const sqz_quant *q = like->quant;
@@ -249,11 +244,13 @@ static sqz_status to_integers(work *w, sqz_vid v, const sqz_value *like)
 }
 
 /* Every quantize node behind `v` goes; its readers, and the graph's outputs, read `v`. */
-static sqz_status take_over(work *w, sqz_vid v)
+sqz_status sqz_qdq_take_over(sqz_qdq_work *w, sqz_vid v)
 {
     sqz_graph *g = w->g;
     for (uint32_t i = w->u.first[v]; i < w->u.first[v + 1]; i++) {
         sqz_nid id = w->u.node[i];
+        if (id == SQZ_NONE || !sqz_qdq_is_op(sqz_nod(g, id), "quantize"))
+            continue;
         sqz_vid old = sqz_nod(g, id)->out[0];
         const char *shown = NULL;
         for (uint32_t k = w->u.first[old]; k < w->u.first[old + 1]; k++) {
@@ -272,7 +269,7 @@ static sqz_status take_over(work *w, sqz_vid v)
 }
 
 /* A float bias on the accumulator's grid, as a new constant. */
-static sqz_status put_bias(work *w, sqz_node *n, unsigned slot)
+static sqz_status put_bias(sqz_qdq_work *w, sqz_node *n, unsigned slot)
 {
     const sqz_value *b = sqz_val(w->g, n->in[slot]);
     const sqz_quant *x = sqz_val(w->g, n->in[0])->quant;
@@ -297,13 +294,13 @@ static sqz_status put_bias(work *w, sqz_node *n, unsigned slot)
 }
 
 /* Reads the integers behind the dequantize nodes. */
-static sqz_status read_integers(work *w, sqz_node *n)
+static sqz_status read_integers(sqz_qdq_work *w, sqz_node *n)
 {
     const sqz_qrule *r = &n->op->quant;
     for (unsigned k = 0; k < n->n_in; k++) {
-        const sqz_node *d = dequantize_of(w, n->in[k]);
+        const sqz_node *d = sqz_qdq_source(w, n->in[k]);
         bool linear = k && (k == (unsigned)r->weight || k == (unsigned)r->bias);
-        if (d && (is_data(n, k) || linear))
+        if (d && (sqz_qdq_is_data(n, k) || linear))
             n->in[k] = d->in[0];
     }
     unsigned b = (unsigned)r->bias;
@@ -313,180 +310,31 @@ static sqz_status read_integers(work *w, sqz_node *n)
     return SQZ_OK;
 }
 
-static sqz_status fold(work *w, sqz_nid id)
+static sqz_status fold(sqz_qdq_work *w, sqz_nid id)
 {
     sqz_node *n = sqz_nod(w->g, id);
     sink to[UINT8_MAX];
-    if (is_op(n, "quantize") || is_op(n, "dequantize") || !has_integer_form(n->op) || !n->n_in ||
-        n->n_out > SQZ_COUNT(to))
+    if (sqz_qdq_is_op(n, "quantize") || sqz_qdq_is_op(n, "dequantize") ||
+        !sqz_qdq_has_integer_form(n->op) || !n->n_in || n->n_out > SQZ_COUNT(to))
         return SQZ_OK;
     for (unsigned i = 0; i < n->n_out; i++)
         if (sqz_val(w->g, n->out[i])->dtype != SQZ_F32 || !find_sink(w, n->out[i], &to[i]) ||
             !rule_holds(w, n, sqz_val(w->g, to[i].result)->quant))
             return SQZ_OK;
     const sqz_value *x = under(w, n->in[0]);
-    if (is_op(n, "identity") && !same_grid(x->quant, sqz_val(w->g, to[0].result)->quant))
+    if (sqz_qdq_is_op(n, "identity") &&
+        !sqz_qdq_same_grid(x->quant, sqz_val(w->g, to[0].result)->quant))
         n->op = sqz_op_find("requantize");
     SQZ_TRY(read_integers(w, n));
     for (unsigned i = 0; i < n->n_out; i++) {
         const sqz_value like = *sqz_val(w->g, to[i].result);
         sqz_vid last = to[i].clamp == SQZ_NONE ? n->out[i] : to[i].clamp;
-        SQZ_TRY(to_integers(w, n->out[i], &like));
+        SQZ_TRY(sqz_qdq_to_integers(w, n->out[i], &like));
         if (last != n->out[i])
-            SQZ_TRY(to_integers(w, last, &like));
-        SQZ_TRY(take_over(w, last));
+            SQZ_TRY(sqz_qdq_to_integers(w, last, &like));
+        SQZ_TRY(sqz_qdq_take_over(w, last));
     }
     w->folded++;
-    return SQZ_OK;
-}
-
-/* ---- integers that are only handed on ---- */
-
-/* Output codes are input codes: the grid of one is that of the other. A relu or a pad of codes is
- * none of reals. */
-static bool hands_on(const sqz_node *n)
-{
-    const bool moves = n->op->traits & (SQZ_T_MOVES | SQZ_T_VIEW);
-    return (moves && !is_op(n, "pad")) || is_op(n, "max_pool");
-}
-
-static bool eight_bits(const work *w, sqz_vid v)
-{
-    return v != SQZ_NONE &&
-           (sqz_val(w->g, v)->dtype == SQZ_S8 || sqz_val(w->g, v)->dtype == SQZ_U8);
-}
-
-typedef struct sets { /* values joined by nodes that hand codes on */
-    sqz_vid *parent;
-    const sqz_quant **grid; /* of a root; NULL: none known */
-    bool *stuck;            /* of a root: two grids, or uint8 that cannot be shifted */
-} sets;
-
-static sqz_vid root(const sets *s, sqz_vid v)
-{
-    while (s->parent[v] != v)
-        v = s->parent[v] = s->parent[s->parent[v]];
-    return v;
-}
-
-static void join(const work *w, sets *s, const sqz_node *n)
-{
-    for (unsigned i = 0; i < (unsigned)n->n_in + n->n_out; i++) {
-        sqz_vid v = i < n->n_in ? n->in[i] : n->out[i - n->n_in];
-        bool data = i >= n->n_in || (eight_bits(w, v) && (i == 0 || is_data(n, i)));
-        if (data && eight_bits(w, v) && eight_bits(w, n->out[0]))
-            s->parent[root(s, v)] = root(s, n->out[0]);
-    }
-}
-
-static bool one_grid(const sqz_quant *a, const sqz_quant *b)
-{
-    return a->dtype == b->dtype && a->axis < 0 && b->axis < 0 && same_grid(a, b);
-}
-
-/* A uint8 value can be shifted where we make it and where its readers know its grid. Inputs and
- * outputs of the graph keep their type. */
-static bool can_shift(const work *w, sqz_vid v)
-{
-    const sqz_value *val = sqz_val(w->g, v);
-    const sqz_node *maker = val->producer == SQZ_NONE ? NULL : sqz_nod(w->g, val->producer);
-    if (!val->constant && (!maker || !(is_op(maker, "quantize") || hands_on(maker))))
-        return false;
-    for (uint32_t i = w->u.first[v]; i < w->u.first[v + 1]; i++) {
-        const sqz_node *n = w->u.node[i] == SQZ_NONE ? NULL : sqz_nod(w->g, w->u.node[i]);
-        if (!n || !(is_op(n, "dequantize") || (hands_on(n) && eight_bits(w, n->out[0]))))
-            return false;
-    }
-    return true;
-}
-
-static void collect(const work *w, sets *s)
-{
-    for (sqz_vid v = 0; v < w->g->n_value; v++)
-        s->parent[v] = v;
-    SQZ_EACH_NODE(w->g, id)
-    {
-        if (hands_on(sqz_nod(w->g, id)))
-            join(w, s, sqz_nod(w->g, id));
-    }
-    for (sqz_vid v = 0; v < w->g->n_value; v++) {
-        const sqz_value *val = sqz_val(w->g, v);
-        sqz_vid r = root(s, v);
-        if (sqz_value_dead(val) || !eight_bits(w, v))
-            continue;
-        if (val->quant && !s->grid[r])
-            s->grid[r] = val->quant;
-        s->stuck[r] = s->stuck[r] || (val->dtype == SQZ_U8 && !can_shift(w, v)) ||
-                      (val->quant && val->quant->group) ||
-                      (val->quant && val->quant != s->grid[r] && !one_grid(val->quant, s->grid[r]));
-    }
-}
-
-static sqz_status shift_constant(work *w, sqz_vid v)
-{
-    sqz_tensor t;
-    const sqz_quant *q = sqz_val(w->g, v)->quant;
-    SQZ_TRY(sqz_tensor_cast(w->g->ctx, sqz_val(w->g, v)->constant, SQZ_U8, &t));
-    for (size_t i = 0; i < t.bytes; i++)
-        ((uint8_t *)t.data)[i] ^= 0x80;
-    t.dtype = SQZ_S8;
-    SQZ_TRY(sqz_value_set_constant(w->g, v, &t));
-    sqz_val(w->g, v)->quant = q;
-    return SQZ_OK;
-}
-
-static sqz_status set_dtype(work *w, sqz_nid id, sqz_dtype d)
-{
-    const sqz_node *n = sqz_nod(w->g, id);
-    void *attrs = NULL;
-    char *text = sqz_arena_printf(w->a, "dtype=%s", sqz_dtype_name(d));
-    if (!text)
-        return SQZ_E_NOMEM;
-    SQZ_TRY(sqz_opts_copy(w->a, &n->op->info, n->attrs, &attrs));
-    SQZ_TRY(sqz_opts_parse(w->a, &n->op->info, text, attrs));
-    return sqz_node_set_attrs(w->g, id, attrs);
-}
-
-static sqz_status shift(work *w, sqz_vid v)
-{
-    sqz_value *val = sqz_val(w->g, v);
-    const sqz_quant *q = val->quant;
-    int32_t *zero = sqz_arena_alloc(w->a, q->n, sizeof *zero);
-    if (!zero)
-        return SQZ_E_NOMEM;
-    for (uint32_t i = 0; i < q->n; i++)
-        zero[i] = q->zero[i] - 128;
-    if (val->constant)
-        SQZ_TRY(shift_constant(w, v));
-    else if (is_op(sqz_nod(w->g, val->producer), "quantize"))
-        SQZ_TRY(set_dtype(w, val->producer, SQZ_S8));
-    val->dtype = SQZ_S8;
-    val->was_u8 = true;
-    return sqz_value_set_quant(w->g, v, SQZ_S8, q->axis, q->n, q->scale, zero);
-}
-
-/* All values of a set get its grid; uint8 ones become int8, 128 lower. */
-static sqz_status spread(work *w)
-{
-    const uint32_t n = w->g->n_value;
-    sets s = {.parent = sqz_arena_alloc(w->a, n + 1u, sizeof *s.parent),
-              .grid = sqz_arena_alloc(w->a, n + 1u, sizeof *s.grid),
-              .stuck = sqz_arena_alloc(w->a, n + 1u, sizeof *s.stuck)};
-    if (!s.parent || !s.grid || !s.stuck)
-        return SQZ_E_NOMEM;
-    collect(w, &s);
-    for (sqz_vid v = 0; v < n; v++) {
-        sqz_value *val = sqz_val(w->g, v);
-        const sqz_vid r = root(&s, v);
-        if (sqz_value_dead(val) || !eight_bits(w, v) || s.stuck[r] || !s.grid[r])
-            continue;
-        if (!val->quant && s.grid[r]->axis >= 0) /* axes may have moved */
-            continue;
-        if (!val->quant)
-            val->quant = s.grid[r];
-        if (val->dtype == SQZ_U8)
-            SQZ_TRY(shift(w, v));
-    }
     return SQZ_OK;
 }
 
@@ -501,19 +349,19 @@ static bool is_shown(const sqz_graph *g, sqz_vid v)
 }
 
 /* quantize(dequantize(v)) on the grid of v is v; on another grid it is one step on integers. */
-static void shorten_round_trips(work *w)
+static void shorten_round_trips(sqz_qdq_work *w)
 {
     sqz_graph *g = w->g;
     SQZ_EACH_NODE(g, id)
     {
         sqz_node *q = sqz_nod(g, id);
-        const sqz_node *d = is_op(q, "quantize") ? dequantize_of(w, q->in[0]) : NULL;
+        const sqz_node *d = sqz_qdq_is_op(q, "quantize") ? sqz_qdq_source(w, q->in[0]) : NULL;
         if (!d)
             continue;
         const sqz_value *from = sqz_val(g, d->in[0]), *to = sqz_val(g, q->out[0]);
-        if (!is_activation(from) || from->constant || !is_activation(to))
+        if (!sqz_qdq_is_activation(from) || from->constant || !sqz_qdq_is_activation(to))
             continue;
-        if (same_grid(from->quant, to->quant) && from->was_u8 == to->was_u8 &&
+        if (sqz_qdq_same_grid(from->quant, to->quant) && from->was_u8 == to->was_u8 &&
             !is_shown(g, q->out[0])) {
             sqz_graph_replace_uses(g, q->out[0], d->in[0]);
             sqz_graph_remove(g, id);
@@ -528,14 +376,14 @@ static void shorten_round_trips(work *w)
 
 /* Dequantize nodes that nobody reads go. Those of 32-bit constants become float constants, of the
  * same size; smaller integers stay: float operators read their dequantization. */
-static sqz_status sweep(work *w)
+static sqz_status sweep(sqz_qdq_work *w)
 {
     sqz_graph *g = w->g;
     SQZ_TRY(sqz_uses_build(g, w->a, &w->u));
     SQZ_EACH_NODE(g, id)
     {
         const sqz_node *n = sqz_nod(g, id);
-        if (!is_op(n, "dequantize"))
+        if (!sqz_qdq_is_op(n, "dequantize"))
             continue;
         if (sqz_n_uses(&w->u, n->out[0]) == 0)
             sqz_graph_remove(g, id);
@@ -549,10 +397,11 @@ static sqz_status sweep(work *w)
     return SQZ_OK;
 }
 
-static sqz_status rewrite(work *w)
+static sqz_status rewrite(sqz_qdq_work *w)
 {
     SQZ_TRY(sqz_uses_build(w->g, w->a, &w->u));
-    SQZ_TRY(spread(w));
+    SQZ_TRY(sqz_qdq_spread(w));
+    SQZ_TRY(sqz_qdq_hoist(w));
     SQZ_EACH_NODE(w->g, id) { SQZ_TRY(fold(w, id)); }
     shorten_round_trips(w);
     return sweep(w);
@@ -563,11 +412,11 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     (void)opts;
     (void)env;
     bool any = false;
-    SQZ_EACH_NODE(g, id) { any = any || is_op(sqz_nod(g, id), "dequantize"); }
+    SQZ_EACH_NODE(g, id) { any = any || sqz_qdq_is_op(sqz_nod(g, id), "dequantize"); }
     if (!any)
         return SQZ_OK;
     sqz_arena a = {.ctx = g->ctx};
-    work w = {.g = g, .a = &a};
+    sqz_qdq_work w = {.g = g, .a = &a};
     sqz_status s = rewrite(&w);
     if (s == SQZ_OK && w.folded)
         g->have |= SQZ_HAS_QUANT;
