@@ -105,7 +105,7 @@ static void permute(work *w, part *p, const uint8_t *order)
             }
     if (!same)
         p->v = sqz_b(&w->b, "transpose", list("perm", perm, p->n).s, 1, p->v);
-    for (int32_t i = 0; i < p->n; i++)
+    for (int32_t i = 0; i < p->n && i < SQZ_MAX_RANK; i++)
         p->label[i] = order[i];
 }
 

@@ -66,7 +66,7 @@ static sqz_status plan_of(sqz_ctx *ctx, const attrs *at, plan *p)
 static sqz_status infer(sqz_infer *q)
 {
     const sqz_shape *x = &q->in[0]->shape;
-    plan p;
+    plan p = {0};
     SQZ_TRY(sqz_need_real(q, 0));
     SQZ_TRY(plan_of(q->ctx, q->attrs, &p));
     if (x->rank != 3 || (size_t)x->dim[1] % p.block_size || (size_t)x->dim[2] != p.n_blocks)
