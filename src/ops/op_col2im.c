@@ -130,7 +130,7 @@ static sqz_status run(const sqz_call *c)
 {
     job j = {.x = SQZ_F32P(c->in[0]), .y = SQZ_F32P(c->out[0])};
     SQZ_TRY(plan_of(c->ctx, c->attrs, &j.p));
-    return sqz_parallel(c->ctx, c->out[0]->count / j.p.image_size, 1, piece, &j);
+    return sqz_parallel(c->ctx, c->out[0]->count / SQZ_MAX(j.p.image_size, (size_t)1), 1, piece, &j);
 }
 
 static void cost(const sqz_infer *q, sqz_cost *out)

@@ -103,7 +103,7 @@ static bool has_large_factor(size_t n)
  * prime factors. */
 static void transform(const plan *s, const cpx *x, size_t step, size_t n, cpx *y)
 {
-    if (n == 1) {
+    if (n <= 1) {
         y[0] = x[0];
         return;
     }

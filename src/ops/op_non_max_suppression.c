@@ -121,8 +121,10 @@ static void one_class(work *w, const float *boxes, const float *scores, int64_t 
     }
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): `out` is written through the work */
 static sqz_status select_boxes(sqz_ctx *ctx, const attrs *at, const sqz_tensor *boxes,
                                const sqz_tensor *scores, int64_t *out, int64_t *n_out)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     const int64_t n = boxes->shape.dim[0], m = boxes->shape.dim[1], k = scores->shape.dim[1];
     sqz_arena a = {.ctx = ctx};

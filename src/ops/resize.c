@@ -70,7 +70,7 @@ sqz_status sqz_resize_axes(sqz_ctx *ctx, const sqz_resize_attrs *at, const sqz_s
 
 sqz_status sqz_resize_infer(sqz_infer *q)
 {
-    sqz_resize_axis axis[SQZ_MAX_RANK];
+    sqz_resize_axis axis[SQZ_MAX_RANK] = {0};
     SQZ_TRY(sqz_need_bytes(q, 0));
     SQZ_TRY(sqz_resize_axes(q->ctx, q->attrs, &q->in[0]->shape, axis));
     q->out[0] = q->in[0]->shape;
@@ -231,11 +231,11 @@ static sqz_status read_roi(sqz_import *im, const sqz_shape *x, sqz_resize_attrs 
 {
     const sqz_tensor *t = NULL;
     const uint32_t rank = (uint32_t)x->rank;
-    float *v = sqz_arena_alloc(&im->g->arena, 2 * SQZ_MAX_RANK, sizeof *v);
+    float *v = sqz_arena_alloc(&im->g->arena, 2 * (size_t)SQZ_MAX_RANK, sizeof *v);
     if (!v)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_import_const(im, 1, &t));
-    if (!t || t->count % 2 || t->count > 2 * SQZ_MAX_RANK)
+    if (!t || t->count % 2 || t->count > 2 * (size_t)SQZ_MAX_RANK)
         return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "roi has %zu numbers, expected two for each axis",
                         t ? t->count : (size_t)0);
     for (uint32_t i = 0; i < rank; i++)

@@ -84,7 +84,7 @@ static void axis_of(const sqz_sampler *s, int axis, float from, axis_taps *t)
 
 void sqz_sample(const sqz_sampler *s, const float *x, sqz_samples *out)
 {
-    axis_taps t[SQZ_SAMPLE_AXES];
+    axis_taps t[SQZ_SAMPLE_AXES] = {0};
     int all = 1;
     out->n = 0;
     for (int a = 0; a < s->n; a++) {
@@ -96,8 +96,8 @@ void sqz_sample(const sqz_sampler *s, const float *x, sqz_samples *out)
         double weight = 1;
         int64_t at = 0, step = 1;
         for (int a = s->n - 1; a >= 0 && at >= 0; a--) {
-            const int i = rest % t[a].n;
-            rest /= t[a].n;
+            const int n = SQZ_MAX(t[a].n, 1), i = rest % n;
+            rest /= n;
             at = t[a].at[i] < 0 ? -1 : at + t[a].at[i] * step;
             step *= s->size[a];
             weight *= t[a].weight[i];
