@@ -164,6 +164,7 @@ static sqz_status nodes(sqz_import *im, const sqz_op *op, form *f)
     return SQZ_OK;
 }
 
+/* Attribute broadcast of opsets before 7 allows what is always allowed since. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
     if (im->n_in < 2 || im->in[0] == SQZ_NONE || im->in[1] == SQZ_NONE)
@@ -205,7 +206,7 @@ const sqz_op sqz_op_gemm = {
     .prepare = prepare,
     .run_int = sqz_fc_run_s8,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
-    .onnx = {.op_type = "Gemm", .since = 7, .import = import, .write = write},
+    .onnx = {.op_type = "Gemm", .since = 1, .import = import, .write = write},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

@@ -3,6 +3,6 @@
 file(GLOB sources CONFIGURE_DEPENDS onnx_backend/*.c)
 add_executable(onnx_backend ${sources} tar.c)
 target_link_libraries(onnx_backend PRIVATE sqz_test_support)
-add_test(NAME onnx.backend COMMAND onnx_backend)
-add_test(NAME onnx.roundtrip COMMAND onnx_backend --roundtrip)
+add_test(NAME onnx.backend COMMAND onnx_backend --gate)
+add_test(NAME onnx.roundtrip COMMAND onnx_backend --roundtrip --gate)
 set_tests_properties(onnx.backend onnx.roundtrip PROPERTIES LABELS onnx TIMEOUT 600 SKIP_RETURN_CODE 77)
