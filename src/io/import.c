@@ -14,6 +14,21 @@ const sqz_importer *const sqz_importers[] = {
 };
 const size_t sqz_n_importers = SQZ_COUNT(sqz_importers);
 
+/* The Keras importer reads weights itself. */
+static sqz_status load(sqz_ctx *ctx, const sqz_importer *from, const void *bytes, size_t n,
+                       const sqz_import_options *opt, sqz_graph **out)
+{
+    SQZ_TRY(from->load(ctx, bytes, n, opt, out));
+    if (!opt->weights || from == &sqz_importer_keras)
+        return SQZ_OK;
+    sqz_status s = sqz_keras_join(*out, opt->weights);
+    if (s != SQZ_OK) {
+        sqz_graph_free(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
 sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
                             const sqz_import_options *opt, sqz_graph **out)
 {
@@ -21,11 +36,11 @@ sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
     *out = NULL;
     for (size_t i = 0; i < sqz_n_importers; i++)
         if (sqz_importers[i]->probe(bytes, n))
-            return sqz_importers[i]->load(ctx, bytes, n, opt ? opt : &none, out);
+            return load(ctx, sqz_importers[i], bytes, n, opt ? opt : &none, out);
     return sqz_fail(ctx, SQZ_E_FORMAT,
                     n ? "not a model file that squeeze reads (%s)"
                       : "the file is empty, expected a model (%s)",
-                    "ONNX");
+                    "ONNX, Keras HDF5 or JSON");
 }
 
 static void describe(const void *bytes, size_t n, sqz_import_source *source)

@@ -33,8 +33,13 @@ sqz_status sqz_import_bytes(sqz_ctx *ctx, const void *bytes, size_t n,
  * the first lines of the same list and logs all of it. */
 sqz_status sqz_onnx_unsupported(sqz_ctx *ctx, const void *bytes, size_t n, sqz_str *lines);
 
+/* The same for a Keras file. */
 sqz_status sqz_keras_unsupported(sqz_ctx *ctx, const void *bytes, size_t n,
                                  const sqz_import_options *opt, sqz_str *lines);
+
+/* The weights of a Keras file into a graph that comes from elsewhere, by names and shapes: what
+ * finds no place, or several, is refused by name. */
+sqz_status sqz_keras_join(sqz_graph *g, const char *weights);
 
 /* Graph -> ONNX bytes (free with sqz_free): the file's layout, names and order; Q/DQ pairs around
  * integer values. Works before and after the canonical recipe and after ptq. */

@@ -16,11 +16,11 @@ static const char *const config =
     "{\"class_name\":\"Dense\",\"config\":{\"name\":\"d\",\"units\":%d}},"
     "{\"class_name\":\"BatchNormalization\",\"config\":{\"name\":\"e\",\"axis\":[1]}}]}}";
 
-static void *file_of(bool center, int units, size_t *n)
+static void *file_with(uint64_t seed, bool center, int units, size_t *n)
 {
     char text[4096];
     float v[512], var[8];
-    kf_random(21, 512, v);
+    kf_random(seed, 512, v);
     for (int i = 0; i < 8; i++)
         var[i] = 0.5f + v[i] * v[i];
     (void)snprintf(text, sizeof text, config, center ? "" : "\"center\":false,", units);
@@ -49,6 +49,8 @@ static void *file_of(bool center, int units, size_t *n)
     kf_weight(&k, "e/e/moving_variance:0", S(1, units), var + 2);
     return kf_end(&k, n);
 }
+
+static void *file_of(bool center, int units, size_t *n) { return file_with(21, center, units, n); }
 
 /* The file as a user gets it back: canonical, as ONNX, imported again. */
 static sqz_graph *through_onnx(sqz_ctx *ctx, const void *file, size_t n)
@@ -143,12 +145,50 @@ static void test_a_stranger_is_refused(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* Weights of one file into the graph of another: what comes out is the other file's model. */
+static void test_weights_join_a_graph_by_name_and_shape(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    const char *path = "keras_join.h5";
+    size_t n, other_n, onnx_n;
+    void *file = file_of(true, 4, &n), *other = file_with(77, true, 4, &other_n), *onnx;
+    sqz_graph *g, *want, *got;
+    float x[32], a[4], b[4];
+    TEST_OK(ctx, sqz_import_bytes(ctx, file, n, NULL, &g));
+    TEST_OK(ctx, sqz_export_onnx(g, &onnx, &onnx_n));
+    TEST_OK(ctx, sqz_import_bytes(ctx, other, other_n, NULL, &want));
+    TEST_OK(ctx, sqz_file_write(ctx, path, other, other_n));
+    const sqz_import_options opt = {.weights = path};
+    TEST_OK(ctx, sqz_import_bytes(ctx, onnx, onnx_n, &opt, &got));
+    kf_random(22, 32, x);
+    assert_int_equal(kf_run(ctx, want, (const float *const[]){x}, a, 4), 4);
+    assert_int_equal(kf_run(ctx, got, (const float *const[]){x}, b, 4), 4);
+    for (int i = 0; i < 4; i++)
+        TEST_NEAR((double)b[i], (double)a[i], 1e-6);
+    sqz_graph_free(got);
+    free(other);
+    other = file_of(true, 2, &other_n); /* a smaller last layer: no place for it */
+    TEST_OK(ctx, sqz_file_write(ctx, path, other, other_n));
+    TEST_FAILS(ctx, sqz_import_bytes(ctx, onnx, onnx_n, &opt, &got), SQZ_E_SHAPE,
+               "weight 'd/kernel:0' (27x2): the graph has no initializer for it");
+    assert_null(got);
+    (void)remove(path);
+    sqz_free(ctx, onnx);
+    sqz_graph_free(g);
+    sqz_graph_free(want);
+    free(file);
+    free(other);
+    sqz_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folded_norms_become_the_identity),
         cmocka_unit_test(test_a_smaller_layer_is_refused_by_name),
         cmocka_unit_test(test_a_stranger_is_refused),
+        cmocka_unit_test(test_weights_join_a_graph_by_name_and_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
