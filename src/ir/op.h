@@ -108,8 +108,8 @@ typedef struct sqz_raw_attr { /* one attribute as the file has it */
     const char *name;
     int type; /* AttributeProto.AttributeType: 1 float, 2 int, 3 string, 4 tensor, 6 floats, 7 ints,
                  8 strings */
-    int64_t i;
     float f;
+    int64_t i;
     const char *s;
     sqz_ints ints;
     sqz_floats floats;

@@ -95,7 +95,7 @@ static bool possible(const work *w)
 
 static void permute(work *w, part *p, const uint8_t *order)
 {
-    int64_t perm[SQZ_MAX_RANK];
+    int64_t perm[SQZ_MAX_RANK] = {0};
     bool same = true;
     for (int32_t i = 0; i < p->n; i++)
         for (int32_t k = 0; k < p->n; k++)
@@ -240,7 +240,7 @@ static part contract(work *w, part a, part b, set keep)
                      .nk = count(in_a & in_b & ~keep),
                      .nm = count(in_a & ~in_b),
                      .nn = count(in_b & ~in_a)};
-    int64_t back[SQZ_MAX_RANK];
+    int64_t back[SQZ_MAX_RANK] = {0};
     order all = {.n = 0};
     if (!r.k)
         return multiply(w, a, b);
@@ -300,7 +300,7 @@ static sqz_status lower(work *w)
 
 sqz_status sqz_einsum_lower(sqz_import *im, const char *equation, bool *done)
 {
-    const sqz_shape *shape[SQZ_EINSUM_IN];
+    const sqz_shape *shape[SQZ_EINSUM_IN] = {NULL};
     work w = {.b = {.im = im}};
     *done = false;
     for (unsigned i = 0; i < im->n_in && i < SQZ_EINSUM_IN; i++) {

@@ -50,9 +50,12 @@ sqz_status sqz_move_prepare(sqz_prep *p)
     return sqz_fail(p->ctx, SQZ_E_LIMIT, "the packed tensors are too large");
 }
 
+static unsigned per_byte(sqz_dtype d) { return sqz_dtype_bits(d) == 2 ? 4 : 2; }
+
 static void unpack(const sqz_tensor *from, sqz_tensor *to)
 {
-    const unsigned bits = sqz_dtype_bits(from->dtype), each = 8 / bits, mask = (1u << bits) - 1;
+    const unsigned bits = sqz_dtype_bits(from->dtype), each = per_byte(from->dtype);
+    const unsigned mask = (1u << bits) - 1;
     const unsigned sign = to->dtype == SQZ_S8 ? 1u << (bits - 1) : 0;
     const uint8_t *x = from->data;
     uint8_t *y = to->data;
@@ -64,7 +67,8 @@ static void unpack(const sqz_tensor *from, sqz_tensor *to)
 
 static void pack(const sqz_tensor *from, sqz_tensor *to)
 {
-    const unsigned bits = sqz_dtype_bits(to->dtype), each = 8 / bits, mask = (1u << bits) - 1;
+    const unsigned bits = sqz_dtype_bits(to->dtype), each = per_byte(to->dtype);
+    const unsigned mask = (1u << bits) - 1;
     const uint8_t *x = from->data;
     uint8_t *y = to->data;
     for (size_t i = 0; i < to->count; i += each) {
@@ -107,7 +111,7 @@ sqz_status sqz_move_run(const sqz_call *c, sqz_move_fn fn, const void *arg)
     call.scratch = (char *)c->scratch + used;
     SQZ_TRY(fn(&call, arg));
     for (unsigned i = 0; i < c->n_out; i++)
-        if (is_packed(c->out[i]))
+        if (is_packed(c->out[i]) && call.out[i])
             pack(call.out[i], c->out[i]);
     return SQZ_OK;
 }
@@ -289,7 +293,7 @@ static sqz_status maps_piece(void *arg, size_t begin, size_t end)
 static sqz_status run_maps(const sqz_call *c, const void *fill)
 {
     const sqz_maps *m = c->state;
-    if (c->out[0]->count == 0)
+    if (!c->out[0] || c->out[0]->count == 0)
         return SQZ_OK;
     if (m->n_mapped == 0)
         return sqz_view_run(c);

@@ -23,8 +23,8 @@ static sqz_status parse(sqz_ctx *ctx, const void *at, const sqz_shape *const *sh
 
 static sqz_status infer(sqz_infer *q)
 {
-    const sqz_shape *shape[SQZ_EINSUM_IN];
-    sqz_einsum e;
+    const sqz_shape *shape[SQZ_EINSUM_IN] = {NULL};
+    sqz_einsum e = {0};
     for (unsigned i = 0; i < q->n_in && i < SQZ_EINSUM_IN; i++) {
         if (!q->in[i] || q->in[i]->dtype != q->in[0]->dtype || q->in[i]->dtype == SQZ_BOOL ||
             sqz_dtype_bits(q->in[i]->dtype) < 8)
@@ -149,7 +149,7 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 static sqz_status run(const sqz_call *c)
 {
     sweep w = {.c = c, .combinations = 1};
-    const sqz_shape *shape[SQZ_EINSUM_IN];
+    const sqz_shape *shape[SQZ_EINSUM_IN] = {NULL};
     for (unsigned i = 0; i < c->n_in; i++)
         shape[i] = &c->in[i]->shape;
     SQZ_TRY(parse(c->ctx, c->attrs, shape, c->n_in, &w.e));
@@ -167,8 +167,8 @@ static sqz_status run(const sqz_call *c)
 
 static void cost(const sqz_infer *q, sqz_cost *out)
 {
-    const sqz_shape *shape[SQZ_EINSUM_IN];
-    sqz_einsum e;
+    const sqz_shape *shape[SQZ_EINSUM_IN] = {NULL};
+    sqz_einsum e = {0};
     *out = (sqz_cost){.kind = SQZ_COST_FC, .macs = 1};
     for (unsigned i = 0; i < q->n_in && i < SQZ_EINSUM_IN; i++)
         shape[i] = &q->in[i]->shape;
