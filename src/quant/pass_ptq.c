@@ -96,6 +96,7 @@ static sqz_status quantize(sqz_ptq *p)
     SQZ_TRY(sqz_ptq_grids(p));
     SQZ_TRY(sqz_ptq_weights(p));
     SQZ_TRY(sqz_ptq_borders(p));
+    SQZ_TRY(sqz_ptq_recurrent(p));
     return p->env->notes ? p->env->notes->status : SQZ_OK;
 }
 

@@ -4,6 +4,7 @@
  *   grids    which values share a grid, and the grid of each             ptq_grids.c
  *   weights  weights, biases and other constants                         ptq_weights.c
  *   borders  quantize, dequantize and requantize nodes                   ptq_borders.c
+ *   recurrent  int8 weights of float operators                           ptq_recurrent.c
  */
 #ifndef SQZ_PTQ_H
 #define SQZ_PTQ_H
@@ -55,4 +56,5 @@ sqz_status sqz_ptq_plan(sqz_ptq *p);
 sqz_status sqz_ptq_grids(sqz_ptq *p);
 sqz_status sqz_ptq_weights(sqz_ptq *p);
 sqz_status sqz_ptq_borders(sqz_ptq *p);
+sqz_status sqz_ptq_recurrent(sqz_ptq *p);
 #endif

@@ -1,6 +1,7 @@
 /* Grids by axis and by blocks, integer products, and the operators on integers of ONNX and
  * com.microsoft, each against loops written from the definition. */
 #include "exec/exec.h"
+#include "io/data.h"
 #include "ir/pass.h"
 #include "ir/qgrid.h"
 #include "onnx_model.h"
@@ -598,6 +599,115 @@ static void test_what_cannot_be_read_is_refused_by_name(void **p)
     refuses(&s, SQZ_E_SHAPE, "do not fit N, K and blocks");
 }
 
+/* An LSTM stays float, its weights do not: within half a step of each row, and a quarter as large.
+ */
+static void test_recurrent_weights_become_int8(void **p)
+{
+    sqz_rng r = {.seed = 61};
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g;
+    const sqz_shape in = {3, {4, 1, 3}}, w = {3, {1, 20, 3}}, rec = {3, {1, 20, 5}};
+    sqz_vid v[3], y;
+    float was[60];
+    (void)p;
+    TEST_OK(ctx, sqz_graph_create(ctx, &g));
+    TEST_OK(ctx, sqz_graph_input(g, "x", SQZ_F32, &in, &v[0]));
+    for (int k = 1; k < 3; k++) {
+        sqz_tensor t;
+        TEST_OK(ctx, sqz_tensor_alloc(ctx, SQZ_F32, k == 1 ? &w : &rec, &t));
+        for (size_t i = 0; i < t.count; i++)
+            SQZ_F32P(&t)[i] = (float)sqz_rng_normal(&r);
+        if (k == 1)
+            memcpy(was, t.data, sizeof was);
+        TEST_OK(ctx, sqz_graph_constant(g, k == 1 ? "w" : "r", &t, &v[k]));
+    }
+    TEST_OK(ctx, sqz_graph_node_text(g, "lstm", "cell", "", v, 3, SQZ_NONE, &y));
+    TEST_OK(ctx, sqz_graph_set_outputs(g, &y, 1));
+    for (int excluded = 1; excluded >= 0; excluded--) {
+        g->have = SQZ_HAS_LAYOUT | SQZ_HAS_RANGES;
+        TEST_OK(ctx, sqz_run_recipe(g, excluded ? "ptq(exclude=cell)" : "ptq", &(sqz_env){0}));
+        const sqz_node *cell = sqz_nod(g, g->last);
+        const sqz_value *read = sqz_val(g, cell->in[1]);
+        assert_true((read->constant != NULL) == (excluded == 1));
+        if (excluded)
+            continue;
+        const sqz_value *q = sqz_val(g, sqz_nod(g, read->producer)->in[0]);
+        assert_string_equal(q->name, "w_1");
+        assert_int_equal(q->dtype, SQZ_S8);
+        for (size_t i = 0; i < q->constant->count; i++) {
+            float s = q->quant->scale[i / 3];
+            TEST_NEAR((double)(s * (float)SQZ_S8P(q->constant)[i]), (double)was[i],
+                      0.5001 * (double)s);
+        }
+    }
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+/* ---- feeding several inputs ---- */
+
+static void save(const char *path, int64_t second)
+{
+    sqz_ctx *ctx = test_ctx();
+    const sqz_shape a = {2, {3, 2}}, b = {1, {second}};
+    sqz_array list[2] = {{.name = "a"}, {.name = "b"}};
+    TEST_OK(ctx, sqz_tensor_alloc(ctx, SQZ_F32, &a, &list[0].t));
+    TEST_OK(ctx, sqz_tensor_alloc(ctx, SQZ_S64, &b, &list[1].t));
+    for (int i = 0; i < 6; i++)
+        SQZ_F32P(&list[0].t)[i] = (float)i;
+    for (int i = 0; i < second; i++)
+        SQZ_S64P(&list[1].t)[i] = 100 + i;
+    TEST_OK(ctx, sqz_npz_write(ctx, path, list, 2));
+    sqz_arrays_free(ctx, list, 2);
+    sqz_ctx_free(ctx);
+}
+
+/* Input a (batch, 2) and b, one int64 number for each sample. */
+static void test_each_input_gets_the_array_of_its_name(void **p)
+{
+    static const char path[] = "test_quant_ops.npz", *names[] = {"a", "b"};
+    sqz_ctx *ctx = test_ctx();
+    sqz_arena arena = {.ctx = ctx};
+    sqz_dataset *ds;
+    sqz_graph *g;
+    sqz_feeds f;
+    sqz_vid a, b;
+    void *in[2];
+    float samples[6];
+    const sqz_shape sa = {2, {1, 2}}, sb = {0};
+    (void)p;
+    save(path, 3);
+    TEST_OK(ctx, sqz_graph_create(ctx, &g));
+    TEST_OK(ctx, sqz_graph_input(g, "a", SQZ_F32, &sa, &a));
+    TEST_OK(ctx, sqz_graph_input(g, "b", SQZ_S64, &sb, &b));
+    TEST_OK(ctx, sqz_data_open_joined(ctx, path, NULL, names, 2, &ds));
+    assert_int_equal(ds->n, 3);
+    TEST_OK(ctx, sqz_feeds_plan(&arena, ds, g, NULL, &f));
+    assert_int_equal(f.elements, 3);
+    TEST_OK(ctx, sqz_feeds_memory(&f, 2, in));
+    TEST_OK(ctx, sqz_data_read(ds, 1, 2, samples, NULL));
+    TEST_OK(ctx, sqz_feeds_apply(&f, 2, samples, in));
+    for (int i = 0; i < 4; i++)
+        assert_true(((float *)in[0])[i] == (float)(2 + i));
+    assert_true(((int64_t *)in[1])[0] == 101 && ((int64_t *)in[1])[1] == 102);
+    sqz_feeds_free(&f, in);
+    TEST_OK(ctx, sqz_data_checksum(ds));
+    sqz_data_close(ds);
+    save(path, 2);
+    TEST_FAILS(ctx, sqz_data_open_joined(ctx, path, NULL, names, 2, &ds), SQZ_E_SHAPE,
+               "array 'b' has 2 samples, array 'a' 3");
+    names[1] = "c";
+    TEST_FAILS(ctx, sqz_data_open_joined(ctx, path, NULL, names, 2, &ds), SQZ_E_FORMAT,
+               "no array 'c'");
+    TEST_OK(ctx, sqz_data_open_named(ctx, path, NULL, "a", "", &ds));
+    TEST_FAILS(ctx, sqz_feeds_plan(&arena, ds, g, NULL, &f), SQZ_E_ARG, "an array for each");
+    sqz_data_close(ds);
+    (void)remove(path);
+    sqz_graph_free(g);
+    sqz_arena_free(&arena);
+    sqz_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -612,6 +722,8 @@ int main(void)
         cmocka_unit_test(test_packed_weights_are_unpacked_as_the_tool_packs_them),
         cmocka_unit_test(test_a_mean_of_codes_is_rounded_once),
         cmocka_unit_test(test_weights_with_a_zero_point_are_right),
+        cmocka_unit_test(test_recurrent_weights_become_int8),
+        cmocka_unit_test(test_each_input_gets_the_array_of_its_name),
         cmocka_unit_test(test_what_cannot_be_read_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
