@@ -282,6 +282,30 @@ static void test_roi_align_survives_any_region(void **state)
     }
 }
 
+/* Whole pixels, both ends included; cells share the pixel between them. */
+static void test_max_roi_pool_takes_whole_pixels(void **state)
+{
+    (void)state;
+    op_run r;
+    op_begin(&r);
+    sqz_tensor *x = op_in(&r, SQZ_F32, SHAPE(2, 1, 5, 5));
+    for (size_t i = 0; i < x->count; i++)
+        SQZ_F32P(x)[i] = (float)i - 100;
+    memcpy(op_in(&r, SQZ_F32, SHAPE(2, 5))->data, (float[]){1, 2.2f, 0, 6, 4, 0, 20, 20, 30, 30},
+           10 * sizeof(float));
+    /* columns 1 .. 3 in two cells of 1.5, rows 0 .. 2; the other region lies beside the image */
+    const sqz_tensor *y = op_run_ok(&r, "max_roi_pool", "pooled_shape=2,2 spatial_scale=0.5");
+    const float want[] = {-68, -67, -63, -62, 0, 0, 0, 0};
+    for (int i = 0; i < 8; i++)
+        assert_true(SQZ_F32P(y)[i] == want[i]);
+    op_end(&r);
+    op_begin(&r);
+    op_in(&r, SQZ_F32, SHAPE(1, 1, 2, 2));
+    SQZ_F32P(op_in(&r, SQZ_F32, SHAPE(1, 5)))[0] = NAN;
+    TEST_FAILS(r.ctx, op_try(&r, "max_roi_pool", "pooled_shape=1,1"), SQZ_E_ARG, "of sample nan");
+    op_end(&r);
+}
+
 /* ---- col2im ---- */
 
 /* <col2im(u), v> = <u, im2col(v)>: col2im is the transpose of reading blocks. */
@@ -478,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_deform_conv_moves_its_taps),
         cmocka_unit_test(test_roi_align_of_a_plane_is_its_middle),
         cmocka_unit_test(test_roi_align_survives_any_region),
+        cmocka_unit_test(test_max_roi_pool_takes_whole_pixels),
         cmocka_unit_test(test_col2im_is_the_transpose_of_reading_blocks),
         cmocka_unit_test(test_boxes_are_kept_for_a_reason),
         cmocka_unit_test(test_dft_is_the_sum_of_turns),
