@@ -97,6 +97,7 @@ sqz_status sqz_ew_run(const sqz_call *c, const sqz_ew_maps *maps)
 typedef struct walk {
     int n_dim;
     unsigned n_in;
+    bool repeats; /* along the last dimension, some operand is one element */
     size_t dim[SQZ_MAX_RANK], step[SQZ_MAX_RANK][MOST_IN];
     size_t size[MOST_IN], y_size; /* bytes of an element */
     const unsigned char *x[MOST_IN];
@@ -163,8 +164,9 @@ static void call_row(const walk *w, const unsigned char *const x[MOST_IN], unsig
         w->row(x[0], x[1], x[2], y, n);
 }
 
-static void run_row(const walk *w, const unsigned char *const from[MOST_IN], unsigned char *y,
-                    size_t n)
+/* A row in which some operands are one element each. */
+static void run_repeating(const walk *w, const unsigned char *const from[MOST_IN], unsigned char *y,
+                          size_t n)
 {
     _Alignas(8) unsigned char block[MOST_IN - 1][BLOCK * 8]; /* one operand at least is whole */
     const unsigned char *x[MOST_IN] = {from[0], from[1], from[2]};
@@ -175,10 +177,6 @@ static void run_row(const walk *w, const unsigned char *const from[MOST_IN], uns
             spread(block[used], from[k], w->size[k], SQZ_MIN(n, (size_t)BLOCK));
             x[k] = block[used++];
         }
-    if (!used) {
-        call_row(w, x, y, n);
-        return;
-    }
     for (size_t i = 0; i < n; i += BLOCK) {
         const size_t m = SQZ_MIN(n - i, (size_t)BLOCK);
         call_row(w, x, y + i * w->y_size, m);
@@ -192,18 +190,23 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
     const walk *w = arg;
     const int last = w->n_dim - 1;
     for (size_t at = begin, n; at < end; at += n) {
-        const size_t col = at % w->dim[last];
-        const unsigned char *x[MOST_IN] = {0};
+        size_t col = at % w->dim[last], row = at / w->dim[last], from[MOST_IN];
+        const unsigned char *x[MOST_IN];
         n = SQZ_MIN(w->dim[last] - col, end - at);
-        for (unsigned k = 0; k < w->n_in; k++) {
-            size_t row = at / w->dim[last], from = col * w->step[last][k];
-            for (int d = last - 1; d >= 0; d--) {
-                from += row % w->dim[d] * w->step[d][k];
-                row /= w->dim[d];
-            }
-            x[k] = w->x[k] + from * w->size[k];
+        for (unsigned k = 0; k < MOST_IN; k++) /* steps of operands that are not there are 0 */
+            from[k] = col * w->step[last][k];
+        for (int d = last - 1; d >= 0; d--) {
+            const size_t i = row % w->dim[d];
+            for (unsigned k = 0; k < MOST_IN; k++)
+                from[k] += i * w->step[d][k];
+            row /= w->dim[d];
         }
-        run_row(w, x, w->y + at * w->y_size, n);
+        for (unsigned k = 0; k < MOST_IN; k++)
+            x[k] = w->x[k] + from[k] * w->size[k];
+        if (w->repeats)
+            run_repeating(w, x, w->y + at * w->y_size, n);
+        else
+            call_row(w, x, w->y + at * w->y_size, n);
     }
     return SQZ_OK;
 }
@@ -217,6 +220,8 @@ static sqz_status broadcast(const sqz_call *c, unsigned n_in, sqz_row_fn row, co
         w.size[k] = size_of(c->in[k]);
     }
     plan(c->in, &c->out[0]->shape, &w);
+    for (unsigned k = 0; k < n_in; k++)
+        w.repeats = w.repeats || !w.step[w.n_dim - 1][k];
     return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
 }
 

@@ -28,8 +28,9 @@ static const sqz_attr schema[] = {
 };
 
 /* NaN goes through; max wins over min. */
+#define RAISED (v < lo ? lo : v)
 SQZ_FLOATS(SQZ_EW_MAP, map, const T lo = (T)((const attrs *)opts)->min;
-           const T hi = (T)((const attrs *)opts)->max, SQZ_MIN(hi, SQZ_MAX(lo, v)))
+           const T hi = (T)((const attrs *)opts)->max, RAISED > hi ? hi : RAISED)
 static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 

@@ -21,9 +21,9 @@ static const sqz_attr schema[] = {
      .doc = "value at 0"},
 };
 
+#define LINE (beta + alpha * v)
 SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha;
-           const T beta = (T)((const attrs *)opts)->beta,
-           SQZ_MAX((T)0, SQZ_MIN((T)1, beta + alpha * v)))
+           const T beta = (T)((const attrs *)opts)->beta, LINE<0 ? 0 : LINE> 1 ? 1 : LINE)
 static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 

@@ -1,7 +1,7 @@
 /* sign: y = -1, 0 or 1; NaN goes through. */
 #include "ops/ew.h"
 
-SQZ_FLOATS(SQZ_EW_MAP, map, , isnan(v) ? v : (T)((v > 0) - (v < 0)))
+SQZ_FLOATS(SQZ_EW_MAP, map, , v > 0 ? 1 : v < 0 ? -1 : v)
 SQZ_SIGNED(SQZ_EW_MAP, map, , (v > 0) - (v < 0))
 SQZ_UNSIGNED(SQZ_EW_MAP, map, , v > 0)
 static const sqz_ew_maps maps = {
