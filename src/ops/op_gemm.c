@@ -1,7 +1,9 @@
 /* gemm: y(M,O) = x(M,I) . w(O,I)^T + b(O): the fully connected layer. ONNX's Gemm with its
  * transpositions and factors is brought to this form at import. */
 #include "kernels/blas.h"
+#include "ops/build.h"
 #include "ops/fc.h"
+#include <math.h>
 #include <string.h>
 
 static sqz_status infer(sqz_infer *q)
@@ -138,8 +140,8 @@ static sqz_status times(sqz_import *im, sqz_vid v, float factor, const char *con
     const sqz_shape scalar = {0};
     sqz_tensor t;
     sqz_vid in[2] = {v, SQZ_NONE};
-    SQZ_TRY(sqz_tensor_alloc(im->g->ctx, SQZ_F32, &scalar, &t));
-    SQZ_F32P(&t)[0] = factor;
+    SQZ_TRY(sqz_tensor_alloc(im->g->ctx, sqz_val(im->g, v)->dtype, &scalar, &t));
+    sqz_tensor_set_f64(&t, 0, (double)factor);
     SQZ_TRY(sqz_graph_constant(im->g, NULL, &t, &in[1]));
     return sqz_graph_node(im->g, sqz_op_find("mul"), NULL, NULL, in, 2, name, 1, SQZ_NONE, out);
 }
@@ -164,6 +166,31 @@ static sqz_status nodes(sqz_import *im, const sqz_op *op, form *f)
     return SQZ_OK;
 }
 
+/* Integers without a grid: a matrix product of plain numbers, for factors that are such numbers. */
+static sqz_status whole(sqz_import *im)
+{
+    const float alpha = number(im, "alpha", 1), beta = number(im, "beta", 1);
+    sqz_build b = {.im = im};
+    sqz_vid x = im->in[0], w = im->in[1], c = sqz_b_in(&b, 2);
+    if (alpha != truncf(alpha) || beta != truncf(beta) || fabsf(alpha) > 0x1p24f ||
+        fabsf(beta) > 0x1p24f)
+        return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED,
+                        "factors %g and %g of integers, expected whole numbers", (double)alpha,
+                        (double)beta);
+    if (sqz_import_int(im, "transA", 0))
+        x = sqz_b(&b, "transpose", "perm=1,0", 1, x);
+    if (sqz_import_int(im, "transB", 0))
+        w = sqz_b(&b, "transpose", "perm=1,0", 1, w);
+    sqz_vid y = sqz_b(&b, "matmul", NULL, 2, x, w);
+    if (alpha != 1)
+        y = sqz_b(&b, "mul", NULL, 2, y, sqz_b_num(&b, (double)alpha, im->in[0]));
+    if (c != SQZ_NONE && beta != 1)
+        c = sqz_b(&b, "mul", NULL, 2, c, sqz_b_num(&b, (double)beta, im->in[0]));
+    if (c != SQZ_NONE)
+        y = sqz_b(&b, "add", NULL, 2, y, c);
+    return sqz_b_end(&b, 1, y);
+}
+
 /* Attribute broadcast of opsets before 7 allows what is always allowed since. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
@@ -173,6 +200,9 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
         im->in[0], im->in[1], SQZ_NONE, SQZ_NONE, number(im, "alpha", 1), number(im, "beta", 1)};
     if (sqz_val(im->g, f.x)->shape.rank != 2 || sqz_val(im->g, f.w)->shape.rank != 2)
         return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "the operands must be matrices");
+    const sqz_value *a = sqz_val(im->g, f.x);
+    if (!sqz_dtype_is_float(a->dtype) && !a->quant)
+        return whole(im);
     if (sqz_import_int(im, "transA", 0))
         SQZ_TRY(sqz_graph_node_text(im->g, "transpose", NULL, "perm=1,0", &f.x, 1, SQZ_NONE, &f.x));
     SQZ_TRY(weights(im, sqz_import_int(im, "transB", 0) != 0, &f));
