@@ -1,2 +1,3 @@
-# conformance/test_models.c needs data beside the repository and runs whole networks: its own label.
-set_tests_properties(conformance.models PROPERTIES LABELS models)
+# conformance/test_models.c and test_keras_models.c need data beside the repository and run whole networks: their own label.
+set_tests_properties(conformance.models conformance.keras_models PROPERTIES LABELS models)
+target_sources(test_keras_models PRIVATE tar.c)
