@@ -4,6 +4,7 @@
  * fixed filters, relu, maxpool, then a nearest-mean classifier whose weights are computed here from
  * the training images by plain loops: no training, and yet a network whose accuracy means
  * something. */
+#include "../keras_file.h"
 #include "../onnx_model.h"
 #include "io/data.h"
 #include <unistd.h>
@@ -212,6 +213,64 @@ static void write_idx(sqz_ctx *ctx, const char *path, const unsigned char *p, un
     sqz_str_free(&s);
 }
 
+/* The same network as a Keras file: images (8,8,1), kernels (3,3,1,8), features with the filter
+ * last. */
+static void write_keras(sqz_ctx *ctx, const net *w, const char *path)
+{
+    static const char config[] =
+        "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":["
+        "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"image\",\"batch_input_shape\":"
+        "[null,8,8,1],\"dtype\":\"float32\"}},"
+        "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"conv\",\"filters\":8,\"kernel_size\":[3,"
+        "3],"
+        "\"padding\":\"same\",\"activation\":\"relu\"}},"
+        "{\"class_name\":\"MaxPooling2D\",\"config\":{\"name\":\"pool\",\"pool_size\":[2,2]}},"
+        "{\"class_name\":\"Dropout\",\"config\":{\"name\":\"drop\",\"rate\":0.5}},"
+        "{\"class_name\":\"Flatten\",\"config\":{\"name\":\"flat\"}},"
+        "{\"class_name\":\"Dense\",\"config\":{\"name\":\"logits\",\"units\":4}}]}}";
+    static float kernel[9 * FILTERS], fc[FEATURES * CLASSES];
+    for (int k = 0; k < 9; k++)
+        for (int f = 0; f < FILTERS; f++)
+            kernel[k * FILTERS + f] = w->conv[f][k / 3][k % 3];
+    for (int f = 0; f < FILTERS; f++)
+        for (int i = 0; i < POOLED * POOLED; i++)
+            for (int c = 0; c < CLASSES; c++)
+                fc[(i * FILTERS + f) * CLASSES + c] = w->fc[c][f * POOLED * POOLED + i];
+    keras_file k = kf_begin(config, "2.11.0", true);
+    kf_list(&k, k.group, "layer_names", "image,conv,pool,drop,flat,logits");
+    kf_layer(&k, "conv", "conv/kernel:0,conv/bias:0");
+    kf_layer(&k, "logits", "logits/kernel:0,logits/bias:0");
+    kf_weight(&k, "conv/conv/kernel:0", (sqz_shape){4, {3, 3, 1, FILTERS}}, kernel);
+    kf_weight(&k, "conv/conv/bias:0", (sqz_shape){1, {FILTERS}}, w->bias);
+    kf_weight(&k, "logits/logits/kernel:0", (sqz_shape){2, {FEATURES, CLASSES}}, fc);
+    kf_weight(&k, "logits/logits/bias:0", (sqz_shape){1, {CLASSES}}, w->fc_bias);
+    size_t n;
+    void *bytes = kf_end(&k, &n);
+    check(ctx, sqz_file_write(ctx, path, bytes, n));
+    check(ctx, sqz_file_write(ctx, "model.json", config, sizeof config - 1));
+    free(bytes);
+}
+
+static void write_unsupported_keras(sqz_ctx *ctx, const char *path)
+{
+    keras_file k = kf_begin(
+        "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"s\",\"layers\":["
+        "{\"class_name\":\"Dropout\",\"config\":{\"name\":\"in\",\"batch_input_shape\":[null,4,2]}}"
+        ","
+        "{\"class_name\":\"Activation\",\"config\":{\"name\":\"wavy\",\"activation\":\"wave\"}},"
+        "{\"class_name\":\"Lambda\",\"config\":{\"name\":\"lam\"}},"
+        "{\"class_name\":\"MyLayer\",\"config\":{\"name\":\"own\"}},"
+        "{\"class_name\":\"Masking\",\"config\":{\"name\":\"mask\"}},"
+        "{\"class_name\":\"ConvLSTM2D\",\"config\":{\"name\":\"film\"}}]}}",
+        "2.11.0", true);
+    kf_list(&k, k.group, "layer_names", "in");
+    kf_layer(&k, "in", "");
+    size_t n;
+    void *bytes = kf_end(&k, &n);
+    check(ctx, sqz_file_write(ctx, path, bytes, n));
+    free(bytes);
+}
+
 int main(int argc, char **argv)
 {
     static net m;
@@ -227,6 +286,8 @@ int main(int argc, char **argv)
     write_model(ctx, &m, "model.onnx");
     write_constant_model(ctx, "constant.onnx");
     write_unsupported_model(ctx, "unsupported.onnx");
+    write_keras(ctx, &m, "model.h5");
+    write_unsupported_keras(ctx, "unsupported.h5");
     write_npz(ctx, "train.npz", &train, 0, TRAIN, "x", 2);
     write_npz(ctx, "unlabeled.npz", &train, 0, TRAIN, "x", 1);
     write_npz(ctx, "valid.npz", &valid, 0, VALID, "x", 2);

@@ -1,0 +1,1 @@
+squeeze export model.onnx -o out.h5

@@ -1,0 +1,1 @@
+squeeze export model.onnx --keras model.h5 -o out.h5
