@@ -93,6 +93,24 @@ static inline void node_text(onnx_node *t, const char *name, const char *v)
     a->s.len = strlen(v);
 }
 
+static inline void node_floats(onnx_node *t, const char *name, const float *v, size_t n)
+{
+    Onnx__AttributeProto *a = model_attr(&t->m, t->n, name, 6);
+    a->n_floats = n;
+    a->floats = sqz_arena_alloc(&t->m.arena, n + 1, sizeof *a->floats);
+    memcpy(a->floats, v, n * sizeof *v);
+}
+static inline void node_texts(onnx_node *t, const char *name, const char *const *v, size_t n)
+{
+    Onnx__AttributeProto *a = model_attr(&t->m, t->n, name, 8);
+    a->n_strings = n;
+    a->strings = sqz_arena_alloc(&t->m.arena, n + 1, sizeof *a->strings);
+    for (size_t i = 0; i < n; i++) {
+        a->strings[i].data = (uint8_t *)model_text(&t->m, v[i]);
+        a->strings[i].len = strlen(v[i]);
+    }
+}
+
 /* Operands become inputs or initializers of the model. */
 static inline void node_operands(onnx_node *t)
 {

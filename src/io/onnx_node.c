@@ -171,6 +171,29 @@ static sqz_status known_attributes(const sqz_import *im, const sqz_op *op)
     return SQZ_OK;
 }
 
+/* The same for a rule that lists what it reads, "a|b|c". */
+static sqz_status listed_attributes(const sqz_import *im, const char *list)
+{
+    for (unsigned i = 0; list && i < im->n_attr; i++) {
+        const char *name = im->attr[i].name, *p = list;
+        size_t n = strlen(name);
+        while (p && (strncmp(p, name, n) != 0 || (p[n] != '|' && p[n] != '\0'))) {
+            p = strchr(p, '|');
+            p = p ? p + 1 : NULL;
+        }
+        if (!p || n == 0)
+            return sqz_fail(im->g->ctx, SQZ_E_UNSUPPORTED, "attribute '%.60s' is not supported",
+                            name);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status rule(job *j, const sqz_lower *r)
+{
+    SQZ_TRY(listed_attributes(&j->im, r->attrs));
+    return r->import(&j->im);
+}
+
 static sqz_status by_schema(job *j, const sqz_op *op)
 {
     SQZ_TRY(known_attributes(&j->im, op));
@@ -206,7 +229,7 @@ static sqz_status build(job *j, bool *skip)
     else if (r.function)
         SQZ_TRY(sqz_onnx_call(j->all, r.function, j->node, &j->im));
     else if (r.lower)
-        SQZ_TRY(r.lower->import(&j->im));
+        SQZ_TRY(rule(j, r.lower));
     else if (r.op->onnx.import)
         SQZ_TRY(r.op->onnx.import(&j->im, r.op));
     else

@@ -198,6 +198,8 @@ typedef struct sqz_lower {
     const char *op_type;
     uint8_t since, until; /* opsets of the domain that are read; until 0: no end known */
     sqz_status (*import)(sqz_import *im);
+    const char
+        *attrs; /* "a|b|c": attributes that it reads, others are refused by name; NULL: any */
 } sqz_lower;
 typedef struct sqz_lower_set {
     const sqz_lower *rule;

@@ -184,6 +184,11 @@ static sqz_status attention(sqz_import *im)
 }
 
 static const sqz_lower rules[] = {
-    {.domain = "", .op_type = "Attention", .since = 23, .import = attention},
+    {.domain = "",
+     .op_type = "Attention",
+     .since = 23,
+     .import = attention,
+     .attrs = "is_causal|kv_num_heads|left_window_size|q_num_heads|qk_matmul_output_mode|right_"
+              "window_size|scale|softcap|softmax_precision"},
 };
 const sqz_lower_set sqz_lower_attention = {rules, SQZ_COUNT(rules)};

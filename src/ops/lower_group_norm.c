@@ -37,6 +37,11 @@ static sqz_status group_norm(sqz_import *im)
 }
 
 static const sqz_lower rules[] = {
-    {.domain = "", .op_type = "GroupNormalization", .since = 18, .until = 20, .import = group_norm},
+    {.domain = "",
+     .op_type = "GroupNormalization",
+     .since = 18,
+     .until = 20,
+     .import = group_norm,
+     .attrs = "num_groups|epsilon|stash_type"},
 };
 const sqz_lower_set sqz_lower_group_norm = {rules, SQZ_COUNT(rules)};

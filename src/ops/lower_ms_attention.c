@@ -303,7 +303,16 @@ static sqz_status multi_head(sqz_import *im)
 
 #define MS "com.microsoft"
 static const sqz_lower rules[] = {
-    {.domain = MS, .op_type = "Attention", .since = 1, .import = attention},
-    {.domain = MS, .op_type = "MultiHeadAttention", .since = 1, .import = multi_head},
+    {.domain = MS,
+     .op_type = "Attention",
+     .since = 1,
+     .import = attention,
+     .attrs = "do_rotary|mask_filter_value|num_heads|past_present_share_buffer|qkv_hidden_sizes|"
+              "rotary_embedding_dim|scale|unidirectional"},
+    {.domain = MS,
+     .op_type = "MultiHeadAttention",
+     .since = 1,
+     .import = multi_head,
+     .attrs = "mask_filter_value|num_heads|scale|unidirectional"},
 };
 const sqz_lower_set sqz_lower_ms_attention = {rules, SQZ_COUNT(rules)};

@@ -193,12 +193,25 @@ static sqz_status fused_matmul(sqz_import *im)
 
 #define MS "com.microsoft"
 static const sqz_lower rules[] = {
-    {.domain = MS, .op_type = "Gelu", .since = 1, .import = gelu},
-    {.domain = MS, .op_type = "BiasGelu", .since = 1, .import = bias_gelu},
-    {.domain = MS, .op_type = "FastGelu", .since = 1, .import = fast_gelu},
-    {.domain = MS, .op_type = "QuickGelu", .since = 1, .import = quick_gelu},
-    {.domain = MS, .op_type = "FusedConv", .since = 1, .import = fused_conv},
-    {.domain = MS, .op_type = "FusedGemm", .since = 1, .import = fused_gemm},
-    {.domain = MS, .op_type = "FusedMatMul", .since = 1, .import = fused_matmul},
+    {.domain = MS, .op_type = "Gelu", .since = 1, .import = gelu, .attrs = ""},
+    {.domain = MS, .op_type = "BiasGelu", .since = 1, .import = bias_gelu, .attrs = ""},
+    {.domain = MS, .op_type = "FastGelu", .since = 1, .import = fast_gelu, .attrs = ""},
+    {.domain = MS, .op_type = "QuickGelu", .since = 1, .import = quick_gelu, .attrs = "alpha"},
+    {.domain = MS,
+     .op_type = "FusedConv",
+     .since = 1,
+     .import = fused_conv,
+     .attrs = "activation|activation_params|auto_pad|dilations|group|kernel_shape|pads|strides"},
+    {.domain = MS,
+     .op_type = "FusedGemm",
+     .since = 1,
+     .import = fused_gemm,
+     .attrs =
+         "activation|activation_alpha|activation_beta|activation_gamma|alpha|beta|transA|transB"},
+    {.domain = MS,
+     .op_type = "FusedMatMul",
+     .since = 1,
+     .import = fused_matmul,
+     .attrs = "alpha|transA|transB|transBatchA|transBatchB"},
 };
 const sqz_lower_set sqz_lower_ms_fused = {rules, SQZ_COUNT(rules)};

@@ -152,7 +152,15 @@ static sqz_status microsoft(sqz_import *im)
 }
 
 static const sqz_lower rules[] = {
-    {.domain = "", .op_type = "RotaryEmbedding", .since = 23, .import = onnx},
-    {.domain = "com.microsoft", .op_type = "RotaryEmbedding", .since = 1, .import = microsoft},
+    {.domain = "",
+     .op_type = "RotaryEmbedding",
+     .since = 23,
+     .import = onnx,
+     .attrs = "interleaved|num_heads|rotary_embedding_dim"},
+    {.domain = "com.microsoft",
+     .op_type = "RotaryEmbedding",
+     .since = 1,
+     .import = microsoft,
+     .attrs = "interleaved|is_packed_batching|num_heads|rotary_embedding_dim|scale"},
 };
 const sqz_lower_set sqz_lower_rotary = {rules, SQZ_COUNT(rules)};

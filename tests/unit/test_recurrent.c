@@ -1,7 +1,6 @@
 /* lstm, gru and rnn against the formulas written out in double, one sample and one number at a
  * time; activations by name; what is refused. */
-#include "ir/op.h"
-#include "sqz_test.h"
+#include "../onnx_node.h"
 
 enum { SEED = 61, SLOTS = 8, UNITS = 7 };
 
@@ -304,6 +303,55 @@ static void test_random_nodes_are_the_formulas(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* ---- as ONNX spells it ---- */
+
+/* Lists of names and numbers, a length, and an operand left out in the middle. */
+static void test_a_node_of_a_file_is_the_same(void **state)
+{
+    (void)state;
+    static const char *const acts[] = {"HardSigmoid", "Elu",         "Softsign",
+                                       "Sigmoid",     "HardSigmoid", "Tanh"};
+    const float alpha[] = {0.3f, 0.7f, 0.25f}, beta[] = {0.4f, 0.6f};
+    sqz_ctx *ctx = test_ctx();
+    sqz_rng r = {SEED, 1 << 21};
+    for (int layout = 0; layout < 2; layout++) {
+        onnx_node t;
+        node k = {.op = "lstm", .T = 4};
+        const sqz_shape x = layout ? shape(3, 4, 5) : shape(4, 3, 5);
+        (void)snprintf(k.attrs, sizeof k.attrs,
+                       "direction=bidirectional layout=%d clip=0.75 activation_alpha=0.3,0.7,0.25 "
+                       "activation_beta=0.4,0.6 activations=HardSigmoid,Elu,Softsign,Sigmoid,"
+                       "HardSigmoid,Tanh",
+                       layout);
+        node_begin(&t, ctx, "LSTM", NULL, 14, "y,h,c");
+        node_text(&t, "direction", "bidirectional");
+        node_int(&t, "hidden_size", 6);
+        node_int(&t, "layout", layout);
+        node_float(&t, "clip", 0.75);
+        node_texts(&t, "activations", acts, 6);
+        node_floats(&t, "activation_alpha", alpha, 3);
+        node_floats(&t, "activation_beta", beta, 2);
+        node_in(&t, SQZ_F32, x, false, &r, -1, 1);
+        node_in(&t, SQZ_F32, shape(2, 24, 5), true, &r, -1, 1);
+        node_in(&t, SQZ_F32, shape(2, 24, 6), true, &r, -1, 1);
+        node_skip(&t);
+        node_in(&t, SQZ_S32, (sqz_shape){1, {3}}, false, &r, 0, 4);
+        node_run(&t);
+        for (int i = 0; i < 5; i++) {
+            k.given[i] = t.given[i];
+            sqz_tensor_share(&t.in[i], &k.in[i]);
+        }
+        TEST_OK(ctx, run(&k, ctx));
+        for (int i = 0; i < 3; i++) {
+            assert_true(sqz_shape_eq(&k.out[i].shape, &t.out[i].shape));
+            assert_memory_equal(k.out[i].data, t.out[i].data, t.out[i].bytes);
+        }
+        unmake(&k, ctx);
+        node_end(&t);
+    }
+    sqz_ctx_free(ctx);
+}
+
 /* ---- refusals ---- */
 
 static void refuse(const char *attrs, void (*spoil)(node *), sqz_status want, const char *part)
@@ -356,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_nodes_are_the_formulas),
+        cmocka_unit_test(test_a_node_of_a_file_is_the_same),
         cmocka_unit_test(test_wrong_lengths_are_refused),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_wrong_activations_are_refused),
