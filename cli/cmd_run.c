@@ -1,8 +1,8 @@
 /* squeeze run: a model once, on named arrays. */
 #include "cmd.h"
 
-static const cli_flag_id flags[] = {CLI_INPUTS,  CLI_OUT,     CLI_SHAPE,   CLI_BIND,
-                                    CLI_WEIGHTS, CLI_DRY_RUN, CLI_THREADS, CLI_END};
+static const cli_flag_id flags[] = {CLI_INPUTS,  CLI_OUT,     CLI_SHAPE,   CLI_BIND, CLI_WEIGHTS,
+                                    CLI_LITERAL, CLI_DRY_RUN, CLI_THREADS, CLI_END};
 const sqz_cmd sqz_cmd_run = {
     .name = "run",
     .summary = "the outputs of a model for given inputs",

@@ -110,14 +110,15 @@ typedef struct sqz_job {
     const char *shape;  /* "name=1,3,224,224": binds dimensions left open by the model */
     const char *budget; /* fit: "5 min", "20 trials"; NULL: the device file's, else none */
     uint64_t seed;
-    int64_t samples;    /* calibration samples at most; 0: 512 */
-    int64_t limit;      /* evaluation samples at most; 0: all */
-    int64_t batch;      /* 0: chosen */
-    int64_t repeat;     /* bench: timed runs; 0: enough for two seconds */
-    int32_t per_tensor; /* 1: one weight scale per tensor rather than per channel */
-    int32_t layers;     /* evaluate: 1: per-layer error against the reference */
-    int32_t dry_run;    /* 1: say what would be done, how long, how large; write nothing */
-    int32_t reserved;
+    int64_t samples;     /* calibration samples at most; 0: 512 */
+    int64_t limit;       /* evaluation samples at most; 0: all */
+    int64_t batch;       /* 0: chosen */
+    int64_t repeat;      /* bench: timed runs; 0: enough for two seconds */
+    int32_t per_tensor;  /* 1: one weight scale per tensor rather than per channel */
+    int32_t layers;      /* evaluate: 1: per-layer error against the reference */
+    int32_t dry_run;     /* 1: say what would be done, how long, how large; write nothing */
+    int32_t literal;     /* run: 1: QuantizeLinear and DequantizeLinear in floating point, as ONNX
+                            defines them, not in the integers of a device */
     const char *bind;    /* "sr=16000;axes=1,2": inputs that become constants, with their values */
     const char *weights; /* HDF5 file of Keras with the weights of MODEL */
     const char *keras;   /* export: the Keras file that MODEL was made from */

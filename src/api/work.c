@@ -60,8 +60,10 @@ static sqz_status load(sqz_work *w, const char *path, sqz_given *given, size_t n
                                     .given = given,
                                     .n_given = n_given};
     sqz_status s = sqz_import_file(w->ctx, &opt, source, out);
+    sqz_env env = {0};
+    const char *recipe = w->job.literal ? SQZ_CANONICAL_LITERAL : SQZ_CANONICAL;
     if (s == SQZ_OK)
-        s = sqz_note(w->ctx, sqz_canonical(w->ctx, *out), "'%s'", path);
+        s = sqz_note(w->ctx, sqz_run_recipe(*out, recipe, &env), "'%s'", path);
     if (s != SQZ_OK) {
         sqz_graph_free(*out);
         *out = NULL;

@@ -397,19 +397,32 @@ static sqz_status sweep(sqz_qdq_work *w)
     return SQZ_OK;
 }
 
-static sqz_status rewrite(sqz_qdq_work *w)
+typedef struct options {
+    int64_t literal;
+} options;
+static const sqz_attr schema[] = {
+    {.name = "literal",
+     .offset = offsetof(options, literal),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .doc = "operators stay float between their pairs, as ONNX defines them: only codes that are "
+            "handed on are integers"},
+};
+
+static sqz_status rewrite(sqz_qdq_work *w, const options *o)
 {
     SQZ_TRY(sqz_uses_build(w->g, w->a, &w->u));
     SQZ_TRY(sqz_qdq_spread(w));
-    SQZ_TRY(sqz_qdq_hoist(w));
-    SQZ_EACH_NODE(w->g, id) { SQZ_TRY(fold(w, id)); }
-    shorten_round_trips(w);
+    if (!o->literal) {
+        SQZ_TRY(sqz_qdq_hoist(w));
+        SQZ_EACH_NODE(w->g, id) { SQZ_TRY(fold(w, id)); }
+        shorten_round_trips(w);
+    }
     return sweep(w);
 }
 
 static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
-    (void)opts;
     (void)env;
     bool any = false;
     SQZ_EACH_NODE(g, id) { any = any || sqz_qdq_is_op(sqz_nod(g, id), "dequantize"); }
@@ -417,7 +430,7 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
         return SQZ_OK;
     sqz_arena a = {.ctx = g->ctx};
     sqz_qdq_work w = {.g = g, .a = &a};
-    sqz_status s = rewrite(&w);
+    sqz_status s = rewrite(&w, opts);
     if (s == SQZ_OK && w.folded)
         g->have |= SQZ_HAS_QUANT;
     sqz_arena_free(&a);
@@ -425,6 +438,10 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 }
 
 const sqz_pass sqz_pass_fold_qdq = {
-    .info = {.name = "fold_qdq", .doc = "quantize/dequantize pairs around operators to integers"},
+    .info = {.name = "fold_qdq",
+             .doc = "quantize/dequantize pairs around operators to integers",
+             .opt_size = sizeof(options),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
     .run = run,
 };
