@@ -12,6 +12,14 @@ static sqz_status deciding(sqz_import *im, unsigned slot, const sqz_tensor **t)
     return *t ? SQZ_OK : sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input %u is missing", slot);
 }
 
+/* Rules are asked for nodes without inputs as well. */
+static sqz_status need_data(const sqz_import *im)
+{
+    if (im->n_in > 0 && im->in[0] != SQZ_NONE)
+        return SQZ_OK;
+    return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input 0 is missing");
+}
+
 /* ---- Compress ---- */
 
 /* Where the condition holds, as a list. */
@@ -37,6 +45,7 @@ static sqz_status compress(sqz_import *im)
     const sqz_raw_attr *axis = sqz_import_attr(im, "axis");
     const sqz_tensor *when;
     sqz_tensor list;
+    SQZ_TRY(need_data(im));
     SQZ_TRY(deciding(im, 1, &when));
     sqz_vid x = axis ? im->in[0] : sqz_b(&b, "reshape", "shape=-1", 1, im->in[0]);
     SQZ_TRY(b.status);
@@ -137,8 +146,9 @@ static sqz_status center_crop_pad(sqz_import *im)
     static const int64_t axes[SQZ_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
     sqz_build b = {.im = im};
     sqz_str cut = {.ctx = im->g->ctx}, pad = {.ctx = im->g->ctx};
-    sqz_vid y = im->in[0];
+    sqz_vid y = sqz_b_in(&b, 0);
     crop c;
+    SQZ_TRY(need_data(im));
     SQZ_TRY(plan(im, &c));
     list(&cut, "starts", c.start, NULL, c.rank);
     list(&cut, "ends", c.end, NULL, c.rank);
@@ -163,6 +173,7 @@ static sqz_status dynamic_slice(sqz_import *im)
     const sqz_op *op = sqz_op_find("slice");
     sqz_import later = *im;
     later.opset = 10;
+    SQZ_TRY(need_data(im));
     return op->onnx.import(&later, op);
 }
 

@@ -233,6 +233,16 @@ static void test_split_counts_outputs_that_nobody_reads(void **state)
     ASSERT_OUTPUT(f, 1, SHAPE(2), 2, 3);
 }
 
+static void test_nodes_without_inputs_are_refused(void **state)
+{
+    static const char *const types[] = {"Compress", "NonZero", "Unique", "CenterCropPad",
+                                        "DynamicSlice"};
+    fixture *f = *state;
+    f->in[0] = SQZ_NONE;
+    for (size_t i = 0; i < SQZ_COUNT(types); i++)
+        TEST_FAILS(f->ctx, import(f, types[i], 18), SQZ_E_FORMAT, "input 0 is missing");
+}
+
 static void test_a_pad_value_that_no_double_is(void **state)
 {
     fixture *f = *state;
@@ -265,6 +275,7 @@ int main(void)
         TEST(test_tile_of_opset_1_repeats_one_axis),
         TEST(test_concat_of_opset_1_joins_channels),
         TEST(test_split_counts_outputs_that_nobody_reads),
+        TEST(test_nodes_without_inputs_are_refused),
         TEST(test_a_pad_value_that_no_double_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
