@@ -76,7 +76,7 @@ static bool direct(const sqz_tensor *x, const sqz_tensor *y, size_t begin, size_
 
 #define LOAD(type)                                                                                 \
     for (size_t i = 0; i < n; i++)                                                                 \
-        v[i] = AT(const type, x)[at + i];                                                          \
+        v[i] = +AT(const type, x)[at + i]; /* small types pass through int */                      \
     return
 
 /* Integers as int64; the upper half of uint64 as negative numbers. */

@@ -191,7 +191,7 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
     const int last = w->n_dim - 1;
     for (size_t at = begin, n; at < end; at += n) {
         size_t col = at % w->dim[last], row = at / w->dim[last], from[MOST_IN];
-        const unsigned char *x[MOST_IN];
+        const unsigned char *x[MOST_IN] = {0};
         n = SQZ_MIN(w->dim[last] - col, end - at);
         for (unsigned k = 0; k < MOST_IN; k++) /* steps of operands that are not there are 0 */
             from[k] = col * w->step[last][k];

@@ -2,7 +2,7 @@
  * operators of any number of inputs. */
 #include "ops/build.h"
 #include "ops/ew.h"
-#include <string.h>
+#include <stdio.h>
 
 /* Before opset 7, b lies in a from axis `axis` on; without it, at the end of a. NumPy's rules find
  * it there once ones stand behind it. */
@@ -13,6 +13,7 @@ static sqz_status place(sqz_import *im, sqz_vid *b)
     const int32_t n = s->rank;
     int32_t axis = 0;
     char text[64] = "axes=";
+    int used = 5;
     if (!sqz_import_int(im, "broadcast", 0) || !sqz_import_attr(im, "axis") || n == 0 ||
         n >= a->rank)
         return SQZ_OK;
@@ -22,10 +23,8 @@ static sqz_status place(sqz_import *im, sqz_vid *b)
                         a->rank, axis);
     if (axis + n == a->rank)
         return SQZ_OK;
-    for (int32_t i = n; i < a->rank - axis; i++) {
-        const char digit[] = {(char)('0' + i), i + 1 < a->rank - axis ? ',' : '\0', '\0'};
-        strcat(text, digit); /* ranks have one digit: at most SQZ_MAX_RANK pairs */
-    }
+    for (int32_t i = n; i < a->rank - axis && used < (int)sizeof text; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, i == n ? "%d" : ",%d", (int)i);
     return sqz_graph_node_text(g, "unsqueeze", NULL, text, b, 1, SQZ_NONE, b);
 }
 

@@ -69,7 +69,7 @@ static sqz_status range_whole(sqz_import *im, const sqz_tensor *const in[3], sqz
 static sqz_status range(sqz_import *im)
 {
     const sqz_tensor *in[3];
-    sqz_tensor t;
+    sqz_tensor t = {0};
     for (unsigned i = 0; i < 3; i++)
         SQZ_TRY(parameter(im, i, &in[i]));
     if (in[1]->dtype != in[0]->dtype || in[2]->dtype != in[0]->dtype)
@@ -84,7 +84,7 @@ static sqz_status eye_like(sqz_import *im)
 {
     const sqz_value *x = im->n_in && im->in[0] != SQZ_NONE ? sqz_val(im->g, im->in[0]) : NULL;
     const int64_t k = sqz_import_int(im, "k", 0);
-    sqz_tensor t;
+    sqz_tensor t = {0};
     if (!x || x->shape.rank != 2)
         return sqz_fail(im->g->ctx, SQZ_E_SHAPE, "expected a matrix");
     const sqz_shape shape = x->shape;
@@ -101,13 +101,13 @@ static sqz_status eye_like(sqz_import *im)
 static sqz_status size(sqz_import *im)
 {
     size_t count;
-    sqz_tensor t;
+    sqz_tensor t = {0};
     const sqz_shape scalar = {0};
     if (im->n_in == 0 || im->in[0] == SQZ_NONE)
         return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "input 0 is missing");
     SQZ_TRY(sqz_shape_count(im->g->ctx, &sqz_val(im->g, im->in[0])->shape, SQZ_F32, &count, NULL));
     SQZ_TRY(fresh(im, SQZ_S64, &scalar, &t));
-    SQZ_S64P(&t)[0] = (int64_t)count;
+    sqz_tensor_set_i64(&t, 0, (int64_t)count);
     return finish(im, &t);
 }
 
@@ -116,7 +116,7 @@ static sqz_status size(sqz_import *im)
 static sqz_status window(sqz_import *im, double a0, double a1, double a2)
 {
     const sqz_tensor *n;
-    sqz_tensor t;
+    sqz_tensor t = {0};
     SQZ_TRY(parameter(im, 0, &n));
     const sqz_shape s = {1, {sqz_tensor_i64(n, 0)}};
     const bool periodic = sqz_import_int(im, "periodic", 1) != 0;
@@ -155,7 +155,7 @@ static void triangle(sqz_tensor *t, size_t m, int64_t left, int64_t center, int6
 static sqz_status mel_weight_matrix(sqz_import *im)
 {
     const sqz_tensor *in[5];
-    sqz_tensor t;
+    sqz_tensor t = {0};
     for (unsigned i = 0; i < 5; i++)
         SQZ_TRY(parameter(im, i, &in[i]));
     const int64_t n = sqz_tensor_i64(in[0], 0), dft = sqz_tensor_i64(in[1], 0),

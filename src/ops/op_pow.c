@@ -40,9 +40,11 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     for (int i = 0; i < 2; i++)
         if (sqz_b_val(&b, in[i])->dtype != type)
             in[i] = sqz_bf(&b, "cast", &in[i], 1, "to=%d", (int)sqz_dtype_onnx(type));
+    SQZ_TRY(b.status);
+    if (!real)
+        return sqz_import_node(im, op, NULL, in, 2);
     sqz_vid y = sqz_b(&b, "pow", NULL, 2, in[0], in[1]);
-    if (real)
-        y = sqz_bf(&b, "cast", &y, 1, "to=%d", (int)sqz_dtype_onnx(base));
+    y = sqz_bf(&b, "cast", &y, 1, "to=%d", (int)sqz_dtype_onnx(base));
     return sqz_b_end(&b, 1, y);
 }
 
