@@ -186,7 +186,9 @@ def run_ort(path, inputs, optimized):
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
     options.log_severity_level = 3
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {i.name: x for i, x in zip(session.get_inputs(), inputs)})
+    # Keras files take whole numbers as floats; a model may want them as integers
+    types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+    return session.run(None, {i.name: x.astype(types.get(i.type, x.dtype)) for i, x in zip(session.get_inputs(), inputs)})
 
 
 def error(case, got):
