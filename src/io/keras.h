@@ -63,6 +63,8 @@ typedef struct sqz_klayer {
     const struct sqz_kclass *cls; /* NULL: a model, or not known */
     struct sqz_kmodel *model;     /* a nested model */
     struct sqz_klayer *inner;     /* of wrappers; backward of Bidirectional is inner[1] */
+    struct sqz_klayer *branch;    /* models that Keras 1's Merge joins where a model begins */
+    uint32_t n_branch;
     sqz_kweights w;
     uint32_t w_base; /* weight 0 is weight w_base of the layer around it (Bidirectional) */
     sqz_vid *made;   /* constants of the first call, which the others share */

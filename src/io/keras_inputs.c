@@ -47,6 +47,17 @@ static sqz_status of_layer(sqz_keras *k, sqz_klayer *l, const char *name, input 
     return SQZ_OK;
 }
 
+/* How many inputs a model has. */
+uint32_t sqz_keras_n_inputs(const sqz_kmodel *m) /* NOLINT(misc-no-recursion) */
+{
+    uint32_t n = 0;
+    if (!m->sequential)
+        return m->n_input;
+    for (uint32_t i = 0; i < m->layer[0].n_branch; i++)
+        n += sqz_keras_n_inputs(m->layer[0].branch[i].model);
+    return SQZ_MAX(n, 1);
+}
+
 /* The first layer of a Sequential model tells its input; it may be a model itself. */
 static sqz_status of_sequential(sqz_keras *k, const sqz_kmodel *m, input *in)
 {
@@ -178,22 +189,33 @@ static sqz_status add(sqz_keras *k, const input *in, sqz_given *known, sqz_kval 
     return SQZ_OK;
 }
 
+/* Inputs of a model, in order; *in moves on. */
+static sqz_status describe(sqz_keras *k, const sqz_kmodel *m, input **in) /* NOLINT */
+{
+    for (uint32_t i = 0; !m->sequential && i < m->n_input; i++) {
+        sqz_klayer *l = &m->layer[m->input[i].layer];
+        SQZ_TRY(of_layer(k, l, l->own, (*in)++));
+    }
+    if (!m->sequential)
+        return SQZ_OK;
+    const sqz_klayer *first = &m->layer[0];
+    for (uint32_t i = 0; i < first->n_branch; i++)
+        SQZ_TRY(describe(k, first->branch[i].model, in));
+    return first->n_branch ? SQZ_OK : of_sequential(k, m, (*in)++);
+}
+
 sqz_status sqz_keras_inputs(sqz_keras *k, const sqz_kmodel *m, sqz_kval **out, uint32_t *n)
 {
-    *n = m->sequential ? 1 : m->n_input;
+    *n = sqz_keras_n_inputs(m);
     input *in = sqz_arena_alloc(&k->arena, *n, sizeof *in);
     const char **name = sqz_arena_alloc(&k->arena, *n, sizeof *name);
     *out = sqz_arena_alloc(&k->arena, *n, sizeof **out);
     if (!in || !name || !*out)
         return SQZ_E_NOMEM;
-    for (uint32_t i = 0; i < *n; i++) {
-        if (m->sequential)
-            SQZ_TRY(of_sequential(k, m, &in[i]));
-        else
-            SQZ_TRY(
-                of_layer(k, &m->layer[m->input[i].layer], m->layer[m->input[i].layer].own, &in[i]));
+    input *at = in;
+    SQZ_TRY(describe(k, m, &at));
+    for (uint32_t i = 0; i < *n; i++)
         name[i] = in[i].name;
-    }
     SQZ_TRY(sqz_shape_option_check(k->ctx, k->opt->shape, name, *n));
     if (k->opt->bind)
         return sqz_fail(k->ctx, SQZ_E_ARG, "bind option: inputs of Keras models are not bound");

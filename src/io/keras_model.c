@@ -130,19 +130,44 @@ sqz_status sqz_keras_call(sqz_klayer *l) /* NOLINT(misc-no-recursion): the JSON 
 
 /* ---- models ---- */
 
+/* The branches of a Merge at the begin of a model, each on its share of the inputs. */
+static sqz_status run_branches(sqz_klayer *l, sqz_kval *const *in, uint32_t n_in) /* NOLINT */
+{
+    sqz_keras *k = l->k;
+    sqz_kval *all = sqz_arena_alloc(&k->arena, (size_t)l->n_branch * SQZ_KERAS_OUTS, sizeof *all);
+    l->in = sqz_arena_alloc(&k->arena, l->n_branch, sizeof *l->in);
+    if (!all || !l->in)
+        return SQZ_E_NOMEM;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < l->n_branch; i++) {
+        sqz_kmodel *m = l->branch[i].model;
+        uint32_t n = sqz_keras_n_inputs(m), outs = 0;
+        if (n > n_in - at || m->n_output > SQZ_KERAS_OUTS)
+            return sqz_fail(k->ctx, SQZ_E_FORMAT, "a branch of layer '%.100s' has no input",
+                            l->name);
+        l->in[i] = all + (size_t)i * SQZ_KERAS_OUTS;
+        SQZ_TRY(sqz_keras_run_model(k, m, in + at, n, l->in[i], &outs));
+        at += n;
+    }
+    l->n_in = l->n_branch;
+    return SQZ_OK;
+}
+
 static sqz_status run_sequential(sqz_keras *k, sqz_kmodel *m, sqz_kval *const *in, /* NOLINT */
                                  uint32_t n_in, sqz_kval *out, uint32_t *n_out)
 {
     sqz_kval *now = *in, **list = sqz_arena_alloc(&k->arena, m->n_layer, sizeof *list);
     if (!list)
         return SQZ_E_NOMEM;
-    if (n_in != 1)
+    if (n_in != sqz_keras_n_inputs(m))
         return sqz_fail(k->ctx, SQZ_E_FORMAT, "a Sequential model with %u inputs", n_in);
     for (uint32_t i = 0; i < m->n_layer; i++) {
         sqz_klayer *l = &m->layer[i];
         list[i] = now;
         l->in = &list[i];
         l->n_in = 1;
+        if (l->n_branch && i == 0)
+            SQZ_TRY(run_branches(l, in, n_in));
         SQZ_TRY(sqz_keras_call(l));
         now = sqz_arena_alloc(&k->arena, SQZ_KERAS_OUTS, sizeof *now);
         if (!now)

@@ -29,6 +29,7 @@ sqz_status sqz_keras_parse_model(sqz_keras *k, const cJSON *spec, const char *pr
                                  const sqz_kweights *scope, sqz_kmodel **out);
 /* keras_inputs.c: graph inputs of the outermost model, one kval each. */
 sqz_status sqz_keras_inputs(sqz_keras *k, const sqz_kmodel *m, sqz_kval **out, uint32_t *n);
+uint32_t sqz_keras_n_inputs(const sqz_kmodel *m);
 /* keras_model.c: runs a model on tensors. */
 sqz_status sqz_keras_run_model(sqz_keras *k, sqz_kmodel *m, sqz_kval *const *in, uint32_t n_in,
                                sqz_kval *out, uint32_t *n_out);

@@ -7,7 +7,7 @@
 bool sqz_keras_is_model(const cJSON *spec)
 {
     const cJSON *type = sqz_kc_get(spec, "class_name"), *config = sqz_kc_get(spec, "config");
-    if (!type || !cJSON_IsString(type) || !config)
+    if (!type || !cJSON_IsString(type) || !config || strcmp(type->valuestring, "Merge") == 0)
         return false;
     return (cJSON_IsArray(config) && strcmp(type->valuestring, "Sequential") == 0) ||
            (cJSON_IsObject(config) && sqz_kc_get(config, "layers"));
@@ -101,6 +101,30 @@ static sqz_status wrapped(sqz_klayer *l)
     return SQZ_OK;
 }
 
+/* Keras 1: a Sequential model of several inputs begins with a Merge that holds one model for each.
+ */
+static sqz_status branches(sqz_klayer *l, const char *prefix,
+                           const sqz_kweights *scope) /* NOLINT */
+{
+    const cJSON *list = sqz_kc_get(l->config, "layers"), *spec = NULL;
+    int n = list ? cJSON_GetArraySize(list) : 0;
+    if (!sqz_kc_is("Merge", l->type) || n < 1 || n > LAYERS)
+        return SQZ_OK;
+    l->branch = sqz_arena_alloc(&l->k->arena, (size_t)n, sizeof *l->branch);
+    if (!l->branch)
+        return SQZ_E_NOMEM;
+    cJSON_ArrayForEach(spec, list)
+    {
+        sqz_klayer *b = &l->branch[l->n_branch++];
+        SQZ_TRY(fill(l->k, spec, prefix, b));
+        if (!sqz_keras_is_model(spec))
+            return no_list(l->k, "a branch of Merge");
+        b->name = *prefix ? prefix : b->name; /* the weights inside have groups of their own */
+        SQZ_TRY(sqz_keras_parse_model(l->k, spec, prefix, scope, &b->model));
+    }
+    return SQZ_OK;
+}
+
 static sqz_status add_layer(sqz_keras *k, const cJSON *spec, const char *prefix,
                             const sqz_kweights *scope, sqz_klayer *l)
 {
@@ -117,6 +141,7 @@ static sqz_status add_layer(sqz_keras *k, const cJSON *spec, const char *prefix,
     }
     if (!l->cls)
         refuse_class(l);
+    SQZ_TRY(branches(l, prefix, scope));
     return wrapped(l);
 }
 

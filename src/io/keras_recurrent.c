@@ -382,9 +382,13 @@ static bool recurrent_class(const sqz_klayer *l) { return l->cls && l->cls->buil
 
 static sqz_status bidirectional(sqz_klayer *l)
 {
-    sqz_klayer *fw = &l->inner[0], *bw = &l->inner[1];
+    sqz_klayer *fw = l->inner, *bw = fw ? fw + 1 : NULL;
     const cJSON *mode_item = cJSON_GetObjectItemCaseSensitive(l->config, "merge_mode");
     const char *mode = sqz_kc_str(l, "merge_mode", "concat");
+    if (!fw) {
+        sqz_keras_fail(l, SQZ_E_FORMAT, "it has no layer inside");
+        return l->status;
+    }
     if (!recurrent_class(fw) || !recurrent_class(bw) || fw->cls != bw->cls) {
         sqz_keras_fail(l, SQZ_E_UNSUPPORTED, "it holds %.60s, expected LSTM, GRU or SimpleRNN",
                        fw->type);

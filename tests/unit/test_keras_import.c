@@ -273,6 +273,44 @@ static void test_lstm_of_both_ages(void **state)
     }
 }
 
+/* Keras 1: two branches joined where the model begins. */
+static void test_merge_joins_branches(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    float wa[6], wb[4], a[3], b[2], y[4];
+    double xa[3], xb[2], want[4];
+    kf_random(41, 6, wa);
+    kf_random(42, 4, wb);
+    kf_random(43, 3, a);
+    kf_random(44, 2, b);
+#define OLD_DENSE(name, in)                                                                        \
+    "{\"class_name\":\"Sequential\",\"config\":[{\"class_name\":\"Dense\",\"config\":{\"name\":"   \
+    "\"" name "\",\"output_dim\":2,\"bias\":false,\"input_dim\":" #in "}}]}"
+    keras_file k = kf_begin("{\"class_name\":\"Sequential\",\"config\":[{\"class_name\":\"Merge\","
+                            "\"config\":{\"name\":\"m\",\"mode\":\"concat\",\"concat_axis\":-1,"
+                            "\"layers\":[" OLD_DENSE("p", 3) "," OLD_DENSE("q", 2) "]}}]}",
+                            "1.2.2", false);
+    kf_list(&k, k.group, "layer_names", "p,q,m");
+    kf_layer(&k, "p", "p_W:0");
+    kf_layer(&k, "q", "q_W:0");
+    kf_layer(&k, "m", "");
+    kf_weight(&k, "p/p_W:0", S(2, 3, 2), wa);
+    kf_weight(&k, "q/q_W:0", S(2, 2, 2), wb);
+    sqz_graph *g = load(ctx, &k);
+    assert_int_equal(g->n_input, 2);
+    for (int i = 0; i < 3; i++)
+        xa[i] = (double)a[i];
+    for (int i = 0; i < 2; i++)
+        xb[i] = (double)b[i];
+    dense(xa, 3, wa, NULL, 2, want);
+    dense(xb, 2, wb, NULL, 2, want + 2);
+    assert_int_equal(kf_run(ctx, g, (const float *const[]){a, b}, y, 4), 4);
+    near_all(y, want, 4);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
 /* ---- what is not read ---- */
 
 static const char *const five =
@@ -345,6 +383,10 @@ static void test_refusals_say_what_is_wrong(void **state)
     fails(ctx, SEQ(DENSE("d", 2, ",\"use_bias\":false,\"batch_input_shape\":[null,3]")), NULL,
           SQZ_E_SHAPE, "layer 'd' (Dense)");
     fails(ctx, SEQ(DENSE("d", 2, "")), NULL, SQZ_E_SHAPE, "its shape is open");
+    fails(ctx,
+          SEQ("{\"class_name\":\"Bidirectional\",\"config\":{\"name\":\"b\","
+              "\"batch_input_shape\":[null,3,2]}}"),
+          NULL, SQZ_E_FORMAT, "layer 'b' (Bidirectional): it has no layer inside");
     fails(
         ctx,
         "{\"class_name\":\"Model\",\"config\":{\"layers\":[{\"name\":\"a\",\"class_name\":\"Add\","
@@ -473,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_backend_of_keras_1_is_told_by_names),
         cmocka_unit_test(test_nested_model_is_shared),
         cmocka_unit_test(test_lstm_of_both_ages),
+        cmocka_unit_test(test_merge_joins_branches),
         cmocka_unit_test(test_everything_that_cannot_be_run_is_named),
         cmocka_unit_test(test_refusals_say_what_is_wrong),
         cmocka_unit_test(test_weights_come_from_the_file_itself),
