@@ -8,6 +8,7 @@ typedef struct step {
     sqz_nid id;
     sqz_status (*run)(const sqz_call *c); /* NULL: a view that shares its input's memory */
     sqz_call call;
+    const sqz_quant **in_q, **out_q; /* of call */
     double seconds;
 } step;
 
@@ -46,11 +47,44 @@ static bool touches_integers(const sqz_graph *g, const sqz_node *n)
     return false;
 }
 
-/* First input and first output are on grids: the integer form. Else codes are read as numbers. */
+/* First input and first output are on int8 grids: the integer form. Else codes are numbers. */
 static bool has_integer_ends(const sqz_graph *g, const sqz_node *n)
 {
-    return n->n_in && n->n_out && n->in[0] != SQZ_NONE && sqz_val(g, n->in[0])->quant &&
-           n->out[0] != SQZ_NONE && sqz_val(g, n->out[0])->quant;
+    const sqz_quant *x = n->n_in && n->in[0] != SQZ_NONE ? sqz_val(g, n->in[0])->quant : NULL;
+    const sqz_quant *y = n->n_out && n->out[0] != SQZ_NONE ? sqz_val(g, n->out[0])->quant : NULL;
+    return x && y && x->dtype == SQZ_S8 && y->dtype == SQZ_S8;
+}
+
+/* The operator takes its inputs as plain numbers of their types, grids aside. */
+static bool reads_codes(const sqz_graph *g, const sqz_node *n, sqz_arena *a)
+{
+    sqz_value *v = sqz_arena_alloc(a, n->n_in + 1u, sizeof *v);
+    const sqz_value **in = sqz_arena_alloc(a, n->n_in + 1u, sizeof *in);
+    sqz_shape *shape = sqz_arena_alloc(a, n->n_out + 1u, sizeof *shape);
+    sqz_dtype *dtype = sqz_arena_alloc(a, n->n_out + 1u, sizeof *dtype);
+    if (!v || !in || !shape || !dtype)
+        return false;
+    for (unsigned k = 0; k < n->n_in; k++)
+        if (n->in[k] != SQZ_NONE) {
+            v[k] = *sqz_val(g, n->in[k]);
+            v[k].quant = NULL;
+            in[k] = &v[k];
+        }
+    for (unsigned k = 0; k < n->n_out; k++)
+        dtype[k] = n->n_in && in[0] ? in[0]->dtype : SQZ_F32;
+    sqz_infer q = {.ctx = g->ctx,
+                   .attrs = n->attrs,
+                   .in = in,
+                   .n_in = n->n_in,
+                   .n_out = n->n_out,
+                   .out = shape,
+                   .out_dtype = dtype};
+    if (n->op->infer(&q) != SQZ_OK)
+        return false;
+    for (unsigned k = 0; k < n->n_out; k++)
+        if (n->out[k] != SQZ_NONE && dtype[k] != sqz_val(g, n->out[k])->dtype)
+            return false;
+    return true;
 }
 
 static sqz_status choose_run(sqz_exec *e, step *s)
@@ -64,11 +98,17 @@ static sqz_status choose_run(sqz_exec *e, step *s)
     s->run = op->run;
     if (!touches_integers(e->g, s->node) || is_boundary(op))
         return SQZ_OK;
-    if (op->run_int && has_integer_ends(e->g, s->node))
+    if (op->run_int && has_integer_ends(e->g, s->node)) {
         s->run = op->run_int;
-    else if (!(op->traits & (SQZ_T_MOVES | SQZ_T_TYPES))) /* TYPES: reads the codes as numbers */
+        return SQZ_OK;
+    }
+    if (op->traits & SQZ_T_MOVES)
+        return SQZ_OK;
+    if (!reads_codes(e->g, s->node, &e->arena))
         return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "node '%s' (%s) has no integer form",
                         s->node->name, op->info.name);
+    memset(s->in_q, 0, s->node->n_in * sizeof *s->in_q);
+    memset(s->out_q, 0, s->node->n_out * sizeof *s->out_q);
     return SQZ_OK;
 }
 
@@ -156,6 +196,8 @@ static sqz_status prepare_step(sqz_exec *e, step *s)
                          .out = out,
                          .in_q = in_q,
                          .out_q = out_q};
+    s->in_q = in_q;
+    s->out_q = out_q;
     SQZ_TRY(choose_run(e, s));
     if (!n->op->prepare || !s->run || s->run == copy_view)
         return SQZ_OK;

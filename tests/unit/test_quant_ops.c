@@ -309,7 +309,7 @@ static void byte(state *s, const char *name, int32_t type, int v)
 }
 
 /* Output 0 of the model as the canonical recipe leaves it; inputs are of float32. */
-static void run(state *s, const char *recipe, const float *const *x, float *y)
+static void run(state *s, const char *recipe, const float *const *x, void *y)
 {
     sqz_exec *e;
     void *out[] = {y};
@@ -554,6 +554,31 @@ static void test_weights_with_a_zero_point_are_right(void **p)
     end(&s);
 }
 
+/* uint8 codes that are the model's output cannot be shifted: the pool takes them as numbers. */
+static void test_a_pool_of_codes_may_be_an_output(void **p)
+{
+    state s;
+    const float x[] = {0.1f, 0.9f, -3, 0.4f}, *in[] = {x};
+    uint8_t y[1];
+    (void)p;
+    for (int canonical = 0; canonical < 2; canonical++) {
+        begin(&s, 13);
+        model_input(&s.m, "x", "1,1,2,2");
+        scalar(&s, "s", 0.1f);
+        byte(&s, "z", 2, 10);
+        model_node(&s.m, "QuantizeLinear", NULL, "x,s,z", "q");
+        Onnx__NodeProto *n = model_node(&s.m, "MaxPool", NULL, "q", "y");
+        Onnx__AttributeProto *k = model_attr(&s.m, n, "kernel_shape", 7);
+        k->n_ints = 2;
+        k->ints = sqz_arena_alloc(&s.m.arena, 2, sizeof *k->ints);
+        k->ints[0] = k->ints[1] = 2;
+        model_output(&s.m, "y");
+        run(&s, canonical ? SQZ_CANONICAL : "layout", in, y);
+        assert_int_equal(y[0], 19);
+        end(&s);
+    }
+}
+
 static void test_what_cannot_be_read_is_refused_by_name(void **p)
 {
     static const char *const names[] = {"DynamicQuantizeLSTM", "DequantizeBFP", "MatMulBnb4",
@@ -722,6 +747,7 @@ int main(void)
         cmocka_unit_test(test_packed_weights_are_unpacked_as_the_tool_packs_them),
         cmocka_unit_test(test_a_mean_of_codes_is_rounded_once),
         cmocka_unit_test(test_weights_with_a_zero_point_are_right),
+        cmocka_unit_test(test_a_pool_of_codes_may_be_an_output),
         cmocka_unit_test(test_recurrent_weights_become_int8),
         cmocka_unit_test(test_each_input_gets_the_array_of_its_name),
         cmocka_unit_test(test_what_cannot_be_read_is_refused_by_name),
