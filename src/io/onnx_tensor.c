@@ -30,7 +30,8 @@ static sqz_status type_of(sqz_ctx *ctx, const Onnx__TensorProto *p, sqz_dtype *o
     if (*out != SQZ_N_DTYPE)
         return SQZ_OK;
     if (code > 0 && (size_t)code < SQZ_COUNT(refused) && refused[code])
-        return sqz_fail(ctx, SQZ_E_UNSUPPORTED, "element type %s is not supported", refused[code]);
+        return sqz_fail(ctx, SQZ_E_UNSUPPORTED, "element type %s is not supported%s", refused[code],
+                        code >= 17 ? ": export with int8, int16 or int4" : "");
     return sqz_fail(ctx, SQZ_E_FORMAT, "element type %d does not exist", code);
 }
 
