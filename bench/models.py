@@ -6,8 +6,8 @@
 The ONNX files of ../shared/data/onnx, its Keras files, and the Keras files of ../shared/data/mlperf-tiny.
 
 error     largest difference of a run of squeeze from the reference, relative to the largest number of that output
-allowed   1e-4; for files that are quantized already what ONNX Runtime differs from itself with and without its
-          optimizations (column `opt` of SOURCES.md), where that is more
+allowed   1e-4, or what ONNX Runtime differs from itself with and without its optimizations where that is more (column
+          `opt` of SOURCES.md: files that are quantized already, and one that is 98 convolutions deep)
 reference outputs stored with the file (ONNX Runtime, tf_keras, or the Keras that trained it); else where it comes from
 int8      the file that squeeze quantize makes runs: its size over that of the float file, signal-to-noise ratio of its
           outputs against the float ones in squeeze / in ONNX Runtime, and the share of output numbers that both put
@@ -93,7 +93,7 @@ def onnx_cases(data):
         for path in sorted((data / group).glob("*.onnx")):
             io = have[path.stem]
             yield Case(path, "onnx", numbered(io, "input"), numbered(io, "output"), "stored",
-                       opt[path.name] if is_quantized(path) else 0.0)
+                       opt[path.name])
 
 
 def written_by_keras(path):
@@ -202,7 +202,8 @@ def error(case, got):
         g, w = g.astype(np.float64), w.astype(np.float64)
         far, top = np.abs(g - w).max(initial=0.0), np.abs(w).max(initial=0.0)
         far = np.inf if np.isnan(far) else far
-        worst, ok = max(worst, far / max(top, 1e-30)), ok and far <= max(BAR * top, case.allowed * (1 + 1e-6))
+        worst = max(worst, far / max(top, 1e-30))
+        ok = ok and far <= max(BAR * top, 1.05 * case.allowed)  # opt has one digit
     return worst, ok
 
 

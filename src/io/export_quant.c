@@ -11,6 +11,9 @@
 static sqz_status file_grid(sqz_onnx_export *e, const sqz_value *v, sqz_quant *q, sqz_shape *shape)
 {
     const sqz_shape file = sqz_value_file_shape(v);
+    if (!v->quant) /* a graph as text may leave it out */
+        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "value '%s' of type %s has no grid", v->name,
+                        sqz_dtype_name(v->dtype));
     int perm[SQZ_MAX_RANK];
     for (int32_t i = 0; i < v->shape.rank; i++)
         perm[i] = v->channel_last ? sqz_axis_to_last(i, v->shape.rank) : i;

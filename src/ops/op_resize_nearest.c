@@ -12,8 +12,10 @@ static const sqz_attr schema[] = {
     SQZ_RESIZE_CROP_ROWS,
 };
 
-static int64_t nearest(int64_t mode, float x)
+/* Bounded first: scales may lead anywhere. */
+static int64_t nearest(int64_t mode, float x, int64_t in)
 {
+    x = fminf(fmaxf(x, -2.0f), (float)in + 1.0f);
     switch (mode) {
     case SQZ_NEAR_PREFER_CEIL: return (int64_t)floorf(x + 0.5f);
     case SQZ_NEAR_FLOOR: return (int64_t)floorf(x);
@@ -33,7 +35,7 @@ static void map(const void *opts, const sqz_prep *p, int32_t axis, int64_t in, i
     const bool stays = a->scale == 1 && in == out && a->begin == 0 && a->end == 1;
     for (int64_t i = 0; i < out; i++) {
         const float x = sqz_resize_source(at, a, i);
-        const int64_t k = stays ? i : SQZ_MIN(SQZ_MAX(nearest(at->near, x), 0), in - 1);
+        const int64_t k = stays ? i : SQZ_MIN(SQZ_MAX(nearest(at->near, x, in), 0), in - 1);
         m[i] = !stays && sqz_resize_outside(at, a, x) ? -1 : k;
     }
 }

@@ -2,6 +2,9 @@
 # programs; else they replay their seeds, with truncations and bit flips, as tests with the label fuzz.
 file(GLOB fuzz_targets CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/fuzz_*.c)
 add_custom_target(fuzz_targets)
+add_executable(make_op_corpus fuzz/make_op_corpus.c)
+target_link_libraries(make_op_corpus PRIVATE sqz_test_support)
+add_dependencies(fuzz_targets make_op_corpus)
 foreach(f ${fuzz_targets})
   get_filename_component(n ${f} NAME_WE)
   string(REGEX REPLACE "^fuzz_" "" t ${n})

@@ -1,5 +1,6 @@
 /* fuzz_graph.c: any text as a graph. One that is read is valid and prints to text that reads back
- * to the same; its constants fold; when it is small, it runs. */
+ * to the same; what it is exported to is read again; its constants fold; when it is small, it runs.
+ */
 #include "fuzz_run.h"
 #include <string.h>
 
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzz_may(ctx, sqz_graph_parse(ctx, text, &g), "text")) {
         fuzz_must(ctx, sqz_graph_verify(g), "verify");
         print_again(ctx, g);
+        fuzz_export(g);
         fuzz_run(g);
     }
     free(text);
