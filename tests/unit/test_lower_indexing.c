@@ -233,6 +233,21 @@ static void test_split_counts_outputs_that_nobody_reads(void **state)
     ASSERT_OUTPUT(f, 1, SHAPE(2), 2, 3);
 }
 
+/* 2 * (0 1; 2 3) . (0 1; 2 3)^T - 1. */
+static void test_gemm_of_integers(void **state)
+{
+    fixture *f = *state;
+    constant(f, SQZ_S32, SHAPE(2, 2), NULL);
+    constant(f, SQZ_S32, SHAPE(2, 2), NULL);
+    LIST(f, SQZ_S32, -1);
+    attr_int(f, "transB", 1);
+    f->attr[f->n_attr++] = (sqz_raw_attr){.name = "alpha", .type = 1, .f = 2};
+    TEST_OK(f->ctx, import(f, "Gemm", 13));
+    ASSERT_OUTPUT(f, 0, SHAPE(2, 2), 1, 5, 5, 25);
+    f->attr[f->n_attr - 1].f = 0.5f;
+    TEST_FAILS(f->ctx, import(f, "Gemm", 13), SQZ_E_UNSUPPORTED, "expected whole numbers");
+}
+
 static void test_nodes_without_inputs_are_refused(void **state)
 {
     static const char *const types[] = {"Compress", "NonZero", "Unique", "CenterCropPad",
@@ -275,6 +290,7 @@ int main(void)
         TEST(test_tile_of_opset_1_repeats_one_axis),
         TEST(test_concat_of_opset_1_joins_channels),
         TEST(test_split_counts_outputs_that_nobody_reads),
+        TEST(test_gemm_of_integers),
         TEST(test_nodes_without_inputs_are_refused),
         TEST(test_a_pad_value_that_no_double_is),
     };
