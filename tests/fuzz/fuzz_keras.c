@@ -66,8 +66,9 @@ static bool put_layer(fuzz_code *c, hid_t at, char name[WIDTH])
 {
     char weight[16][WIDTH] = {{0}};
     size_t i = 0;
-    for (uint8_t b; c->n && (b = fuzz_byte(c)); i += i < WIDTH - 1)
-        name[i] = (char)b;
+    for (uint8_t b; c->n && (b = fuzz_byte(c));)
+        if (i < WIDTH - 1) /* the rest is left out */
+            name[i++] = (char)b;
     uint8_t n = fuzz_byte(c) % 16;
     if (n == 15 || i == 0)
         return false;
