@@ -249,7 +249,7 @@ static const sqz_case cases[] = {
             {3, {2, 4, 2}}}},
     {.attrs = "q_num_heads=4 kv_num_heads=2 update_rule=gated scale=0.5",
      .n_in = 5,
-     .in = {{3, {2, 3, 12}}, {3, {2, 3, 6}}, {3, {2, 3, 4}}, {-1}, {3, {2, 3, 6}}}},
+     .in = {{3, {2, 3, 12}}, {3, {2, 3, 6}}, {3, {2, 3, 4}}, {.rank = -1}, {3, {2, 3, 6}}}},
     {.attrs = "update_rule=linear",
      .n_in = 3,
      .in = {{3, {1, 3, 4}}, {3, {1, 3, 4}}, {3, {1, 3, 2}}}},
