@@ -201,7 +201,7 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
                 from[k] += i * w->step[d][k];
             row /= w->dim[d];
         }
-        for (unsigned k = 0; k < MOST_IN; k++)
+        for (unsigned k = 0; k < w->n_in; k++)
             x[k] = w->x[k] + from[k] * w->size[k];
         if (w->repeats)
             run_repeating(w, x, w->y + at * w->y_size, n);
