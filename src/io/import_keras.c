@@ -35,12 +35,12 @@ static int major(const char *version)
 }
 
 /* Files before Keras 1.1 do not tell their version; their layers do, by Keras 1's names. */
-static int guess(const char *config)
+static int guess(const char *config, size_t n) /* bytes, not a terminated text */
 {
     static const char *const old[] = {"\"border_mode\"", "\"inner_activation\"", "\"nb_filter\"",
                                       "\"W_regularizer\"", "\"output_dim\": "};
     for (size_t i = 0; i < SQZ_COUNT(old); i++)
-        if (strstr(config, old[i]))
+        if (memmem(config, n, old[i], strlen(old[i])))
             return 1;
     return 2;
 }
@@ -88,7 +88,8 @@ static sqz_status open_files(sqz_keras *k, files *f)
             return sqz_fail(
                 k->ctx, SQZ_E_FORMAT,
                 sqz_h5_exists(f->model, "model_weights") || H5Aexists(f->model, "layer_names") > 0
-                    ? "it has weights only (no attribute model_config): give the architecture (model.to_json()) as "
+                    ? "it has weights only (no attribute model_config): give the architecture "
+                      "(model.to_json()) as "
                       "MODEL and this file with --weights"
                     : "no model of Keras: the attribute 'model_config' is missing; give "
                       "a data set with --data");
@@ -116,7 +117,7 @@ static sqz_status build(sqz_keras *k, files *f)
     if (k->version == 0)
         k->version = major(version);
     if (k->version == 0)
-        k->version = guess(f->config);
+        k->version = guess(f->config, f->config_n);
     SQZ_TRY(describe(k, version));
     if (k->theano)
         SQZ_INFO(k->ctx, "the weights are Theano's: convolution kernels are turned around");
