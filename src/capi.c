@@ -278,6 +278,18 @@ static void list_ops(sqz_str *s)
     }
 }
 
+/* What ONNX has beside the operators of the table. */
+static void list_compositions(sqz_str *s)
+{
+    for (size_t k = 0; k < sqz_n_lower_sets; k++)
+        for (size_t i = 0; i < sqz_lower_sets[k]->n; i++) {
+            const sqz_lower *r = &sqz_lower_sets[k]->rule[i];
+            if (!r->refused)
+                sqz_str_addf(s, "%s\t%s, from opset %d\n", r->op_type,
+                             *r->domain ? r->domain : "ai.onnx", r->since);
+        }
+}
+
 sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text)
 {
     if (!ctx || !table || !text)
@@ -287,6 +299,8 @@ sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text)
     sqz_str_add(&s, "");
     if (strcmp(table, "op") == 0)
         list_ops(&s);
+    else if (strcmp(table, "composition") == 0)
+        list_compositions(&s);
     else if (strcmp(table, "kernel") == 0)
         sqz_str_add(&s, kernel_list);
     else if (strcmp(table, "device") == 0)
@@ -307,9 +321,10 @@ sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text)
         for (size_t i = 0; i < sqz_n_importers; i++)
             add(&s, &sqz_importers[i]->info);
     else
-        st = sqz_fail(ctx, SQZ_E_ARG,
-                      "no table '%s' (op, pass, calib, metric, device, importer, data, kernel)",
-                      table);
+        st = sqz_fail(
+            ctx, SQZ_E_ARG,
+            "no table '%s' (op, composition, pass, calib, metric, device, importer, data, kernel)",
+            table);
     if (st == SQZ_OK)
         st = s.status;
     if (st != SQZ_OK) {

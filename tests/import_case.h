@@ -79,7 +79,8 @@ static inline sqz_status import(fixture *f, const char *op_type, int64_t opset)
                      .n_out = f->n_out,
                      .out = f->out};
     if (lower)
-        return lower->import(&im);
+        return lower->refused ? sqz_fail(f->ctx, SQZ_E_UNSUPPORTED, "%s", lower->refused)
+                              : lower->import(&im);
     return op->onnx.import ? op->onnx.import(&im, op) : sqz_import_node(&im, op, NULL, NULL, 0);
 }
 

@@ -193,8 +193,8 @@ SQZ_API sqz_status sqz_model_run(sqz_model *m, int64_t batch, const float *const
 SQZ_API sqz_status sqz_model_text(const sqz_model *m, char **out);
 SQZ_API void sqz_text_free(sqz_ctx *ctx, char *text);
 
-/* Entries of a table ("op", "pass", "calib", "metric", "device", "importer", "data", "kernel") as
- * lines of "name<TAB>what it does"; lives as long as the context. */
+/* Entries of a table ("op", "composition", "pass", "calib", "metric", "device", "importer", "data",
+ * "kernel") as lines of "name<TAB>what it does"; lives as long as the context. */
 SQZ_API sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text);
 
 #ifdef __cplusplus

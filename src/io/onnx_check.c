@@ -179,6 +179,8 @@ static void check_node(sqz_onnx_import *im, uint32_t i)
                           place, n->domain);
         else
             sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: %s", place, advice(type));
+    } else if (reader.lower && reader.lower->refused) {
+        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: %s", place, reader.lower->refused);
     } else {
         im->bad[i] = false;
         check_attributes(im, n, i, reader.control || reader.function);

@@ -51,18 +51,19 @@ const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known)
 #define SQZ_ENTRY(name) extern const sqz_lower_set sqz_lower_##name;
 #include "sqz_lower_list.inc"
 #undef SQZ_ENTRY
-static const sqz_lower_set *const lower_sets[] = {
+const sqz_lower_set *const sqz_lower_sets[] = {
 #define SQZ_ENTRY(name) &sqz_lower_##name,
 #include "sqz_lower_list.inc"
 #undef SQZ_ENTRY
 };
+const size_t sqz_n_lower_sets = SQZ_COUNT(sqz_lower_sets);
 
 const sqz_lower *sqz_lower_find(const char *domain, const char *op_type, int64_t opset, bool *known)
 {
     *known = false;
-    for (size_t k = 0; k < SQZ_COUNT(lower_sets); k++)
-        for (size_t i = 0; i < lower_sets[k]->n; i++) {
-            const sqz_lower *r = &lower_sets[k]->rule[i];
+    for (size_t k = 0; k < sqz_n_lower_sets; k++)
+        for (size_t i = 0; i < sqz_lower_sets[k]->n; i++) {
+            const sqz_lower *r = &sqz_lower_sets[k]->rule[i];
             if (strcmp(r->op_type, op_type) != 0 || strcmp(r->domain, domain) != 0)
                 continue;
             *known = true;

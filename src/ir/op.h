@@ -200,11 +200,14 @@ typedef struct sqz_lower {
     sqz_status (*import)(sqz_import *im);
     const char
         *attrs; /* "a|b|c": attributes that it reads, others are refused by name; NULL: any */
+    const char *refused; /* no import: why it cannot be run, and what to do instead */
 } sqz_lower;
 typedef struct sqz_lower_set {
     const sqz_lower *rule;
     size_t n;
 } sqz_lower_set;
+extern const sqz_lower_set *const sqz_lower_sets[];
+extern const size_t sqz_n_lower_sets;
 /* NULL: none. *known: the type is read at other opsets. */
 const sqz_lower *sqz_lower_find(const char *domain, const char *op_type, int64_t opset,
                                 bool *known);

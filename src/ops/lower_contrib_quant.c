@@ -341,31 +341,13 @@ static sqz_status attention(sqz_import *im)
     return rule->import(&sub);
 }
 
-/* ---- refused, and what to do instead ---- */
-
-static sqz_status refuse(sqz_import *im)
-{
-    static const struct {
-        const char *op_type, *why;
-    } table[] = {
-        {"DynamicQuantizeLSTM", "export the float LSTM and let squeeze quantize it"},
-        {"QuantizeBFP", "block floating point is not supported: export with int8"},
-        {"DequantizeBFP", "block floating point is not supported: export with int8"},
-        {"MatMulBnb4", "FP4 and NF4 weights are not supported: export with 4-bit integers "
-                       "(MatMulNBits)"},
-        {"QMoE", "mixtures of experts are not supported: export the experts as plain products"},
-        {"QEmbedLayerNormalization", "export without fusing the embedding"},
-        {"QOrderedMatMul", "layouts of one device are not supported: export with QLinearMatMul"},
-    };
-    for (size_t i = 0; i < SQZ_COUNT(table); i++)
-        if (strcmp(table[i].op_type, im->op_type) == 0)
-            return sqz_fail(ctx_of(im), SQZ_E_UNSUPPORTED, "%s", table[i].why);
-    return sqz_fail(ctx_of(im), SQZ_E_UNSUPPORTED, "the operator is not supported");
-}
-
 #define MS(type, fn)                                                                               \
     {                                                                                              \
         .domain = "com.microsoft", .op_type = (type), .since = 1, .import = (fn)                   \
+    }
+#define REFUSED(type, why)                                                                         \
+    {                                                                                              \
+        .domain = "com.microsoft", .op_type = (type), .since = 1, .refused = (why)                 \
     }
 static const sqz_lower rules[] = {
     MS("MatMulNBits", matmul_nbits),
@@ -373,12 +355,13 @@ static const sqz_lower rules[] = {
     MS("MatMulIntegerToFloat", matmul_integer_to_float),
     MS("DynamicQuantizeMatMul", dynamic_quantize_matmul),
     MS("QAttention", attention),
-    MS("DynamicQuantizeLSTM", refuse),
-    MS("QuantizeBFP", refuse),
-    MS("DequantizeBFP", refuse),
-    MS("MatMulBnb4", refuse),
-    MS("QMoE", refuse),
-    MS("QEmbedLayerNormalization", refuse),
-    MS("QOrderedMatMul", refuse),
+    REFUSED("DynamicQuantizeLSTM", "export the float LSTM and let squeeze quantize it"),
+    REFUSED("QuantizeBFP", "block floating point is not supported: export with int8"),
+    REFUSED("DequantizeBFP", "block floating point is not supported: export with int8"),
+    REFUSED("MatMulBnb4", "FP4 and NF4 weights are not supported: export with 4-bit integers "
+                          "(MatMulNBits)"),
+    REFUSED("QMoE", "mixtures of experts are not supported: export the experts as plain products"),
+    REFUSED("QEmbedLayerNormalization", "export without fusing the embedding"),
+    REFUSED("QOrderedMatMul", "layouts of one device are not supported: export with QLinearMatMul"),
 };
 const sqz_lower_set sqz_lower_contrib_quant = {rules, SQZ_COUNT(rules)};
