@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzz_may(ctx, sqz_graph_parse(ctx, text, &g), "text")) {
         fuzz_must(ctx, sqz_graph_verify(g), "verify");
         print_again(ctx, g);
-        fuzz_export(g);
+        fuzz_export(g, false);
         fuzz_run(g);
     }
     free(text);

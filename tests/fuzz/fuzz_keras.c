@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sqz_graph *g = NULL;
     if (image && fuzz_may(ctx, sqz_import_bytes(ctx, image, n, NULL, &g), "keras")) {
         fuzz_must(ctx, sqz_graph_verify(g), "verify");
-        fuzz_export(g);
+        fuzz_export(g, true);
         fuzz_run(g);
     }
     sqz_graph_free(g);

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sqz_str lines = {.ctx = ctx};
     if (sqz_import_bytes(ctx, data, size, NULL, &g) == SQZ_OK) {
         fuzz_must(ctx, sqz_graph_verify(g), "verify");
-        fuzz_export(g);
+        fuzz_export(g, true);
         fuzz_run(g);
     } else if (!*sqz_last_error(ctx) || g) {
         abort();

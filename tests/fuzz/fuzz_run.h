@@ -55,8 +55,9 @@ static inline void fuzz_run(sqz_graph *g)
         fuzz_small(g))
         fuzz_execute(g);
 }
-/* What is exported is read again. */
-static inline void fuzz_export(const sqz_graph *g)
+/* What is exported is read again: always when `imported`, as constants were computed before; a
+ * graph from text may have an index that is found too large only then. */
+static inline void fuzz_export(const sqz_graph *g, bool imported)
 {
     sqz_ctx *ctx = g->ctx;
     void *bytes;
@@ -70,7 +71,11 @@ static inline void fuzz_export(const sqz_graph *g)
     fuzz_must(ctx, s, "export");
     if (s != SQZ_OK)
         return;
-    fuzz_must(ctx, sqz_import_bytes(ctx, bytes, n, NULL, &back), "import of what was exported");
+    s = sqz_import_bytes(ctx, bytes, n, NULL, &back);
+    if (imported)
+        fuzz_must(ctx, s, "import of what was exported");
+    else
+        (void)fuzz_may(ctx, s, "import of what was exported");
     sqz_graph_free(back);
     sqz_free(ctx, bytes);
 }
