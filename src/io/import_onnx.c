@@ -112,7 +112,7 @@ static sqz_status build(sqz_onnx_import *im)
     for (size_t i = 0; i < im->graph->n_node; i++)
         SQZ_TRY(sqz_onnx_node(im, im->order[i]));
     SQZ_TRY(outputs(im));
-    return im->lines->status;
+    return im->refusals->lines->status;
 }
 
 static sqz_status load(sqz_ctx *ctx, const void *bytes, size_t n, const sqz_import_options *opt,
@@ -137,45 +137,16 @@ static sqz_status load(sqz_ctx *ctx, const void *bytes, size_t n, const sqz_impo
     return s;
 }
 
-/* "3 things cannot be run: a; b; c": as many lines as fit, the rest counted. */
-static sqz_status refuse(sqz_ctx *ctx, const sqz_onnx_import *im)
-{
-    char text[sizeof ctx->error - 200];
-    size_t used = 0;
-    uint32_t shown = 0;
-    const char *at = im->lines->data;
-    for (; *at && shown < 8; shown++) {
-        size_t len = strcspn(at, "\n");
-        if (used + len + 3 > sizeof text) {
-            if (shown)
-                break;
-            len = sizeof text - 3;
-        }
-        memcpy(text + used, used ? "; " : "", used ? 2 : 0);
-        used += used ? 2 : 0;
-        memcpy(text + used, at, len);
-        used += len;
-        at += len + strcspn(at + len, "\n");
-        at += *at == '\n';
-    }
-    text[used] = 0;
-    if (im->n_line == 1)
-        return sqz_fail(ctx, im->first, "%s", text);
-    if (shown == im->n_line)
-        return sqz_fail(ctx, im->first, "%u things cannot be run: %s", im->n_line, text);
-    return sqz_fail(ctx, im->first, "%u things cannot be run: %s; and %u more", im->n_line, text,
-                    im->n_line - shown);
-}
-
 static sqz_status import(sqz_ctx *ctx, const unsigned char *bytes, size_t n,
                          const sqz_import_options *opt, sqz_graph **out)
 {
     sqz_str lines = {.ctx = ctx};
-    sqz_onnx_import im = {.lines = &lines};
+    sqz_refusals refusals = {.ctx = ctx, .lines = &lines};
+    sqz_onnx_import im = {.refusals = &refusals};
     *out = NULL;
     sqz_status s = load(ctx, bytes, n, opt, &im);
-    if (s == SQZ_OK && im.n_line)
-        s = refuse(ctx, &im);
+    if (s == SQZ_OK)
+        s = sqz_refuse_all(&refusals);
     sqz_str_free(&lines);
     if (s == SQZ_OK)
         *out = im.g;
@@ -186,7 +157,8 @@ static sqz_status import(sqz_ctx *ctx, const unsigned char *bytes, size_t n,
 
 sqz_status sqz_onnx_unsupported(sqz_ctx *ctx, const void *bytes, size_t n, sqz_str *lines)
 {
-    sqz_onnx_import im = {.lines = lines};
+    sqz_refusals refusals = {.ctx = ctx, .lines = lines};
+    sqz_onnx_import im = {.refusals = &refusals};
     sqz_status s = load(ctx, bytes, n, NULL, &im);
     sqz_graph_free(im.g);
     return s;

@@ -216,7 +216,7 @@ sqz_status sqz_keras_inputs(sqz_keras *k, const sqz_kmodel *m, sqz_kval **out, u
     SQZ_TRY(describe(k, m, &at));
     for (uint32_t i = 0; i < *n; i++)
         name[i] = in[i].name;
-    SQZ_TRY(sqz_shape_option_check(k->ctx, k->opt->shape, name, *n));
+    SQZ_TRY(sqz_option_check(k->ctx, "shape", k->opt->shape, name, *n));
     if (k->opt->bind)
         return sqz_fail(k->ctx, SQZ_E_ARG, "bind option: inputs of Keras models are not bound");
     for (uint32_t i = 0; i < *n; i++)

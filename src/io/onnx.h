@@ -2,6 +2,7 @@
 #ifndef SQZ_ONNX_H
 #define SQZ_ONNX_H
 #include "io/import.h"
+#include "io/refusal.h"
 #include "ir/op.h"
 #include "onnx.pb-c.h"
 
@@ -90,23 +91,17 @@ typedef struct sqz_onnx_import {
     unsigned depth;    /* of inlining */
     int64_t opset;
     sqz_graph *g;
-    uint32_t *order;      /* n_node indices into graph->node, in execution order */
-    bool *bad;            /* n_node: is on the list of what cannot be run */
-    sqz_onnx_names init;  /* initializer name -> index */
-    sqz_onnx_names used;  /* names that a node or the graph's outputs read */
-    sqz_onnx_names value; /* name -> sqz_vid, or one of the two below */
-    /* of the model's graph, for all: */
-    sqz_str *lines; /* what cannot be run, one line each */
-    uint32_t n_line;
-    sqz_status first; /* status of the first line */
-    size_t inlined;   /* nodes so far */
+    uint32_t *order;        /* n_node indices into graph->node, in execution order */
+    bool *bad;              /* n_node: is on the list of what cannot be run */
+    sqz_onnx_names init;    /* initializer name -> index */
+    sqz_onnx_names used;    /* names that a node or the graph's outputs read */
+    sqz_onnx_names value;   /* name -> sqz_vid, or one of the two below */
+    sqz_refusals *refusals; /* what cannot be run, of the whole model */
+    size_t inlined;         /* nodes so far; of the model's graph, for all */
 } sqz_onnx_import;
 #define SQZ_ONNX_POISON (UINT32_MAX - 1) /* its node cannot be run */
 #define SQZ_ONNX_ABSENT (UINT32_MAX - 2) /* an input that the caller of a function leaves out */
 
-/* Notes one thing that cannot be run; the import goes on, to find more. */
-SQZ_PRINTF(3, 4) void sqz_onnx_line(sqz_onnx_import *im, sqz_status s, const char *fmt, ...);
-uint32_t sqz_onnx_n_lines(const sqz_onnx_import *im);
 bool sqz_onnx_default_domain(const char *domain); /* "" or "ai.onnx" */
 /* Opset of a domain that the model (or the function) imports; 1 when it does not say. */
 int64_t sqz_onnx_opset(const sqz_onnx_import *im, const char *domain);

@@ -1,37 +1,6 @@
 /* onnx_check.c: what cannot be run, found from types and attributes alone, all of it in one go. */
 #include "io/onnx.h"
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-static sqz_onnx_import *root_of(sqz_onnx_import *im)
-{
-    while (im->outer)
-        im = im->outer;
-    return im;
-}
-
-void sqz_onnx_line(sqz_onnx_import *im, sqz_status s, const char *fmt, ...)
-{
-    char text[sizeof im->ctx->error];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    im = root_of(im);
-    if (!im->n_line++)
-        im->first = s;
-    sqz_log(im->ctx, SQZ_LOG_ERROR, "%s", text);
-    sqz_str_add(im->lines, text);
-    sqz_str_add(im->lines, "\n");
-}
-
-uint32_t sqz_onnx_n_lines(const sqz_onnx_import *im)
-{
-    while (im->outer)
-        im = im->outer;
-    return im->n_line;
-}
 
 bool sqz_onnx_default_domain(const char *domain)
 {
@@ -147,8 +116,9 @@ static void check_attributes(sqz_onnx_import *im, const Onnx__NodeProto *n, uint
         if (!what || (what == refused[5] && graphs))
             continue;
         im->bad[i] = true;
-        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: attribute '%.60s' is %s, which is not supported",
-                      place, sqz_onnx_str(n->attribute[k]->name), what);
+        sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED,
+                   "%s: attribute '%.60s' is %s, which is not supported", place,
+                   sqz_onnx_str(n->attribute[k]->name), what);
     }
 }
 
@@ -167,20 +137,20 @@ static void check_node(sqz_onnx_import *im, uint32_t i)
     sqz_onnx_reader reader;
     im->bad[i] = true;
     if (!*type) {
-        sqz_onnx_line(im, SQZ_E_FORMAT, "%s: has no operator type", place);
+        sqz_refuse(im->refusals, SQZ_E_FORMAT, "%s: has no operator type", place);
     } else if (!sqz_onnx_find(im, n, &reader)) {
         if (reader.known)
-            sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: not supported at opset %lld", place,
-                          (long long)sqz_onnx_opset(im, n->domain));
+            sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED, "%s: not supported at opset %lld", place,
+                       (long long)sqz_onnx_opset(im, n->domain));
         else if (!sqz_onnx_default_domain(n->domain))
-            sqz_onnx_line(im, SQZ_E_UNSUPPORTED,
-                          "%s: the operator of domain '%.60s' is not supported; write it as "
-                          "operators of ONNX, or define it as a function in the file",
-                          place, n->domain);
+            sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED,
+                       "%s: the operator of domain '%.60s' is not supported; write it as "
+                       "operators of ONNX, or define it as a function in the file",
+                       place, n->domain);
         else
-            sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: %s", place, advice(type));
+            sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED, "%s: %s", place, advice(type));
     } else if (reader.lower && reader.lower->refused) {
-        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "%s: %s", place, reader.lower->refused);
+        sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED, "%s: %s", place, reader.lower->refused);
     } else {
         im->bad[i] = false;
         check_attributes(im, n, i, reader.control || reader.function);
@@ -210,12 +180,12 @@ sqz_status sqz_onnx_check(sqz_onnx_import *im)
         const char *kind = kind_of(g->input[i]->type);
         const char *name = sqz_onnx_str(g->input[i]->name);
         if (kind && sqz_onnx_names_get(&im->init, name) == SQZ_NONE)
-            sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "input '%.80s': is %s, expected a tensor", name,
-                          kind);
+            sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED, "input '%.80s': is %s, expected a tensor",
+                       name, kind);
     }
     for (size_t i = 0; i < g->n_sparse_initializer; i++)
-        sqz_onnx_line(im, SQZ_E_UNSUPPORTED, "sparse initializer %zu: not supported", i);
+        sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED, "sparse initializer %zu: not supported", i);
     for (uint32_t i = 0; i < g->n_node; i++)
         check_node(im, i);
-    return root_of(im)->lines->status;
+    return im->refusals->lines->status;
 }

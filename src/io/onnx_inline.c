@@ -76,6 +76,7 @@ sqz_status sqz_onnx_inline(sqz_onnx_import *outer, const sqz_onnx_body *body, co
                           .opt = outer->opt,
                           .depth = outer->depth + 1,
                           .opset = outer->opset,
+                          .refusals = outer->refusals,
                           .g = outer->g};
     if (body->graph->n_node > UINT32_MAX / 2 || body->graph->n_initializer > UINT32_MAX / 2)
         return sqz_fail(outer->ctx, SQZ_E_LIMIT, "too many nodes");

@@ -3,78 +3,23 @@
  * "name=1,3,224,224", or by a value of the input that the caller knows. "name=16000" (--bind) makes
  * an input a constant. */
 #include "io/onnx.h"
+#include "io/shape_option.h"
 #include <string.h>
 
-/* One entry "name=values" of "a=1,2;b=3". A name may itself contain '=': the last one counts. */
-typedef struct entry {
-    const char *name, *values, *end;
-    size_t n_name;
-} entry;
-
-/* The entry at *text, which moves on to the next; false at the end. */
-static bool next_entry(const char **text, entry *e)
+/* The names of the inputs; options may name no others. */
+static sqz_status check_options(const sqz_onnx_import *im)
 {
-    if (!*text || !**text)
-        return false;
-    size_t n = strcspn(*text, ";"), eq = n;
-    while (eq > 0 && (*text)[eq - 1] != '=')
-        eq--;
-    *e = (entry){.name = *text, .n_name = eq ? eq - 1 : n, .values = *text + eq, .end = *text + n};
-    if (!eq)
-        e->values = NULL;
-    *text += n + ((*text)[n] == ';');
-    return true;
-}
-
-static bool is_name(const entry *e, const char *name)
-{
-    return strlen(name) == e->n_name && memcmp(e->name, name, e->n_name) == 0;
-}
-
-/* The entry for an input; false when there is none. */
-static bool entry_of(const char *text, const char *name, entry *e)
-{
-    while (next_entry(&text, e))
-        if (e->values && is_name(e, name))
-            return true;
-    return false;
-}
-
-/* Every entry has values and the name of an input. `what`: "shape" or "bind". */
-static sqz_status check_option(const sqz_onnx_import *im, const char *what, const char *text)
-{
-    entry e;
-    while (next_entry(&text, &e)) {
-        size_t i = 0;
-        if (!e.values)
-            return sqz_fail(im->ctx, SQZ_E_ARG, "%s option '%.*s': expected %s", what,
-                            (int)SQZ_MIN(e.n_name, 80), e.name,
-                            *what == 's' ? "name=1,3,224,224" : "name=16000");
-        while (i < im->graph->n_input && !is_name(&e, sqz_onnx_str(im->graph->input[i]->name)))
-            i++;
-        if (i == im->graph->n_input)
-            return sqz_fail(im->ctx, SQZ_E_ARG, "%s option: the model has no input '%.*s'", what,
-                            (int)SQZ_MIN(e.n_name, 80), e.name);
-    }
-    return SQZ_OK;
-}
-
-static sqz_status shape_option(const sqz_onnx_import *im, const char *name, bool *found,
-                               sqz_shape *out)
-{
-    entry e;
-    *found = entry_of(im->opt ? im->opt->shape : NULL, name, &e);
-    if (!*found)
-        return SQZ_OK;
-    *out = (sqz_shape){0};
-    for (const char *p = e.values; p < e.end;)
-        if (out->rank == SQZ_MAX_RANK || !sqz_parse_i64(p, &p, &out->dim[out->rank]) ||
-            out->dim[out->rank++] < 1 || (p < e.end && *p++ != ','))
-            return sqz_fail(im->ctx, SQZ_E_ARG,
-                            "shape option '%.*s': expected at most %d numbers above 0, with commas "
-                            "between",
-                            (int)SQZ_MIN(e.end - e.name, 80), e.name, SQZ_MAX_RANK);
-    return SQZ_OK;
+    const size_t n = im->graph->n_input;
+    const char **name = sqz_calloc(im->ctx, n + 1, sizeof *name);
+    if (!name)
+        return SQZ_E_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        name[i] = sqz_onnx_str(im->graph->input[i]->name);
+    sqz_status s = sqz_option_check(im->ctx, "shape", im->opt->shape, name, n);
+    if (s == SQZ_OK)
+        s = sqz_option_check(im->ctx, "bind", im->opt->bind, name, n);
+    sqz_free(im->ctx, name);
+    return s;
 }
 
 /* ---- values that the caller knows ---- */
@@ -103,7 +48,7 @@ static sqz_given *given_of(const sqz_onnx_import *im, const char *name, uint32_t
 
 /* The numbers of "name=1,2,3" as a tensor of the input's type and shape; an open shape is a list.
  */
-static sqz_status bound_value(const sqz_onnx_import *im, const entry *e, sqz_dtype d,
+static sqz_status bound_value(const sqz_onnx_import *im, const sqz_option_entry *e, sqz_dtype d,
                               const sqz_shape *shape, bool open, sqz_tensor *out)
 {
     size_t n = 1, i = 0;
@@ -175,9 +120,9 @@ static void ask(sqz_onnx_import *im, const char *name, const Onnx__TensorShapePr
         else
             sqz_str_add(&t, "<size>");
     }
-    sqz_onnx_line(im, SQZ_E_SHAPE,
-                  "input '%.80s': its shape is open, give it: --shape '%.80s=%.200s'", name, name,
-                  t.len ? t.data : "<sizes>");
+    sqz_refuse(im->refusals, SQZ_E_SHAPE,
+               "input '%.80s': its shape is open, give it: --shape '%.80s=%.200s'", name, name,
+               t.len ? t.data : "<sizes>");
     sqz_str_free(&t);
 }
 
@@ -190,7 +135,7 @@ static sqz_status bind(const sqz_onnx_import *im, const Onnx__ValueInfoProto *v,
     const Onnx__TensorShapeProto *s = v->type->tensor_type->shape;
     bool given;
     *batch = NULL;
-    SQZ_TRY(shape_option(im, name, &given, out));
+    SQZ_TRY(sqz_shape_option(im->ctx, im->opt ? im->opt->shape : NULL, name, &given, out));
     if (!given && known) {
         *out = known->tensor->shape;
         given = true;
@@ -249,7 +194,7 @@ static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bind
     const char *name = sqz_onnx_str(v->name);
     sqz_given *known = given_of(im, name, b->place++);
     bool open;
-    entry e;
+    sqz_option_entry e;
     sqz_vid id;
     *batch = NULL;
     (void)sqz_onnx_names_add(&im->value, name, SQZ_ONNX_POISON);
@@ -257,13 +202,13 @@ static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bind
         return SQZ_OK; /* on the list already */
     sqz_dtype d = sqz_dtype_of_onnx(v->type->tensor_type->elem_type);
     if (d == SQZ_N_DTYPE) {
-        sqz_onnx_line(im, SQZ_E_UNSUPPORTED,
-                      "input '%.80s': element type %s is not supported; cast it before the model",
-                      name, sqz_onnx_type_name(v->type->tensor_type->elem_type));
+        sqz_refuse(im->refusals, SQZ_E_UNSUPPORTED,
+                   "input '%.80s': element type %s is not supported; cast it before the model",
+                   name, sqz_onnx_type_name(v->type->tensor_type->elem_type));
         return SQZ_OK;
     }
     SQZ_TRY(bind(im, v, known, shape, batch, &open));
-    if (im->opt && entry_of(im->opt->bind, name, &e)) {
+    if (im->opt && sqz_option_find(im->opt->bind, name, &e)) {
         sqz_tensor t;
         SQZ_TRY(bound_value(im, &e, d, shape, open || *batch, &t));
         SQZ_TRY(sqz_graph_constant(im->g, name, &t, &id));
@@ -290,8 +235,8 @@ sqz_status sqz_onnx_inputs(sqz_onnx_import *im)
         .list = sqz_arena_alloc(&im->arena, im->opt ? im->opt->n_given + 1 : 1, sizeof *b.list)};
     if (!b.list)
         return SQZ_E_NOMEM;
-    SQZ_TRY(check_option(im, "shape", im->opt ? im->opt->shape : NULL));
-    SQZ_TRY(check_option(im, "bind", im->opt ? im->opt->bind : NULL));
+    if (im->opt)
+        SQZ_TRY(check_options(im));
     for (size_t i = 0; i < g->n_input; i++) {
         const char *batch;
         sqz_shape shape = {0};

@@ -264,7 +264,7 @@ sqz_status sqz_onnx_node(sqz_onnx_import *all, uint32_t index)
             char *end = strncmp(why, "node '", 6) == 0 ? strstr(why, "): ") : NULL;
             why = end ? end + 3 : why;
         }
-        sqz_onnx_line(all, s, "%s: %s", sqz_onnx_place(all, &j.arena, node, index), why);
+        sqz_refuse(all->refusals, s, "%s: %s", sqz_onnx_place(all, &j.arena, node, index), why);
         s = SQZ_OK;
     }
     for (size_t i = 0; i < node->n_output; i++)

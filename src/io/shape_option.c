@@ -1,65 +1,68 @@
-/* shape_option.c: shapes of inputs that a user gives as text. */
+/* shape_option.c: shapes and values of inputs that a user gives as text. */
 #include "io/shape_option.h"
 #include <string.h>
 
-/* One entry of the text: name of `name_n` bytes, sizes from `sizes` to `end`. */
-typedef struct entry {
-    const char *name, *sizes, *end;
-    size_t name_n;
-} entry;
-
-static bool next(const char **at, entry *e)
+bool sqz_option_next(const char **text, sqz_option_entry *e)
 {
-    if (!*at || !**at)
+    if (!*text || !**text)
         return false;
-    size_t n = strcspn(*at, ";"), eq = n;
-    while (eq > 0 && (*at)[eq - 1] != '=')
+    size_t n = strcspn(*text, ";"), eq = n;
+    while (eq > 0 && (*text)[eq - 1] != '=')
         eq--;
-    *e = (entry){*at, *at + eq, *at + n, eq ? eq - 1 : 0};
-    *at += n + ((*at)[n] == ';');
+    *e = (sqz_option_entry){.name = *text,
+                            .values = eq ? *text + eq : NULL,
+                            .end = *text + n,
+                            .n_name = eq ? eq - 1 : n};
+    *text += n + ((*text)[n] == ';');
     return true;
 }
 
-static sqz_status sizes_of(sqz_ctx *ctx, const entry *e, sqz_shape *out)
+static bool is_name(const sqz_option_entry *e, const char *name)
 {
-    *out = (sqz_shape){0};
-    for (const char *p = e->sizes; p < e->end;)
-        if (out->rank == SQZ_MAX_RANK || !sqz_parse_i64(p, &p, &out->dim[out->rank]) ||
-            out->dim[out->rank++] < 1 || (p < e->end && *p++ != ','))
-            return sqz_fail(ctx, SQZ_E_ARG,
-                            "shape option '%.*s': expected at most %d numbers above 0, with commas "
-                            "between",
-                            (int)SQZ_MIN(e->end - e->name, 80), e->name, SQZ_MAX_RANK);
+    return strlen(name) == e->n_name && memcmp(e->name, name, e->n_name) == 0;
+}
+
+bool sqz_option_find(const char *text, const char *name, sqz_option_entry *e)
+{
+    while (sqz_option_next(&text, e))
+        if (e->values && is_name(e, name))
+            return true;
+    return false;
+}
+
+sqz_status sqz_option_check(sqz_ctx *ctx, const char *what, const char *text,
+                            const char *const *name, size_t n)
+{
+    sqz_option_entry e;
+    while (sqz_option_next(&text, &e)) {
+        size_t i = 0;
+        if (!e.values)
+            return sqz_fail(ctx, SQZ_E_ARG, "%s option '%.*s': expected %s", what,
+                            (int)SQZ_MIN(e.n_name, 80), e.name,
+                            *what == 's' ? "name=1,3,224,224" : "name=16000");
+        while (i < n && !is_name(&e, name[i]))
+            i++;
+        if (i == n)
+            return sqz_fail(ctx, SQZ_E_ARG, "%s option: the model has no input '%.*s'", what,
+                            (int)SQZ_MIN(e.n_name, 80), e.name);
+    }
     return SQZ_OK;
 }
 
 sqz_status sqz_shape_option(sqz_ctx *ctx, const char *text, const char *name, bool *found,
                             sqz_shape *out)
 {
-    entry e;
-    *found = false;
-    while (next(&text, &e)) {
-        if (e.sizes == e.name)
-            return sqz_fail(ctx, SQZ_E_ARG, "shape option '%.*s': expected name=1,3,224,224",
-                            (int)SQZ_MIN(e.end - e.name, 80), e.name);
-        if (e.name_n == strlen(name) && memcmp(e.name, name, e.name_n) == 0) {
-            *found = true;
-            SQZ_TRY(sizes_of(ctx, &e, out));
-        }
-    }
-    return SQZ_OK;
-}
-
-sqz_status sqz_shape_option_check(sqz_ctx *ctx, const char *text, const char *const *name, size_t n)
-{
-    entry e;
-    while (next(&text, &e)) {
-        bool known = false;
-        for (size_t i = 0; i < n && !known; i++)
-            known = strlen(name[i]) == e.name_n && memcmp(e.name, name[i], e.name_n) == 0;
-        if (!known)
-            return sqz_fail(ctx, SQZ_E_ARG, "shape option: the model has no input '%.*s'",
-                            (int)SQZ_MIN(e.name_n, 80), e.name);
-    }
+    sqz_option_entry e;
+    *found = sqz_option_find(text, name, &e);
+    if (!*found)
+        return SQZ_OK;
+    *out = (sqz_shape){0};
+    for (const char *p = e.values; p < e.end;)
+        if (out->rank == SQZ_MAX_RANK || !sqz_parse_i64(p, &p, &out->dim[out->rank]) ||
+            out->dim[out->rank++] < 1 || (p < e.end && *p++ != ','))
+            return sqz_fail(ctx, SQZ_E_ARG,
+                            "shape option '%.*s': expected at most %d numbers above 0, with commas "
+                            "between",
+                            (int)SQZ_MIN(e.end - e.name, 80), e.name, SQZ_MAX_RANK);
     return SQZ_OK;
 }
