@@ -148,7 +148,8 @@ bool sqz_kc_last(sqz_klayer *l);
 /* ---- keras_array.c; nothing happens after an error ---- */
 void sqz_karray_free(sqz_klayer *l, sqz_karray *a);
 void sqz_karray_zeros(sqz_klayer *l, const sqz_shape *s, sqz_karray *out);
-void sqz_karray_permute(sqz_klayer *l, sqz_karray *a, const int *perm);
+/* An array with another number of axes is refused. */
+void sqz_karray_permute(sqz_klayer *l, sqz_karray *a, int32_t rank, const int *perm);
 void sqz_karray_reshape(sqz_klayer *l, sqz_karray *a, int32_t rank, const int64_t *dims);
 void sqz_karray_flip(sqz_klayer *l, sqz_karray *a, int32_t axis);
 /* Entries from .. from+n-1 of an axis. */

@@ -281,7 +281,7 @@ static sqz_status prelu(sqz_klayer *l)
             perm[i] = !first ? i : i == 0 ? rank - 2 : i - 1;
         }
         sqz_karray_reshape(l, &a, rank - 1, dim);
-        sqz_karray_permute(l, &a, perm);
+        sqz_karray_permute(l, &a, rank - 1, perm);
         slope = sqz_keras_const(l, "alpha", &a);
     }
     if (l->status != SQZ_OK)

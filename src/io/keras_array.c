@@ -45,8 +45,11 @@ static void permute(sqz_klayer *l, sqz_tensor *t, const int *perm)
     *t = turned;
 }
 
-void sqz_karray_permute(sqz_klayer *l, sqz_karray *a, const int *perm)
+void sqz_karray_permute(sqz_klayer *l, sqz_karray *a, int32_t rank, const int *perm)
 {
+    if (l->status == SQZ_OK && a->num.shape.rank != rank)
+        sqz_keras_fail(l, SQZ_E_FORMAT, "weights have %d axes, expected %d", (int)a->num.shape.rank,
+                       (int)rank);
     permute(l, &a->num, perm);
     permute(l, &a->idx, perm);
 }

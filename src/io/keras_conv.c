@@ -55,7 +55,7 @@ static sqz_vid input(sqz_klayer *l, const conv *c)
 static void to_onnx(sqz_klayer *l, sqz_karray *a, int n, bool swap)
 {
     int perm[5] = {swap ? n : n + 1, swap ? n + 1 : n, 0, 1, 2};
-    sqz_karray_permute(l, a, perm);
+    sqz_karray_permute(l, a, n + 2, perm);
 }
 
 static bool has_shape(const sqz_karray *a, int32_t rank, const int64_t *dim)
@@ -89,7 +89,7 @@ static void modern(sqz_klayer *l, const conv *c, int64_t filters, sqz_karray *a)
         if (s->dim[0] == c->k[0] && s->dim[1] == 1 && s->dim[3] == filters) {
             sqz_karray_reshape(l, a, 3, (const int64_t[]){s->dim[0], s->dim[2], s->dim[3]});
         } else { /* older: (O, I, k, 1) */
-            sqz_karray_permute(l, a, (const int[]){2, 3, 1, 0});
+            sqz_karray_permute(l, a, 4, (const int[]){2, 3, 1, 0});
             s = &a->num.shape;
             sqz_karray_reshape(l, a, 3,
                                (const int64_t[]){s->dim[0], s->dim[2] * s->dim[1], s->dim[3]});
@@ -98,7 +98,7 @@ static void modern(sqz_klayer *l, const conv *c, int64_t filters, sqz_karray *a)
         int perm[5] = {2, 3, 4, 0, 0};
         perm[c->n] = 1;
         perm[c->n + 1] = 0;
-        sqz_karray_permute(l, a, perm);
+        sqz_karray_permute(l, a, c->n + 2, perm);
     }
     const int64_t want[5] = {c->k[0], c->n > 1 ? c->k[1] : -1, c->n > 2 ? c->k[2] : -1, -1, -1};
     if (l->status == SQZ_OK && !has_shape(a, c->n + 2, want))
@@ -277,7 +277,7 @@ static sqz_status transposed(sqz_klayer *l)
     if (!sqz_keras_cached(l, &w)) { /* (k..., O, I) */
         sqz_keras_weight(l, 0, &a);
         if (l->status == SQZ_OK && l->k->version == 1 && c.last && a.num.shape.rank == c.n + 2)
-            sqz_karray_permute(l, &a,
+            sqz_karray_permute(l, &a, c.n + 2,
                                c.n == 1 ? (const int[]){0, 2, 1} : (const int[]){0, 1, 3, 2});
         modern(l, &c, 0, &a);
         to_onnx(l, &a, c.n, false);

@@ -22,7 +22,7 @@ static sqz_vid turned_kernel(sqz_klayer *l)
     sqz_keras_weight(l, 0, &a);
     if (l->status == SQZ_OK && a.num.shape.rank != 2)
         sqz_keras_fail(l, SQZ_E_FORMAT, "its kernel in the file is no matrix");
-    sqz_karray_permute(l, &a, (const int[]){1, 0});
+    sqz_karray_permute(l, &a, 2, (const int[]){1, 0});
     return sqz_keras_const(l, "kernel", &a);
 }
 

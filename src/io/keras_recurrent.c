@@ -96,7 +96,7 @@ static void reorder(const cell *c, sqz_karray *a, sqz_karray *out)
     sqz_karray_join(l, part, c->k->gates, axis, out);
     if (l->status != SQZ_OK || axis == 0)
         return;
-    sqz_karray_permute(l, out, (const int[]){1, 0});
+    sqz_karray_permute(l, out, 2, (const int[]){1, 0});
     if (l->status == SQZ_OK)
         sqz_karray_reshape(l, out, 3,
                            (const int64_t[]){1, out->num.shape.dim[0], out->num.shape.dim[1]});
@@ -112,7 +112,7 @@ static void gather_old(const cell *c, uint32_t which, sqz_karray *out)
     sqz_karray_join(c->l, part, c->k->gates, axis, out);
     if (axis == 0 || c->l->status != SQZ_OK)
         return;
-    sqz_karray_permute(c->l, out, (const int[]){1, 0});
+    sqz_karray_permute(c->l, out, 2, (const int[]){1, 0});
     if (c->l->status == SQZ_OK)
         sqz_karray_reshape(c->l, out, 3,
                            (const int64_t[]){1, out->num.shape.dim[0], out->num.shape.dim[1]});
