@@ -348,10 +348,11 @@ static sqz_status join(sqz_import *im, const char **out)
     const sqz_raw_attr *a = sqz_import_attr(im, "activations");
     sqz_str s = {.ctx = im->g->ctx};
     *out = NULL;
-    for (uint32_t i = 0; a && i < a->n_strings; i++) {
+    for (uint32_t i = 0; a && i < a->n_strings; i++)
         if (strchr(a->strings[i], ','))
             return sqz_fail(im->g->ctx, SQZ_E_FORMAT, "activation %u has a comma in its name",
                             (unsigned)i);
+    for (uint32_t i = 0; a && i < a->n_strings; i++) {
         sqz_str_add(&s, i ? "," : "");
         sqz_str_add(&s, a->strings[i]);
     }
