@@ -117,18 +117,25 @@ static sqz_status widen(sqz_graph *g, const sqz_dtype *was, bool keep_f64)
     return SQZ_OK;
 }
 
-/* Every node with an operand or result of float64 computes in it. */
+/* A node with an operand or result of float64 computes in it, and has no other floats beside it. */
+static bool takes_f64(const sqz_graph *g, const sqz_node *n)
+{
+    bool touches = false, others = false;
+    for (unsigned i = 0; i < n->n_in + n->n_out; i++) {
+        const sqz_vid v = i < n->n_in ? n->in[i] : n->out[i - n->n_in];
+        const sqz_dtype d = v == SQZ_NONE ? SQZ_BOOL : sqz_val(g, v)->dtype;
+        touches = touches || d == SQZ_F64;
+        others = others || (sqz_dtype_is_float(d) && d != SQZ_F64);
+    }
+    return !touches ||
+           (sqz_op_run_type(n->op, SQZ_F64) == SQZ_F64 && (!others || n->op->traits & SQZ_T_TYPES));
+}
+
 static bool all_take_f64(const sqz_graph *g)
 {
     SQZ_EACH_NODE(g, n)
     {
-        const sqz_node *nd = sqz_nod(g, n);
-        bool touches = false;
-        for (unsigned i = 0; i < nd->n_in + nd->n_out; i++) {
-            sqz_vid v = i < nd->n_in ? nd->in[i] : nd->out[i - nd->n_in];
-            touches = touches || (v != SQZ_NONE && sqz_val(g, v)->dtype == SQZ_F64);
-        }
-        if (touches && sqz_op_run_type(nd->op, SQZ_F64) != SQZ_F64)
+        if (!takes_f64(g, sqz_nod(g, n)))
             return false;
     }
     return true;

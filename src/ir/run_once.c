@@ -28,8 +28,26 @@ static sqz_status run(sqz_call *c, const sqz_op *op, sqz_arena *a)
     return fn(c);
 }
 
-static bool is_wide(const sqz_op *op, const sqz_tensor *t)
+/* Operators that take float64 take one type at a time: with others beside it, all become f32. */
+static bool is_mixed(const sqz_call *c)
 {
+    sqz_dtype one = SQZ_N_DTYPE;
+    for (unsigned i = 0; i < c->n_in; i++) {
+        const sqz_tensor *t = c->in[i];
+        if (!t || !sqz_dtype_is_float(t->dtype))
+            continue;
+        if (one != SQZ_N_DTYPE && one != t->dtype)
+            return true;
+        one = t->dtype;
+    }
+    return false;
+}
+
+static bool is_wide(const sqz_op *op, const sqz_tensor *t, bool mixed)
+{
+    const bool any = op->traits & (SQZ_T_TYPES | SQZ_T_MOVES | SQZ_T_VIEW);
+    if (t && mixed && !any && sqz_dtype_is_float(t->dtype))
+        return t->dtype == SQZ_F32;
     return !t || sqz_op_run_type(op, t->dtype) == t->dtype;
 }
 
@@ -40,15 +58,16 @@ static sqz_status run_widened(sqz_call *c, const sqz_op *op, sqz_arena *a, sqz_t
     const sqz_tensor **in = sqz_arena_alloc(a, c->n_in + 1u, sizeof *in);
     sqz_tensor **out = sqz_arena_alloc(a, c->n_out + 1u, sizeof *out), *narrow = &wide[c->n_in];
     sqz_tensor *const *result = c->out;
+    const bool mixed = is_mixed(c);
     if (!in || !out)
         return SQZ_E_NOMEM;
     for (unsigned i = 0; i < c->n_in; i++) {
-        in[i] = is_wide(op, c->in[i]) ? c->in[i] : &wide[i];
+        in[i] = is_wide(op, c->in[i], mixed) ? c->in[i] : &wide[i];
         if (in[i] != c->in[i])
             SQZ_TRY(sqz_tensor_cast(c->ctx, c->in[i], SQZ_F32, &wide[i]));
     }
     for (unsigned i = 0; i < c->n_out; i++) {
-        out[i] = is_wide(op, result[i]) ? result[i] : &narrow[i];
+        out[i] = is_wide(op, result[i], mixed) ? result[i] : &narrow[i];
         if (out[i] != result[i])
             SQZ_TRY(sqz_tensor_alloc(c->ctx, SQZ_F32, &result[i]->shape, &narrow[i]));
     }
@@ -69,9 +88,10 @@ static sqz_status run_widened(sqz_call *c, const sqz_op *op, sqz_arena *a, sqz_t
 static sqz_status run_any(sqz_call *c, const sqz_op *op, sqz_arena *a)
 {
     const unsigned n = c->n_in + c->n_out;
+    const bool mixed = is_mixed(c);
     bool wide = true;
     for (unsigned i = 0; i < n; i++)
-        wide = wide && is_wide(op, i < c->n_in ? c->in[i] : c->out[i - c->n_in]);
+        wide = wide && is_wide(op, i < c->n_in ? c->in[i] : c->out[i - c->n_in], mixed);
     if (wide)
         return run(c, op, a);
     sqz_tensor *copy = sqz_arena_alloc(a, n, sizeof *copy);

@@ -187,6 +187,8 @@ static sqz_status take_quant(reader *r, described *d)
     int64_t axis = 0, group = 0, zero;
     double scale;
     SQZ_TRY(take_name(r, &type));
+    if (d->has_quant)
+        return wrong(r, "a second grid");
     d->quant.dtype = sqz_dtype_find(type ? type : "");
     if (d->quant.dtype == SQZ_N_DTYPE)
         return wrong(r, "'%s' is no type", type ? type : "_");
