@@ -50,8 +50,7 @@ static sqz_status infer(sqz_infer *q)
     const attrs *at = q->attrs;
     const sqz_shape *x = &q->in[0]->shape, *w = &q->in[1]->shape;
     sqz_window win;
-    SQZ_TRY(sqz_need_real(q, 0));
-    SQZ_TRY(sqz_need_real(q, 1));
+    SQZ_TRY(sqz_check_types(q)); /* all five are floats */
     if (x->rank != 4 || w->rank != 4)
         return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED,
                         "an input of rank %d and weights of rank %d, expected both 4", (int)x->rank,
