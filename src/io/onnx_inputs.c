@@ -24,6 +24,13 @@ static sqz_status check_options(const sqz_onnx_import *im)
 
 /* ---- values that the caller knows ---- */
 
+typedef struct bindings {
+    sqz_given *list; /* for operators that need an input as a constant */
+    size_t n;
+    uint32_t place;
+    bool lone, zero_batch; /* of all inputs: see below */
+} bindings;
+
 static bool lone_input(const sqz_onnx_import *im)
 {
     size_t n = 0;
@@ -33,7 +40,8 @@ static bool lone_input(const sqz_onnx_import *im)
 }
 
 /* By name, else by place; a lone array is the lone input's, whatever it is called. */
-static sqz_given *given_of(const sqz_onnx_import *im, const char *name, uint32_t place)
+static sqz_given *given_of(const sqz_onnx_import *im, const bindings *b, const char *name,
+                           uint32_t place)
 {
     const sqz_import_options *o = im->opt;
     sqz_given *by_place = NULL;
@@ -43,7 +51,7 @@ static sqz_given *given_of(const sqz_onnx_import *im, const char *name, uint32_t
         if (!o->given[i].name && i == place)
             by_place = &o->given[i];
     }
-    return !by_place && o && o->n_given == 1 && lone_input(im) ? &o->given[0] : by_place;
+    return !by_place && o && o->n_given == 1 && b->lone ? &o->given[0] : by_place;
 }
 
 /* The numbers of "name=1,2,3" as a tensor of the input's type and shape; an open shape is a list.
@@ -129,7 +137,8 @@ static void ask(sqz_onnx_import *im, const char *name, const Onnx__TensorShapePr
 /* The shape of one input. *batch: what the file calls an open dimension 0, else NULL; *open: a
  * dimension is not known. */
 static sqz_status bind(const sqz_onnx_import *im, const Onnx__ValueInfoProto *v,
-                       const sqz_given *known, sqz_shape *out, const char **batch, bool *open)
+                       const sqz_given *known, bool zero_batch, sqz_shape *out, const char **batch,
+                       bool *open)
 {
     const char *name = sqz_onnx_str(v->name);
     const Onnx__TensorShapeProto *s = v->type->tensor_type->shape;
@@ -149,7 +158,7 @@ static sqz_status bind(const sqz_onnx_import *im, const Onnx__ValueInfoProto *v,
     out->rank = (int32_t)rank;
     for (size_t k = 0; s && k < rank; k++) {
         const Onnx__TensorShapeProto__Dimension *d = s->dim[k];
-        if (!open_dim(d) && !(k == 0 && zero_batches(im))) {
+        if (!open_dim(d) && !(k == 0 && zero_batch)) {
             if (given && out->dim[k] != d->dim_value && !(known && k == 0))
                 return sqz_fail(im->ctx, SQZ_E_ARG,
                                 "input '%.80s': dimension %zu is given as %lld, the model has %lld",
@@ -172,12 +181,6 @@ static sqz_status bind(const sqz_onnx_import *im, const Onnx__ValueInfoProto *v,
 
 /* ---- all ---- */
 
-typedef struct bindings { /* for operators that need an input as a constant */
-    sqz_given *list;
-    size_t n;
-    uint32_t place;
-} bindings;
-
 static sqz_status remember(sqz_onnx_import *im, bindings *b, sqz_given *known, sqz_vid v)
 {
     const sqz_value *val = sqz_val(im->g, v);
@@ -192,7 +195,7 @@ static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bind
                         const char **batch, sqz_shape *shape)
 {
     const char *name = sqz_onnx_str(v->name);
-    sqz_given *known = given_of(im, name, b->place++);
+    sqz_given *known = given_of(im, b, name, b->place++);
     bool open;
     sqz_option_entry e;
     sqz_vid id;
@@ -207,7 +210,7 @@ static sqz_status input(sqz_onnx_import *im, const Onnx__ValueInfoProto *v, bind
                    name, sqz_onnx_type_name(v->type->tensor_type->elem_type));
         return SQZ_OK;
     }
-    SQZ_TRY(bind(im, v, known, shape, batch, &open));
+    SQZ_TRY(bind(im, v, known, b->zero_batch, shape, batch, &open));
     if (im->opt && sqz_option_find(im->opt->bind, name, &e)) {
         sqz_tensor t;
         SQZ_TRY(bound_value(im, &e, d, shape, open || *batch, &t));
@@ -235,6 +238,8 @@ sqz_status sqz_onnx_inputs(sqz_onnx_import *im)
         .list = sqz_arena_alloc(&im->arena, im->opt ? im->opt->n_given + 1 : 1, sizeof *b.list)};
     if (!b.list)
         return SQZ_E_NOMEM;
+    b.lone = lone_input(im);
+    b.zero_batch = zero_batches(im);
     if (im->opt)
         SQZ_TRY(check_options(im));
     for (size_t i = 0; i < g->n_input; i++) {
