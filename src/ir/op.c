@@ -75,8 +75,8 @@ const sqz_lower *sqz_lower_find(const char *domain, const char *op_type, int64_t
 
 sqz_dtype sqz_op_run_type(const sqz_op *op, sqz_dtype d)
 {
-    bool any = op->traits & (SQZ_T_TYPES | SQZ_T_MOVES | SQZ_T_VIEW);
-    if (any || !sqz_dtype_is_float(d) || (d == SQZ_F64 && (op->traits & SQZ_T_F64)))
+    if (sqz_op_takes_all(op) || !sqz_dtype_is_float(d) ||
+        (d == SQZ_F64 && (op->traits & SQZ_T_F64)))
         return d;
     return SQZ_F32;
 }

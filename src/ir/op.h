@@ -265,6 +265,11 @@ const sqz_op *sqz_op_find(const char *name);
 /* First operator that reads this ONNX op_type at this opset; NULL: none. *known: the type is read
  * at others. */
 const sqz_op *sqz_op_of_onnx(const char *op_type, int64_t opset, bool *known);
+/* Its run takes every type that infer lets through, several at a time too. */
+static inline bool sqz_op_takes_all(const sqz_op *op)
+{
+    return op->traits & (SQZ_T_TYPES | SQZ_T_MOVES | SQZ_T_VIEW);
+}
 /* The type in which an operator's run sees values of a type: f32 for floats that it cannot take. */
 sqz_dtype sqz_op_run_type(const sqz_op *op, sqz_dtype d);
 /* Infers one node; messages name it. */

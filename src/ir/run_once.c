@@ -45,8 +45,7 @@ static bool is_mixed(const sqz_call *c)
 
 static bool is_wide(const sqz_op *op, const sqz_tensor *t, bool mixed)
 {
-    const bool any = op->traits & (SQZ_T_TYPES | SQZ_T_MOVES | SQZ_T_VIEW);
-    if (t && mixed && !any && sqz_dtype_is_float(t->dtype))
+    if (t && mixed && !sqz_op_takes_all(op) && sqz_dtype_is_float(t->dtype))
         return t->dtype == SQZ_F32;
     return !t || sqz_op_run_type(op, t->dtype) == t->dtype;
 }

@@ -74,7 +74,6 @@ static sqz_status join(const sqz_call *c, const void *arg)
     j.row_bytes = s.n * s.inner * j.elem;
     return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
 }
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, join, NULL); }
 
 /* More inputs than a node may have are joined in groups, then the groups. */
@@ -142,7 +141,7 @@ const sqz_op sqz_op_concat = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Concat", .since = 1, .import = import},

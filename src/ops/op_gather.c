@@ -66,7 +66,6 @@ static sqz_status pick(const sqz_call *c, const void *arg)
                         piece, &j);
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
 #define INDICES .lo = -3, .hi = 2, .dtype = {SQZ_F32, SQZ_S64} /* within every axis below */
@@ -96,7 +95,7 @@ const sqz_op sqz_op_gather = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "Gather", .since = 1},

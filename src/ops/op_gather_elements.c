@@ -54,7 +54,6 @@ static sqz_status pick(const sqz_call *c, const void *arg)
     return sqz_parallel(c->ctx, j.e.rows, 8192 / SQZ_MIN(j.e.width, (size_t)8192), piece, &j);
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
 static const sqz_case cases[] = {
@@ -93,7 +92,7 @@ const sqz_op sqz_op_gather_elements = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "GatherElements", .since = 11},

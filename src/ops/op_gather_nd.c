@@ -57,7 +57,6 @@ static sqz_status pick(const sqz_call *c, const void *arg)
     return sqz_parallel(c->ctx, j.t.n, 65536 / SQZ_MIN(bytes, (size_t)65536), piece, &j);
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
 static const sqz_case cases[] = {
@@ -96,7 +95,7 @@ const sqz_op sqz_op_gather_nd = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "GatherND", .since = 11},

@@ -77,7 +77,6 @@ static sqz_status spread(const sqz_call *c, const void *arg)
     return SQZ_OK;
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, spread, c->attrs); }
 
 static const sqz_case cases[] = {
@@ -115,7 +114,7 @@ const sqz_op sqz_op_one_hot = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "OneHot", .since = 9},

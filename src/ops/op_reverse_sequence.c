@@ -69,7 +69,6 @@ static sqz_status turn(const sqz_call *c, const void *arg)
     return SQZ_OK;
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, turn, c->attrs); }
 
 static const sqz_case cases[] = {
@@ -100,7 +99,7 @@ const sqz_op sqz_op_reverse_sequence = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "ReverseSequence", .since = 10},

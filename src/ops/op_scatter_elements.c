@@ -7,7 +7,6 @@ static sqz_status infer(sqz_infer *q)
     SQZ_TRY(sqz_scatter_check(q, false));
     return sqz_scatter_elements_infer(q);
 }
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status import(sqz_import *im, const sqz_op *op)
 {
     return sqz_scatter_import(im, op, "scatter_elements_reduce");
@@ -57,7 +56,7 @@ const sqz_op sqz_op_scatter_elements = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = sqz_scatter_elements_run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 5},
     .onnx = {.op_type = "ScatterElements", .also = "Scatter", .since = 9, .import = import},

@@ -7,7 +7,6 @@ static sqz_status infer(sqz_infer *q)
     SQZ_TRY(sqz_scatter_check(q, true));
     return sqz_scatter_nd_infer(q);
 }
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 
 static const sqz_case cases[] = {
     {.attrs = "reduction=add",
@@ -53,7 +52,7 @@ const sqz_op sqz_op_scatter_nd_reduce = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = sqz_scatter_nd_run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ScatterND", .since = 16},

@@ -67,7 +67,6 @@ static sqz_status gather_blocks(const sqz_call *c, const void *arg)
                         piece, &j);
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, gather_blocks, c->attrs); }
 
 static const sqz_case cases[] = {
@@ -89,7 +88,7 @@ const sqz_op sqz_op_space_to_depth = {
     .layout = SQZ_L_CHANNELS,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "SpaceToDepth", .since = 1},

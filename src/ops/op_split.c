@@ -87,7 +87,6 @@ static sqz_status cut(const sqz_call *c, const void *arg)
     return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, cut, NULL); }
 
 /* Opset 1 lets the lengths be an attribute or an input. */
@@ -173,7 +172,7 @@ const sqz_op sqz_op_split = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Split", .since = 1, .import = import, .write = write},

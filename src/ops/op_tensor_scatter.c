@@ -85,7 +85,6 @@ static sqz_status scatter(const sqz_call *c, const void *arg)
     return SQZ_OK;
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, scatter, c->attrs); }
 
 static const sqz_case cases[] = {
@@ -123,7 +122,7 @@ const sqz_op sqz_op_tensor_scatter = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 3},
     .onnx = {.op_type = "TensorScatter", .since = 24},

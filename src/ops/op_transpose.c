@@ -103,7 +103,6 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status prepare(sqz_prep *p) { return sqz_move_prepare(p); }
 
 static sqz_status permute(const sqz_call *c, const void *arg)
 {
@@ -139,7 +138,7 @@ const sqz_op sqz_op_transpose = {
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
-    .prepare = prepare,
+    .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Transpose", .since = 1},
