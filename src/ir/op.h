@@ -25,6 +25,21 @@ static inline int32_t sqz_axis_s(const sqz_value *v) { return v->channel_last ? 
 sqz_status sqz_axis(sqz_ctx *ctx, int64_t axis, int32_t rank, int32_t *out);
 
 /* ---- running ---- */
+/* What the executor fused into a node (exec/fuse.c): done to each result before it is stored. Only
+ * operators with the trait SQZ_T_FUSES get one. `run` honors all of it, `run_int` the chain of
+ * nodes (the rest is not set there). */
+struct sqz_call;
+typedef struct sqz_then { /* an elementwise node, in place on the output's memory */
+    sqz_status (*part)(const struct sqz_call *c, size_t begin, size_t end);
+    const struct sqz_call *call;
+} sqz_then;
+typedef struct sqz_fused {
+    const sqz_tensor *bias; /* (n) float, constant: prepare sees it; added to the node's own bias */
+    const sqz_tensor *add;  /* float, of the output's shape, added after the bias; NULL: none */
+    float lo, hi;           /* then the clamp; -inf, inf: none */
+    const sqz_then *then;   /* then these, in order, on the elements just stored */
+    unsigned n_then;
+} sqz_fused;
 typedef struct sqz_call {
     sqz_ctx *ctx; /* only for sqz_fail and sqz_parallel */
     const void *attrs;
@@ -35,7 +50,16 @@ typedef struct sqz_call {
     const sqz_quant *const *in_q, *const *out_q; /* grids, NULL where float */
     void *state;                                 /* what prepare left */
     void *scratch; /* scratch_bytes of workspace, shared between nodes; not NULL after prepare */
+    const sqz_fused *fused; /* NULL: nothing */
 } sqz_call;
+/* Runs what follows on output elements [begin, end), which the calling thread has just stored. */
+static inline sqz_status sqz_fused_then(const sqz_fused *f, size_t begin, size_t end)
+{
+    sqz_status s = SQZ_OK;
+    for (unsigned i = 0; f && i < f->n_then && s == SQZ_OK; i++)
+        s = f->then[i].part(f->then[i].call, begin, end);
+    return s;
+}
 
 /* prepare: once for each node when an executor is made: packs constant weights, computes
  * multipliers and tables. in[i]->data is set for constants only. Memory from `arena` lives as long
@@ -47,8 +71,9 @@ typedef struct sqz_prep {
     unsigned n_in, n_out;
     const sqz_tensor *const *in, *const *out;
     const sqz_quant *const *in_q, *const *out_q;
-    void *state;          /* to set; NULL: none */
-    size_t scratch_bytes; /* to set */
+    const sqz_fused *fused; /* NULL: nothing; only its bias has numbers */
+    void *state;            /* to set; NULL: none */
+    size_t scratch_bytes;   /* to set */
 } sqz_prep;
 
 /* ---- cost ---- */
@@ -232,9 +257,10 @@ enum { /* traits */
            16, /* clamps: with the output's grid on its input, integer form is the identity */
        SQZ_T_MOVES =
            32, /* run only moves elements and works on every type, also as the integer run */
-       SQZ_T_F64 = 64,   /* run takes f64 as well as f32 */
-       SQZ_T_TYPES = 128 /* run takes every type that infer lets through. Without this trait, MOVES
-                            or VIEW, run sees f32 where a value is f16, bf16 or (without F64) f64 */
+       SQZ_T_F64 = 64,    /* run takes f64 as well as f32 */
+       SQZ_T_FUSES = 256, /* run and run_int honor sqz_call.fused */
+       SQZ_T_TYPES = 128  /* run takes every type that infer lets through. Without this trait, MOVES
+                             or VIEW, run sees f32 where a value is f16, bf16 or (without F64) f64 */
 };
 
 typedef struct sqz_op {
@@ -252,6 +278,9 @@ typedef struct sqz_op {
     sqz_status (*prepare)(sqz_prep *p); /* NULL: no state, no scratch */
     sqz_status (*run_int)(
         const sqz_call *c); /* NULL: float island (MOVES and LUT operators need none) */
+    /* Elementwise operators: output elements [begin, end) of a prepared call, on the calling
+     * thread; float and integer. out[0] may be in[0]. NULL: never fused into another node. */
+    sqz_status (*part)(const sqz_call *c, size_t begin, size_t end);
     /* facts */
     sqz_qrule quant;
     sqz_onnx_map onnx;

@@ -30,7 +30,7 @@ static inline __m256i halves(__m256i a, __m256i b)
     return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), _MM_SHUFFLE(3, 1, 2, 0));
 }
 
-void sqz_dwconv_s8_avx2(const sqz_packed *p, const int8_t *const *x, int32_t *c)
+void sqz_dwconv_s8_avx2(const sqz_packed_v1 *p, const int8_t *const *x, int32_t *c)
 {
     const size_t n = p->n, taps = p->k;
     const int8_t *w = p->data;

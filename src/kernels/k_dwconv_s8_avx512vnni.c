@@ -23,7 +23,7 @@ static inline __m512i lanes(const int8_t *const *x, size_t t, size_t taps, size_
     return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
 }
 
-void sqz_dwconv_s8_avx512vnni(const sqz_packed *p, const int8_t *const *x, int32_t *c)
+void sqz_dwconv_s8_avx512vnni(const sqz_packed_v1 *p, const int8_t *const *x, int32_t *c)
 {
     const size_t n = p->n, taps = p->k;
     const int8_t *w = p->data;

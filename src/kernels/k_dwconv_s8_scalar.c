@@ -1,7 +1,7 @@
 /* dwconv_s8: one pixel of a depthwise convolution, all channels. The specification. */
 #include "kernels/kernels.h"
 
-void sqz_dwconv_s8_scalar(const sqz_packed *w, const int8_t *const *x, int32_t *c)
+void sqz_dwconv_s8_scalar(const sqz_packed_v1 *w, const int8_t *const *x, int32_t *c)
 {
     size_t panel = (1 + (w->k + 3) / 4) * 4 * SQZ_PANEL;
     for (size_t j = 0; j < w->n; j++) {

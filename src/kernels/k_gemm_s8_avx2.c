@@ -69,7 +69,7 @@ INLINE void tile(const size_t mr, size_t k, const int8_t *a, size_t lda, const i
     }
 }
 
-void sqz_gemm_s8_avx2(const sqz_packed *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
+void sqz_gemm_s8_avx2(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
                       size_t ldc)
 {
     size_t panel = (1 + (w->k + 3) / 4) * GROUP;

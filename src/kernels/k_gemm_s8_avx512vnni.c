@@ -91,7 +91,7 @@ INLINE void rows(const size_t mr, const size_t np, const product *q, const strip
         tile(1, np, q, s->a + i * q->lda, s->w, s->c + i * q->ldc, s->cols);
 }
 
-void sqz_gemm_s8_avx512vnni(const sqz_packed *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
+void sqz_gemm_s8_avx512vnni(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
                             size_t ldc)
 {
     const product q = {w->k, lda, ldc, (1 + (w->k + 3) / 4) * GROUP};

@@ -1,7 +1,7 @@
 /* gemm_s8: c(M,N) = a(M,K) . w(N,K)^T in int32. The specification of the other gemm_s8 files. */
 #include "kernels/kernels.h"
 
-void sqz_gemm_s8_scalar(const sqz_packed *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
+void sqz_gemm_s8_scalar(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
                         size_t ldc)
 {
     size_t panel = (1 + (w->k + 3) / 4) * 4 * SQZ_PANEL; /* bytes: the sums, then the weights */

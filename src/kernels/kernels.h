@@ -16,25 +16,63 @@ typedef enum sqz_isa {
     SQZ_N_ISA
 } sqz_isa;
 
+/* ---- sums of products: y(m,n) = sum over k of left(m,k) * right(k,n) ----
+ * Right side, n outputs of k = n_seg * len terms, packed once (pack.c) in an order that is the same
+ * for every instruction set: panels of SQZ_PANEL outputs one after the other, outputs beyond n
+ * being zeros. A float panel is SQZ_PANEL biases, then SQZ_PANEL floats for each term, segment by
+ * segment. Aligned to 64 bytes. */
+#define SQZ_PANEL ((size_t)16)
+typedef struct sqz_packed {
+    size_t n, n_seg, len;
+    void *data;
+} sqz_packed;
+/* Bytes of data; 0: does not fit size_t. */
+size_t sqz_pack_f32_bytes(size_t n, size_t n_seg, size_t len);
+/* Term t of segment s of output i is w[i*ld_n + (s*len + t)*ld_k]; bias NULL: 0. */
+void sqz_pack_f32(const sqz_packed *p, const float *w, size_t ld_n, size_t ld_k, const float *bias);
+
+/* Left side: m rows read where they lie. Row r begins at
+ * a + (r / width) * line + (r % width) * step, its segment s lies seg[s] behind that; all in bytes.
+ * So a convolution needs no im2col: rows are output pixels, segments the lines of the kernel, whose
+ * taps lie side by side in a channel-last image. A plain matrix has width m and one segment. */
+typedef struct sqz_left {
+    const void *a;
+    size_t m, width, step, line;
+    const size_t *seg;
+    size_t n_seg, len;
+} sqz_left;
+typedef struct sqz_out_f32 { /* y(r,j) = min(max(sum + add(r,j), lo), hi); add NULL: 0 */
+    float *y;
+    size_t ld; /* elements from row to row, as ld_add */
+    const float *add;
+    size_t ld_add;
+    float lo, hi; /* -inf, inf: no clamp; a NaN stays NaN */
+} sqz_out_f32;
+/* Outputs begin <= j < end, begin a multiple of SQZ_PANEL, end too or n; y and add point to row 0,
+ * output 0. Each sum is one chain of fused multiply-adds that starts with the bias and goes through
+ * k in order: it does not depend on which rows and outputs are asked for together. */
+typedef void (*sqz_gemm_f32_fn)(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
+                                const sqz_out_f32 *o);
+
+/* ---- to be replaced: the packing of the products above for int8 without segments ---- */
 /* Weights of a matrix product (n outputs, sums of k terms) or of a depthwise window (n channels, k
  * taps) in the order in which the kernels read them, the same for every instruction set (pack.c):
  * panels of SQZ_PANEL outputs, each one SQZ_PANEL int32 sums of its weights, then for every 4
  * successive k: SQZ_PANEL x 4 int8. Ends are filled with zeros. Aligned to 64 bytes. */
-#define SQZ_PANEL ((size_t)16)
-typedef struct sqz_packed {
+typedef struct sqz_packed_v1 {
     size_t n, k;
     void *data;
-} sqz_packed;
-size_t sqz_pack_s8_bytes(size_t n, size_t k); /* 0: does not fit size_t */
+} sqz_packed_v1;
+size_t sqz_pack_v1_bytes(size_t n, size_t k); /* 0: does not fit size_t */
 /* w of output i and term j is w[i*ld_n + j*ld_k]; p->n, k and data are set. */
-void sqz_pack_s8(const sqz_packed *p, const int8_t *w, size_t ld_n, size_t ld_k);
+void sqz_pack_v1(const sqz_packed_v1 *p, const int8_t *w, size_t ld_n, size_t ld_k);
 
 /* c[i*ldc + j] = sum_t a[i*lda + t] * w(j,t) for i < m, j < w->n: int32, exact while k * 255 * 128
  * < 2^31. */
-typedef void (*sqz_gemm_s8_fn)(const sqz_packed *w, size_t m, const int8_t *a, size_t lda,
+typedef void (*sqz_gemm_s8_fn)(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda,
                                int32_t *c, size_t ldc);
 /* Depthwise pixel: c[j] = sum over t < w->k of x[t][j] * w(j,t), for j < w->n. */
-typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const int8_t *const *x, int32_t *c);
+typedef void (*sqz_dwconv_s8_fn)(const sqz_packed_v1 *w, const int8_t *const *x, int32_t *c);
 
 /* The same in float: y[j] = bias[j] + sum over t < taps of x[t][j] * w[t][j] for j < n; bias NULL:
  * 0. Each tap has its own rows: those in the padding are left out. */
@@ -58,6 +96,7 @@ typedef void (*sqz_quantize_s8_fn)(size_t n, const float *x, float scale, int32_
 
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
+    sqz_gemm_f32_fn gemm_f32;
     sqz_gemm_s8_fn gemm_s8;
     sqz_dwconv_s8_fn dwconv_s8;
     sqz_dwconv_f32_fn dwconv_f32;

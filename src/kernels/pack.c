@@ -1,32 +1,29 @@
-/* pack.c: the layout of packed int8 weights; see kernels.h. */
+/* pack.c: the order of packed weights; see kernels.h. */
 #include "base/base.h"
 #include "kernels/kernels.h"
 #include <string.h>
 
-size_t sqz_pack_s8_bytes(size_t n, size_t k)
+size_t sqz_pack_f32_bytes(size_t n, size_t n_seg, size_t len)
 {
-    size_t panels = n / SQZ_PANEL + (n % SQZ_PANEL != 0), groups = k / 4 + (k % 4 != 0), bytes;
-    bool fits = sqz_add(groups, 1, &bytes) && sqz_mul(bytes, 4 * SQZ_PANEL, &bytes) &&
-                sqz_mul(bytes, panels, &bytes);
+    size_t panels = n / SQZ_PANEL + (n % SQZ_PANEL != 0), bytes;
+    bool fits = sqz_mul(n_seg, len, &bytes) && sqz_add(bytes, 1, &bytes) &&
+                sqz_mul(bytes, SQZ_PANEL * sizeof(float), &bytes) && sqz_mul(bytes, panels, &bytes);
     return fits ? bytes : 0;
 }
 
-void sqz_pack_s8(const sqz_packed *p, const int8_t *w, size_t ld_n, size_t ld_k)
+void sqz_pack_f32(const sqz_packed *p, const float *w, size_t ld_n, size_t ld_k, const float *bias)
 {
-    int8_t *at = p->data;
-    size_t n = p->n, k = p->k;
-    memset(at, 0, sqz_pack_s8_bytes(n, k));
-    for (size_t first = 0; first < n; first += SQZ_PANEL) {
-        int32_t sum[SQZ_PANEL] = {0};
-        int8_t *head = at;
-        at += sizeof sum;
-        for (size_t j = 0; j < k; j++)
-            for (size_t i = 0; i < SQZ_PANEL && first + i < n; i++) {
-                int8_t v = w[(first + i) * ld_n + j * ld_k];
-                at[j / 4 * 4 * SQZ_PANEL + i * 4 + j % 4] = v;
-                sum[i] += v;
-            }
-        memcpy(head, sum, sizeof sum);
-        at += (k + 3) / 4 * 4 * SQZ_PANEL;
+    float *at = p->data;
+    const size_t k = p->n_seg * p->len;
+    for (size_t first = 0; first < p->n; first += SQZ_PANEL) {
+        const size_t n = SQZ_MIN(p->n - first, SQZ_PANEL);
+        memset(at, 0, (k + 1) * SQZ_PANEL * sizeof *at);
+        if (bias)
+            memcpy(at, bias + first, n * sizeof *at);
+        at += SQZ_PANEL;
+        for (size_t i = 0; i < n; i++)
+            for (size_t t = 0; t < k; t++)
+                at[t * SQZ_PANEL + i] = w[(first + i) * ld_n + t * ld_k];
+        at += k * SQZ_PANEL;
     }
 }

@@ -26,7 +26,7 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
 {
     const sqz_call *c = arg;
     const fc *f = c->state;
-    const sqz_packed *w = f->lin->packed;
+    const sqz_packed_v1 *w = f->lin->packed;
     int32_t *acc = (int32_t *)(void *)((char *)c->scratch + (size_t)sqz_worker_index() * f->each);
     c->ctx->kernels->gemm_s8(w, end - begin, SQZ_S8P(c->in[0]) + begin * w->k, w->k, acc, w->n);
     c->ctx->kernels->requant_s8(&f->lin->out, end - begin, acc, SQZ_S8P(c->out[0]) + begin * w->n,

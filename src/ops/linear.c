@@ -160,14 +160,14 @@ sqz_status sqz_linear_prepare(const sqz_prep *p, const sqz_weights *w, sqz_linea
     l->in_zero = (int8_t)p->in_q[0]->zero[0];
     SQZ_TRY(channels(p, w, v, &l->out));
     for (size_t g = 0; g < w->groups; g++) {
-        sqz_packed *k = &l->packed[g];
+        sqz_packed_v1 *k = &l->packed[g];
         k->n = w->n / w->groups;
         k->k = w->k;
-        size_t bytes = sqz_pack_s8_bytes(k->n, k->k);
+        size_t bytes = sqz_pack_v1_bytes(k->n, k->k);
         k->data = bytes ? sqz_arena_alloc(p->arena, bytes, 1) : NULL;
         if (!k->data)
             return bytes ? SQZ_E_NOMEM : sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
-        sqz_pack_s8(k, v + g * k->n * w->ld_n, w->ld_n, w->ld_k);
+        sqz_pack_v1(k, v + g * k->n * w->ld_n, w->ld_n, w->ld_k);
     }
     *out = l;
     return SQZ_OK;

@@ -8,7 +8,7 @@
 
 typedef struct sqz_linear {
     sqz_requant out;    /* bias there is b - z * sum(w) */
-    sqz_packed *packed; /* one for each group, of out.n / groups outputs */
+    sqz_packed_v1 *packed; /* one for each group, of out.n / groups outputs */
     size_t groups;
     int8_t in_zero;
 } sqz_linear;

@@ -25,10 +25,10 @@ static int8_t *random_s8(sqz_rng *r, size_t n)
     return p;
 }
 
-static sqz_packed packed(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k)
+static sqz_packed_v1 packed(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k)
 {
-    sqz_packed p = {n, k, block(sqz_pack_s8_bytes(n, k))};
-    sqz_pack_s8(&p, w, ld_n, ld_k);
+    sqz_packed_v1 p = {n, k, block(sqz_pack_v1_bytes(n, k))};
+    sqz_pack_v1(&p, w, ld_n, ld_k);
     return p;
 }
 
@@ -54,7 +54,7 @@ static void test_gemm_s8_is_exact_for_every_instruction_set(void **state)
         size_t lda = k + sqz_rng_below(&r, 3), ldc = n + sqz_rng_below(&r, 3);
         int8_t *a = random_s8(&r, (m - 1) * lda + k), *w = random_s8(&r, n * k);
         bool columns = sqz_rng_below(&r, 2); /* w stored as (K,N) */
-        sqz_packed p = packed(n, k, w, columns ? 1 : k, columns ? n : 1);
+        sqz_packed_v1 p = packed(n, k, w, columns ? 1 : k, columns ? n : 1);
         for (size_t s = 0; s < n_set; s++) {
             size_t c_bytes = ((m - 1) * ldc + n) * sizeof(int32_t);
             int32_t *c = block(c_bytes);
@@ -86,7 +86,7 @@ static void test_gemm_s8_holds_the_largest_accumulator(void **state)
     int8_t *a = block(k), *w = block(k);
     memset(a, 127, k);
     memset(w, 127, k);
-    sqz_packed p = packed(1, k, w, k, 1);
+    sqz_packed_v1 p = packed(1, k, w, k, 1);
     for (size_t s = 0; s < n_set; s++) {
         int32_t c = 0;
         set[s].gemm_s8(&p, 1, a, k, &c, 1);
@@ -106,7 +106,7 @@ static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         size_t n = 1 + sqz_rng_below(&r, 70), taps = 1 + sqz_rng_below(&r, 26);
         int8_t *x[26] = {0}, *w = random_s8(&r, n * taps);
-        sqz_packed p = packed(n, taps, w, 1, n); /* (taps, n) */
+        sqz_packed_v1 p = packed(n, taps, w, 1, n); /* (taps, n) */
         for (size_t t = 0; t < taps; t++)
             x[t] = random_s8(&r, n);
         for (size_t s = 0; s < n_set; s++) {
@@ -288,9 +288,9 @@ static void test_quantize_s8_is_qround_for_every_instruction_set(void **state)
 static void test_packing_refuses_what_does_not_fit(void **state)
 {
     (void)state;
-    assert_int_equal(sqz_pack_s8_bytes(SIZE_MAX / 2, 64), 0);
-    assert_int_equal(sqz_pack_s8_bytes(64, SIZE_MAX / 2), 0);
-    assert_int_equal(sqz_pack_s8_bytes(17, 5), 2 * 64 * 3);
+    assert_int_equal(sqz_pack_v1_bytes(SIZE_MAX / 2, 64), 0);
+    assert_int_equal(sqz_pack_v1_bytes(64, SIZE_MAX / 2), 0);
+    assert_int_equal(sqz_pack_v1_bytes(17, 5), 2 * 64 * 3);
 }
 
 static void test_a_cap_selects_no_wider_kernels(void **state)
