@@ -87,6 +87,13 @@ sqz_status sqz_ew_run(const sqz_call *c, const sqz_ew_maps *maps)
     return sqz_parallel(c->ctx, y->count, GRAIN, map_piece, &j);
 }
 
+sqz_status sqz_ew_part(const sqz_call *c, const sqz_ew_maps *maps, size_t begin, size_t end)
+{
+    const sqz_tensor *x = c->in[0], *y = c->out[0];
+    map_job j = {maps->of[x->dtype], c->attrs, x->data, y->data, size_of(x), size_of(y)};
+    return c->state ? sqz_lut_part(c, begin, end) : map_piece(&j, begin, end);
+}
+
 /* ---- broadcasting ---- */
 
 #define BLOCK   256 /* elements that a repeated operand is spread to */
@@ -211,7 +218,7 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status broadcast(const sqz_call *c, unsigned n_in, sqz_row_fn row, const void *arg)
+static walk walk_of(const sqz_call *c, unsigned n_in, sqz_row_fn row, const void *arg)
 {
     walk w = {.n_in = n_in, .y = c->out[0]->data, .row = row, .arg = arg};
     w.y_size = size_of(c->out[0]);
@@ -222,17 +229,33 @@ static sqz_status broadcast(const sqz_call *c, unsigned n_in, sqz_row_fn row, co
     plan(c->in, &c->out[0]->shape, &w);
     for (unsigned k = 0; k < n_in; k++)
         w.repeats = w.repeats || !w.step[w.n_dim - 1][k];
-    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
+    return w;
 }
 
 sqz_status sqz_ew_broadcast(const sqz_call *c, sqz_row_fn row, const void *arg)
 {
-    return broadcast(c, 2, row, arg);
+    walk w = walk_of(c, 2, row, arg);
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
+}
+
+sqz_status sqz_ew_broadcast_part(const sqz_call *c, sqz_row_fn row, const void *arg, size_t begin,
+                                 size_t end)
+{
+    const sqz_tensor *a = c->in[0], *b = c->in[1], *y = c->out[0];
+    if (a->count == y->count && b->count == y->count) { /* nothing repeats: no walk to plan */
+        const size_t from = begin * size_of(a);
+        row(arg, (const char *)a->data + from, (const char *)b->data + from,
+            (char *)y->data + begin * size_of(y), end - begin);
+        return SQZ_OK;
+    }
+    walk w = walk_of(c, 2, row, arg);
+    return walk_piece(&w, begin, end);
 }
 
 sqz_status sqz_ew_broadcast3(const sqz_call *c, sqz_row_fn row)
 {
-    return broadcast(c, 3, row, NULL);
+    walk w = walk_of(c, 3, row, NULL);
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
 }
 
 /* ---- binary ---- */
@@ -252,6 +275,11 @@ sqz_status sqz_ew_infer2(sqz_infer *q, const sqz_rows *rows)
 sqz_status sqz_ew_run2(const sqz_call *c, const sqz_rows *rows)
 {
     return sqz_ew_broadcast(c, rows->of[c->in[0]->dtype], c->attrs);
+}
+
+sqz_status sqz_ew_part2(const sqz_call *c, const sqz_rows *rows, size_t begin, size_t end)
+{
+    return sqz_ew_broadcast_part(c, rows->of[c->in[0]->dtype], c->attrs, begin, end);
 }
 
 sqz_status sqz_ew_no_zero(const sqz_call *c)

@@ -71,13 +71,21 @@ typedef struct sqz_ew_maps { /* by the type of x; NULL: not for it */
 /* Type and shape of input 0, which must be a type of the table or on a grid. */
 sqz_status sqz_ew_infer(sqz_infer *q, const sqz_ew_maps *maps);
 sqz_status sqz_ew_run(const sqz_call *c, const sqz_ew_maps *maps);
+/* Output elements begin .. end-1 on the calling thread: by the table of codes where prepare left
+ * one, else by the map. */
+sqz_status sqz_ew_part(const sqz_call *c, const sqz_ew_maps *maps, size_t begin, size_t end);
 /* Integer form of every unary operator: a table of 256 codes, made in prepare from the f32 map. */
 sqz_status sqz_lut_prepare(sqz_prep *p, sqz_map_fn map);
 sqz_status sqz_lut_run(const sqz_call *c);
+sqz_status sqz_lut_part(const sqz_call *c, size_t begin, size_t end);
 /* The functions of a unary operator with the table `maps`. */
 #define SQZ_EW_UNARY_FUNCTIONS                                                                     \
     static sqz_status infer(sqz_infer *q) { return sqz_ew_infer(q, &maps); }                       \
     static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, &maps); }                      \
+    static sqz_status part(const sqz_call *c, size_t begin, size_t end)                            \
+    {                                                                                              \
+        return sqz_ew_part(c, &maps, begin, end);                                                  \
+    }                                                                                              \
     static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, maps.of[SQZ_F32]); }
 /* For floats only, without attributes: everything from the expression. */
 #define SQZ_EW_UNARY_FLOAT(...)                                                                    \
@@ -87,7 +95,7 @@ sqz_status sqz_lut_run(const sqz_call *c);
 /* The columns that unary operators agree on. */
 #define SQZ_EW_UNARY                                                                               \
     .n_in_min = 1, .n_in_max = 1, .n_out_min = 1, .n_out_max = 1, .layout = SQZ_L_ANY,             \
-    .infer = infer, .run = run, .prepare = prepare, .run_int = sqz_lut_run
+    .infer = infer, .run = run, .part = part, .prepare = prepare, .run_int = sqz_lut_run
 #define SQZ_EW_TRAITS (SQZ_T_ELEMENTWISE | SQZ_T_UNARY | SQZ_T_IN_PLACE | SQZ_T_F64)
 
 /* ---- binary ---- */
@@ -113,8 +121,12 @@ typedef struct sqz_rows { /* by the type of a and b; NULL: not for it */
     }
 sqz_status sqz_ew_infer2(sqz_infer *q, const sqz_rows *rows);
 sqz_status sqz_ew_run2(const sqz_call *c, const sqz_rows *rows);
+sqz_status sqz_ew_part2(const sqz_call *c, const sqz_rows *rows, size_t begin, size_t end);
 /* out[0] = row(in[0], in[1]) with broadcasting. */
 sqz_status sqz_ew_broadcast(const sqz_call *c, sqz_row_fn row, const void *arg);
+/* Its elements begin .. end-1, on the calling thread. */
+sqz_status sqz_ew_broadcast_part(const sqz_call *c, sqz_row_fn row, const void *arg, size_t begin,
+                                 size_t end);
 /* out[0] = row(in[1], in[2]) with in[0] as arg. */
 sqz_status sqz_ew_broadcast3(const sqz_call *c, sqz_row_fn row);
 /* No element of an integer divisor (input 1) is 0. */

@@ -27,12 +27,16 @@ sqz_status sqz_lut_prepare(sqz_prep *p, sqz_map_fn map)
     return SQZ_OK;
 }
 
-static sqz_status lut_piece(void *arg, size_t begin, size_t end)
+sqz_status sqz_lut_part(const sqz_call *c, size_t begin, size_t end)
 {
-    const sqz_call *c = arg;
     sqz_rt_lut_s8(c->state, SQZ_S8P(c->in[0]) + begin, SQZ_S8P(c->out[0]) + begin,
                   (int32_t)(end - begin));
     return SQZ_OK;
+}
+
+static sqz_status lut_piece(void *arg, size_t begin, size_t end)
+{
+    return sqz_lut_part(arg, begin, end);
 }
 
 sqz_status sqz_lut_run(const sqz_call *c)

@@ -14,6 +14,11 @@ static void row_int(const void *arg, const void *a, const void *b, void *y, size
     sqz_rt_mul_s8(arg, a, b, y, (int32_t)n); /* n is at most a piece of work */
 }
 static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, row_int, c->state); }
+static sqz_status part(const sqz_call *c, size_t begin, size_t end)
+{
+    return c->state ? sqz_ew_broadcast_part(c, row_int, c->state, begin, end)
+                    : sqz_ew_part2(c, &rows, begin, end);
+}
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
@@ -33,6 +38,7 @@ const sqz_op sqz_op_mul = {
     SQZ_EW_BINARY,
     .prepare = sqz_ew_mul_prepare,
     .run_int = run_int,
+    .part = part,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Mul", .since = 1, .import = sqz_ew_import2},
     .cases = cases,
