@@ -1,116 +1,22 @@
 /* exec.c: runs a planned graph, float or integer node by node. Everything is allocated when it is
  * made. */
-#include "exec/exec.h"
+#include "exec/step.h"
 #include <string.h>
-
-typedef struct step {
-    const sqz_node *node;
-    sqz_nid id;
-    sqz_status (*run)(const sqz_call *c); /* NULL: a view that shares its input's memory */
-    sqz_call call;
-    const sqz_quant **in_q, **out_q; /* of call */
-    double seconds;
-} step;
 
 struct sqz_exec {
     sqz_ctx *ctx;
     sqz_graph *g; /* private clone at this batch */
     sqz_exec_options opt;
     sqz_arena arena; /* steps, tensors, prepared state */
-    step *step;
+    sqz_step *step;
     uint32_t n_step;
+    sqz_chain **chain; /* of each node; NULL: nothing is fused */
+    sqz_nid *into;
     sqz_tensor *tensor;    /* of each value */
     unsigned char *memory; /* activations */
     size_t memory_bytes, scratch_bytes;
     void *scratch;
 };
-
-static bool is_boundary(const sqz_op *op)
-{
-    return strcmp(op->info.name, "quantize") == 0 || strcmp(op->info.name, "dequantize") == 0;
-}
-
-static sqz_status copy_view(const sqz_call *c)
-{
-    memcpy(c->out[0]->data, c->in[0]->data, c->out[0]->bytes);
-    return SQZ_OK;
-}
-
-static bool touches_integers(const sqz_graph *g, const sqz_node *n)
-{
-    for (unsigned k = 0; k < n->n_in; k++)
-        if (n->in[k] != SQZ_NONE && sqz_val(g, n->in[k])->quant)
-            return true;
-    for (unsigned k = 0; k < n->n_out; k++)
-        if (n->out[k] != SQZ_NONE && sqz_val(g, n->out[k])->quant)
-            return true;
-    return false;
-}
-
-/* First input and first output are on int8 grids: the integer form. Else codes are numbers. */
-static bool has_integer_ends(const sqz_graph *g, const sqz_node *n)
-{
-    const sqz_quant *x = n->n_in && n->in[0] != SQZ_NONE ? sqz_val(g, n->in[0])->quant : NULL;
-    const sqz_quant *y = n->n_out && n->out[0] != SQZ_NONE ? sqz_val(g, n->out[0])->quant : NULL;
-    return x && y && x->dtype == SQZ_S8 && y->dtype == SQZ_S8;
-}
-
-/* The operator takes its inputs as plain numbers of their types, grids aside. */
-static bool reads_codes(const sqz_graph *g, const sqz_node *n, sqz_arena *a)
-{
-    sqz_value *v = sqz_arena_alloc(a, n->n_in + 1u, sizeof *v);
-    const sqz_value **in = sqz_arena_alloc(a, n->n_in + 1u, sizeof *in);
-    sqz_shape *shape = sqz_arena_alloc(a, n->n_out + 1u, sizeof *shape);
-    sqz_dtype *dtype = sqz_arena_alloc(a, n->n_out + 1u, sizeof *dtype);
-    if (!v || !in || !shape || !dtype)
-        return false;
-    for (unsigned k = 0; k < n->n_in; k++)
-        if (n->in[k] != SQZ_NONE) {
-            v[k] = *sqz_val(g, n->in[k]);
-            v[k].quant = NULL;
-            in[k] = &v[k];
-        }
-    for (unsigned k = 0; k < n->n_out; k++)
-        dtype[k] = n->n_in && in[0] ? in[0]->dtype : SQZ_F32;
-    sqz_infer q = {.ctx = g->ctx,
-                   .attrs = n->attrs,
-                   .in = in,
-                   .n_in = n->n_in,
-                   .n_out = n->n_out,
-                   .out = shape,
-                   .out_dtype = dtype};
-    if (n->op->infer(&q) != SQZ_OK)
-        return false;
-    for (unsigned k = 0; k < n->n_out; k++)
-        if (n->out[k] != SQZ_NONE && dtype[k] != sqz_val(g, n->out[k])->dtype)
-            return false;
-    return true;
-}
-
-static sqz_status choose_run(sqz_exec *e, step *s)
-{
-    const sqz_op *op = s->node->op;
-    if (sqz_node_is_view(e->g, s->node)) {
-        s->run = s->call.out[0]->data && s->call.out[0]->data == s->call.in[0]->data ? NULL
-                                                                                     : copy_view;
-        return SQZ_OK;
-    }
-    s->run = op->run;
-    if (!touches_integers(e->g, s->node) || is_boundary(op))
-        return SQZ_OK;
-    if (op->run_int && has_integer_ends(e->g, s->node)) {
-        s->run = op->run_int;
-        return SQZ_OK;
-    }
-    if (op->traits & SQZ_T_MOVES)
-        return SQZ_OK;
-    if (!reads_codes(e->g, s->node, &e->arena))
-        return sqz_fail(e->ctx, SQZ_E_UNSUPPORTED, "node '%s' (%s) has no integer form",
-                        s->node->name, op->info.name);
-    memset(s->in_q, 0, s->node->n_in * sizeof *s->in_q);
-    memset(s->out_q, 0, s->node->n_out * sizeof *s->out_q);
-    return SQZ_OK;
-}
 
 /* Offsets for keep_all: every activation has memory of its own. */
 static sqz_status lay_out_all(sqz_exec *e, size_t *offset)
@@ -168,79 +74,22 @@ static sqz_status make_tensors(sqz_exec *e)
     return SQZ_OK;
 }
 
-static sqz_status prepare_step(sqz_exec *e, step *s)
-{
-    const sqz_node *n = s->node;
-    sqz_arena *a = &e->arena;
-    const sqz_tensor **in = sqz_arena_alloc(a, n->n_in + 1u, sizeof *in);
-    sqz_tensor **out = sqz_arena_alloc(a, n->n_out + 1u, sizeof *out);
-    const sqz_quant **in_q = sqz_arena_alloc(a, n->n_in + 1u, sizeof *in_q);
-    const sqz_quant **out_q = sqz_arena_alloc(a, n->n_out + 1u, sizeof *out_q);
-    if (!in || !out || !in_q || !out_q)
-        return SQZ_E_NOMEM;
-    for (unsigned k = 0; k < n->n_in; k++)
-        if (n->in[k] != SQZ_NONE) {
-            in[k] = &e->tensor[n->in[k]];
-            in_q[k] = sqz_val(e->g, n->in[k])->quant;
-        }
-    for (unsigned k = 0; k < n->n_out; k++)
-        if (n->out[k] != SQZ_NONE) {
-            out[k] = &e->tensor[n->out[k]];
-            out_q[k] = sqz_val(e->g, n->out[k])->quant;
-        }
-    s->call = (sqz_call){.ctx = e->ctx,
-                         .attrs = n->attrs,
-                         .n_in = n->n_in,
-                         .n_out = n->n_out,
-                         .in = in,
-                         .out = out,
-                         .in_q = in_q,
-                         .out_q = out_q};
-    s->in_q = in_q;
-    s->out_q = out_q;
-    SQZ_TRY(choose_run(e, s));
-    if (!n->op->prepare || !s->run || s->run == copy_view)
-        return SQZ_OK;
-    /* prepare sees the numbers of constants only */
-    sqz_tensor *seen = sqz_arena_alloc(a, n->n_in + 1u, sizeof *seen);
-    const sqz_tensor **seen_in = sqz_arena_alloc(a, n->n_in + 1u, sizeof *seen_in);
-    if (!seen || !seen_in)
-        return SQZ_E_NOMEM;
-    for (unsigned k = 0; k < n->n_in; k++)
-        if (in[k]) {
-            seen[k] = *in[k];
-            if (!sqz_val(e->g, n->in[k])->constant)
-                seen[k].data = NULL;
-            seen_in[k] = &seen[k];
-        }
-    sqz_prep p = {.ctx = e->ctx,
-                  .arena = a,
-                  .attrs = n->attrs,
-                  .n_in = n->n_in,
-                  .n_out = n->n_out,
-                  .in = seen_in,
-                  .out = (const sqz_tensor *const *)out,
-                  .in_q = in_q,
-                  .out_q = out_q};
-    SQZ_TRY(sqz_note(e->ctx, n->op->prepare(&p), "node '%s' (%s)", n->name, n->op->info.name));
-    s->call.state = p.state;
-    e->scratch_bytes = SQZ_MAX(e->scratch_bytes, p.scratch_bytes);
-    return SQZ_OK;
-}
-
 static sqz_status make_steps(sqz_exec *e)
 {
     SQZ_EACH_NODE(e->g, count) { e->n_step++; }
     e->step = sqz_arena_alloc(&e->arena, e->n_step + 1u, sizeof *e->step);
     if (!e->step)
         return SQZ_E_NOMEM;
+    sqz_step_env env = {.ctx = e->ctx, .g = e->g, .arena = &e->arena, .tensor = e->tensor};
     uint32_t i = 0;
     SQZ_EACH_NODE(e->g, id)
     {
         e->step[i].node = sqz_nod(e->g, id);
         e->step[i].id = id;
-        SQZ_TRY(prepare_step(e, &e->step[i++]));
+        e->step[i].chain = e->chain ? e->chain[id] : NULL;
+        SQZ_TRY(sqz_step_prepare(&env, &e->step[i++]));
     }
+    e->scratch_bytes = env.scratch_bytes;
     /* operators add offsets to it, also 0 to nothing: so it is never NULL */
     e->scratch = sqz_malloc_aligned(e->ctx, SQZ_MAX(e->scratch_bytes, (size_t)1));
     if (!e->scratch)
@@ -295,6 +144,8 @@ static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
     if (batch && e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
         SQZ_TRY(sqz_graph_set_batch(e->g, batch));
     SQZ_TRY(unfold_weights(e->g));
+    if (!e->opt.hook && !e->opt.keep_all && !e->opt.no_fuse)
+        SQZ_TRY(sqz_fuse(e->g, &e->arena, &e->chain, &e->into));
     SQZ_TRY(make_tensors(e));
     return make_steps(e);
 }
@@ -341,7 +192,7 @@ static void bind_io(sqz_exec *e, const void *const *in, void *const *out)
         e->tensor[e->g->input[i]].data = (void *)(uintptr_t)in[i];
 }
 
-static sqz_status report(sqz_exec *e, const step *s)
+static sqz_status report(sqz_exec *e, const sqz_step *s)
 {
     for (unsigned k = 0; k < s->node->n_out; k++)
         if (s->node->out[k] != SQZ_NONE)
@@ -357,7 +208,7 @@ sqz_status sqz_exec_run(sqz_exec *e, const void *const *in, void *const *out)
         SQZ_TRY(
             e->opt.hook(e->opt.hook_user, SQZ_NONE, e->g->input[i], &e->tensor[e->g->input[i]]));
     for (uint32_t i = 0; i < e->n_step; i++) {
-        step *s = &e->step[i];
+        sqz_step *s = &e->step[i];
         double start = e->opt.time_nodes ? sqz_now() : 0.0;
         if (s->run)
             SQZ_TRY(sqz_note(e->ctx, s->run(&s->call), "node '%s' (%s)", s->node->name,
@@ -387,6 +238,8 @@ double sqz_exec_seconds(const sqz_exec *e, sqz_nid n)
             return e->step[i].seconds;
     return 0.0;
 }
+
+sqz_nid sqz_exec_leader(const sqz_exec *e, sqz_nid n) { return e->into ? e->into[n] : n; }
 
 size_t sqz_exec_bytes(const sqz_exec *e) { return e->memory_bytes + e->scratch_bytes; }
 

@@ -53,6 +53,7 @@ typedef struct sqz_exec_options {
     void *hook_user;
     bool keep_all;   /* every activation stays readable until the next run (sqz_exec_value) */
     bool time_nodes; /* fill node_seconds */
+    bool no_fuse;    /* every node runs by itself, as with a hook; the bytes are the same */
 } sqz_exec_options;
 sqz_status sqz_exec_create(const sqz_graph *g, int64_t batch, const sqz_exec_options *opt,
                            sqz_exec **out);
@@ -66,7 +67,9 @@ sqz_status sqz_exec_run(sqz_exec *e, const void *const *in, void *const *out);
 sqz_status sqz_exec_once(sqz_graph *g, const sqz_tensor *in, sqz_tensor *out);
 const sqz_tensor *sqz_exec_value(const sqz_exec *e,
                                  sqz_vid v); /* keep_all only; NULL: not computed */
-/* Seconds of node n, summed over runs; time_nodes only. */
+/* The node that computes what node n does: n, or the one that n was fused into (fuse.c). */
+sqz_nid sqz_exec_leader(const sqz_exec *e, sqz_nid n);
+/* Seconds of node n and of all that is fused into it, summed over runs; time_nodes only. */
 double sqz_exec_seconds(const sqz_exec *e, sqz_nid n);
 size_t sqz_exec_bytes(const sqz_exec *e); /* activations and scratch */
 /* 1 when the graph can run any batch (set_batch works and outputs scale), else the file's fixed

@@ -139,9 +139,10 @@ static sqz_status collect(planner *pl)
                 SQZ_TRY(add_value(pl, n->out[k], step));
         if (may_share(pl, n, step))
             share(pl, n);
-        sqz_cost cost;
-        sqz_node_cost(g, n, &cost);
-        if (pl->opt->device && cost.device_scratch)
+        sqz_cost cost = {0};
+        if (pl->opt->device)
+            sqz_node_cost(g, n, &cost);
+        if (cost.device_scratch)
             SQZ_TRY(add_item(pl, SQZ_NONE, step, step, (size_t)cost.device_scratch));
         step++;
     }
