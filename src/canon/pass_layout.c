@@ -473,6 +473,11 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     (void)env;
     if (g->have & SQZ_HAS_LAYOUT)
         return SQZ_OK;
+    for (sqz_vid v = 0; v < g->n_value; v++) /* graphs written by hand */
+        if (sqz_val(g, v)->channel_last)
+            return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED,
+                            "value '%s' is channel-last already, expected the file's layout",
+                            sqz_val(g, v)->name);
     sqz_arena a = {.ctx = g->ctx};
     work w = {.g = g, .a = &a};
     sqz_status s = work_on(&w);
