@@ -1,5 +1,6 @@
 /* Contexts, errors, memory, threads. */
 #include "sqz_test.h"
+#include <unistd.h>
 
 /* ---- errors ---- */
 static void test_notes_prefix_the_sentence(void **state)
@@ -247,6 +248,34 @@ static void test_threads_do_not_change_results(void **state)
         }
 }
 
+static sqz_status visit(void *arg, size_t begin, size_t end)
+{
+    unsigned char *seen = arg;
+    for (size_t i = begin; i < end; i++)
+        seen[i]++;
+    return SQZ_OK;
+}
+
+/* Jobs follow one another faster than workers fall asleep, and now and then slower: a worker that
+ * comes late must neither miss a chunk nor take one of the next job. */
+static void test_many_short_jobs_lose_and_repeat_no_chunk(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = ctx_with_threads(3);
+    sqz_rng r = {.seed = 6};
+    unsigned char seen[64];
+    for (int round = 0; round < 20000; round++) {
+        size_t n = sqz_rng_below(&r, sizeof seen + 1), grain = 1 + sqz_rng_below(&r, 9);
+        memset(seen, 0, sizeof seen);
+        TEST_OK(ctx, sqz_parallel(ctx, n, grain, visit, seen));
+        for (size_t i = 0; i < sizeof seen; i++)
+            assert_int_equal(seen[i], i < n);
+        if (round % 400 == 0)
+            usleep(500);
+    }
+    sqz_ctx_free(ctx);
+}
+
 typedef struct nest {
     sqz_ctx *ctx;
     _Atomic size_t sum;
@@ -324,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_arena_blocks_are_zeroed_apart_and_aligned),
         cmocka_unit_test(test_context_survives_any_failing_allocation),
         cmocka_unit_test(test_threads_do_not_change_results),
+        cmocka_unit_test(test_many_short_jobs_lose_and_repeat_no_chunk),
         cmocka_unit_test(test_nested_calls_and_edges),
         cmocka_unit_test(test_messages_go_to_the_caller),
     };
