@@ -5,6 +5,7 @@
  * the copy the linker keeps for everybody. Nothing is read past the end of an operand. */
 #ifndef SQZ_KERNELS_H
 #define SQZ_KERNELS_H
+#include "runtime/sqz_rt.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -149,6 +150,50 @@ typedef struct sqz_block_rows {
 typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
                                  const sqz_block_rows *x, float *y, size_t ldy);
 
+/* ---- int8, element by element; src/runtime is the definition ----
+ * Both divisions of sqz_rt_requant are one when shift < 0: floors of floors merge. With t = 4 v,
+ * |v| < 2^29, and H the high 32 bits of the 64-bit product t * mult,
+ *     requant(v) = (H + round - (t < 0 ? 2 : 0)) >> shift
+ * where `shift` is one more than that to the right, and `round` half a step and 1. The 2 turns
+ * halves below 0 away from it. */
+typedef struct sqz_factor {
+    int32_t mult, shift, round;
+} sqz_factor;
+int sqz_factor_make(sqz_factor *f, int32_t mult, int32_t shift); /* 0: shift >= 0, no such form */
+/* The same for sqz_rt_small_to_s8, whose 7 bits of fraction come on top: t = 512 v, |v| < 2^22. */
+int sqz_factor_small(sqz_factor *f, int32_t mult, int32_t shift);
+
+/* y = a + sign * b. One operand, z, has the larger scale: its factor is 1/2, and u = (z - zero) <<
+ * 19 exactly. For the other, x, u = ((x - zero) * mult + half) >> bits, a 40-bit product, taken in
+ * two parts: the upper part of mult in whole steps, and the rest, `low`, with the rounding. All
+ * comes times 4 for sqz_factor. */
+typedef struct sqz_add_s8 {
+    sqz_rt_binary rt;
+    int32_t sign;
+    int fast;    /* 0: scales too far apart, the runtime does it */
+    int swapped; /* x is b */
+    int wide;    /* `low` has more than 16 bits */
+    int32_t zero_x, high_x, low, below, half, bits, step, scale_z, sum;
+    sqz_factor y;
+} sqz_add_s8;
+void sqz_add_s8_make(sqz_add_s8 *p, const sqz_rt_binary *rt, int32_t sign);
+typedef struct sqz_mul_s8 { /* y = a * b */
+    sqz_rt_binary rt;
+    int fast;
+    sqz_factor y;
+} sqz_mul_s8;
+void sqz_mul_s8_make(sqz_mul_s8 *p, const sqz_rt_binary *rt);
+/* y may be a or b. */
+typedef void (*sqz_add_s8_fn)(const sqz_add_s8 *p, size_t n, const int8_t *a, const int8_t *b,
+                              int8_t *y);
+typedef void (*sqz_mul_s8_fn)(const sqz_mul_s8 *p, size_t n, const int8_t *a, const int8_t *b,
+                              int8_t *y);
+/* y[i] = table[x[i] + 128]; y may be x. */
+typedef void (*sqz_lut_s8_fn)(const int8_t table[256], size_t n, const int8_t *x, int8_t *y);
+/* y[i] = scale * (float)(x[i] - zero); zero in -2^16 .. 2^16. */
+typedef void (*sqz_dequantize_s8_fn)(size_t n, const int8_t *x, float scale, int32_t zero,
+                                     float *y);
+
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
     sqz_gemm_f32_fn gemm_f32;
@@ -160,6 +205,11 @@ typedef struct sqz_kernels {
     sqz_quantize_s8_fn quantize_s8;
     sqz_blockw_f32_fn blockw_f32;
     sqz_blockw_s8_fn blockw_s8;
+
+    sqz_add_s8_fn add_s8;
+    sqz_mul_s8_fn mul_s8;
+    sqz_lut_s8_fn lut_s8;
+    sqz_dequantize_s8_fn dequantize_s8;
 } sqz_kernels;
 
 #define SQZ_KERNEL(kernel, isa) extern __typeof__(*(sqz_##kernel##_fn)0) sqz_##kernel##_##isa;

@@ -235,7 +235,7 @@ static walk walk_of(const sqz_call *c, unsigned n_in, sqz_row_fn row, const void
 sqz_status sqz_ew_broadcast(const sqz_call *c, sqz_row_fn row, const void *arg)
 {
     walk w = walk_of(c, 2, row, arg);
-    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
+    return sqz_parallel(c->ctx, c->out[0]->count, 4 * GRAIN / w.y_size, walk_piece, &w);
 }
 
 sqz_status sqz_ew_broadcast_part(const sqz_call *c, sqz_row_fn row, const void *arg, size_t begin,

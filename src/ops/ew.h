@@ -146,10 +146,12 @@ sqz_status sqz_ew_no_zero(const sqz_call *c);
     static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 #define SQZ_EW_COMPARE SQZ_EW_BINARY_COLUMNS, .traits = SQZ_T_ELEMENTWISE | SQZ_T_F64
 
-/* Integer add, sub (a common scale: twice the larger one) and mul: leaves an sqz_rt_binary
- * of runtime/sqz_rt.h as the state. */
-sqz_status sqz_ew_add_prepare(sqz_prep *p);
+/* Integer add, sub (sign 1, -1; on a common scale, twice the larger one) and mul: what prepare
+ * leaves, NULL for a float node, is the argument of the row. */
+sqz_status sqz_ew_add_prepare(sqz_prep *p, int32_t sign);
 sqz_status sqz_ew_mul_prepare(sqz_prep *p);
+void sqz_ew_add_row(const void *state, const void *a, const void *b, void *y, size_t n);
+void sqz_ew_mul_row(const void *state, const void *a, const void *b, void *y, size_t n);
 
 /* ---- import ---- */
 /* Binary operators: before opset 7, `axis` says where the shape of b lies in that of a. */

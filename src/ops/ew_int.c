@@ -1,11 +1,11 @@
 /* ew_int.c: integer forms of elementwise operators: tables for unary ones, multipliers for add, sub
  * and mul. docs/numerics.md has the formulas. */
 #include "ir/qround.h"
+#include "kernels/kernels.h"
 #include "kernels/multiplier.h"
 #include "ops/ew.h"
-#include "runtime/sqz_rt.h"
 
-#define GRAIN 65536 /* codes of one piece of work; fits the runtime's int32_t sizes */
+#define GRAIN 65536 /* codes of one piece of work */
 
 sqz_status sqz_lut_prepare(sqz_prep *p, sqz_map_fn map)
 {
@@ -29,8 +29,8 @@ sqz_status sqz_lut_prepare(sqz_prep *p, sqz_map_fn map)
 
 sqz_status sqz_lut_part(const sqz_call *c, size_t begin, size_t end)
 {
-    sqz_rt_lut_s8(c->state, SQZ_S8P(c->in[0]) + begin, SQZ_S8P(c->out[0]) + begin,
-                  (int32_t)(end - begin));
+    c->ctx->kernels->lut_s8(c->state, end - begin, SQZ_S8P(c->in[0]) + begin,
+                            SQZ_S8P(c->out[0]) + begin);
     return SQZ_OK;
 }
 
@@ -45,47 +45,73 @@ sqz_status sqz_lut_run(const sqz_call *c)
     return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, lut_piece, &call);
 }
 
-/* Zero points and the full clamp of a binary operator; *out NULL: the node is a float one. */
-static sqz_status binary_state(sqz_prep *p, sqz_rt_binary **out)
+/* Zero points and the full clamp of a binary operator. */
+static sqz_rt_binary grids(const sqz_prep *p)
+{
+    return (sqz_rt_binary){.zero_a = p->in_q[0]->zero[0],
+                           .zero_b = p->in_q[1]->zero[0],
+                           .zero_y = p->out_q[0]->zero[0],
+                           .act_min = INT8_MIN,
+                           .act_max = INT8_MAX};
+}
+
+typedef struct add_state {
+    sqz_add_s8 p;
+    sqz_add_s8_fn kernel;
+} add_state;
+
+sqz_status sqz_ew_add_prepare(sqz_prep *p, int32_t sign)
 {
     bool integer = false;
-    *out = NULL;
     SQZ_TRY(sqz_need_s8(p, 2, &integer));
     if (!integer)
         return SQZ_OK;
-    sqz_rt_binary *b = sqz_arena_alloc(p->arena, 1, sizeof *b);
-    if (!b)
+    add_state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
+    if (!s)
         return SQZ_E_NOMEM;
-    b->zero_a = p->in_q[0]->zero[0];
-    b->zero_b = p->in_q[1]->zero[0];
-    b->zero_y = p->out_q[0]->zero[0];
-    b->act_min = -128;
-    b->act_max = 127;
-    p->state = *out = b;
+    const double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
+    const double twice = 2 * SQZ_MAX(sa, sb);
+    sqz_rt_binary b = grids(p);
+    sqz_multiplier(sa / twice, &b.mult_a, &b.shift_a);
+    sqz_multiplier(sb / twice, &b.mult_b, &b.shift_b);
+    sqz_multiplier(twice / (1048576.0 * sy), &b.mult_y, &b.shift_y); /* inputs carry 20 bits */
+    sqz_add_s8_make(&s->p, &b, sign);
+    s->kernel = p->ctx->kernels->add_s8;
+    p->state = s;
     return SQZ_OK;
 }
 
-sqz_status sqz_ew_add_prepare(sqz_prep *p)
+void sqz_ew_add_row(const void *state, const void *a, const void *b, void *y, size_t n)
 {
-    sqz_rt_binary *b;
-    SQZ_TRY(binary_state(p, &b));
-    if (!b)
-        return SQZ_OK;
-    double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
-    double twice = 2 * SQZ_MAX(sa, sb);
-    sqz_multiplier(sa / twice, &b->mult_a, &b->shift_a);
-    sqz_multiplier(sb / twice, &b->mult_b, &b->shift_b);
-    sqz_multiplier(twice / (1048576.0 * sy), &b->mult_y, &b->shift_y); /* inputs carry 20 bits */
-    return SQZ_OK;
+    const add_state *s = state;
+    s->kernel(&s->p, n, a, b, y);
 }
+
+typedef struct mul_state {
+    sqz_mul_s8 p;
+    sqz_mul_s8_fn kernel;
+} mul_state;
 
 sqz_status sqz_ew_mul_prepare(sqz_prep *p)
 {
-    sqz_rt_binary *b;
-    SQZ_TRY(binary_state(p, &b));
-    if (!b)
+    bool integer = false;
+    SQZ_TRY(sqz_need_s8(p, 2, &integer));
+    if (!integer)
         return SQZ_OK;
-    double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
-    sqz_multiplier(sa * sb / sy, &b->mult_y, &b->shift_y);
+    mul_state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
+    if (!s)
+        return SQZ_E_NOMEM;
+    const double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
+    sqz_rt_binary b = grids(p);
+    sqz_multiplier(sa * sb / sy, &b.mult_y, &b.shift_y);
+    sqz_mul_s8_make(&s->p, &b);
+    s->kernel = p->ctx->kernels->mul_s8;
+    p->state = s;
     return SQZ_OK;
+}
+
+void sqz_ew_mul_row(const void *state, const void *a, const void *b, void *y, size_t n)
+{
+    const mul_state *s = state;
+    s->kernel(&s->p, n, a, b, y);
 }

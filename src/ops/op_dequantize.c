@@ -2,6 +2,7 @@
  * Scales are one, one for each index of an axis, or one for each block along it. */
 #include "ir/op.h"
 #include "ir/qgrid.h"
+#include "kernels/kernels.h"
 
 static const float one = 1.0f;
 static const int32_t nought = 0;
@@ -43,7 +44,13 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     int32_t q[BLOCK];
     for (size_t i = begin, n; i < end; i += n) {
         sqz_qrun r = sqz_quant_run(g, &x->shape, i);
-        n = SQZ_MIN(SQZ_MIN(r.n, end - i), (size_t)BLOCK);
+        n = SQZ_MIN(r.n, end - i);
+        if (x->dtype == SQZ_S8 && r.step == 0) {
+            c->ctx->kernels->dequantize_s8(n, SQZ_S8P(x) + i, g->scale[r.first], g->zero[r.first],
+                                           y + i);
+            continue;
+        }
+        n = SQZ_MIN(n, (size_t)BLOCK);
         codes(x, i, n, q);
         for (size_t j = 0, k = r.first; j < n; j++, k += r.step)
             y[i + j] = g->scale[k] * (float)((int64_t)q[j] - g->zero[k]);

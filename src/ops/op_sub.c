@@ -1,6 +1,5 @@
 /* sub: y = a - b, with broadcasting. */
 #include "ops/ew.h"
-#include "runtime/sqz_rt.h"
 
 /* integers wrap around */
 SQZ_FLOATS(SQZ_EW_ROW, row, a - b)
@@ -9,14 +8,14 @@ static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 
-static void row_int(const void *arg, const void *a, const void *b, void *y, size_t n)
+static sqz_status prepare(sqz_prep *p) { return sqz_ew_add_prepare(p, -1); }
+static sqz_status run_int(const sqz_call *c)
 {
-    sqz_rt_sub_s8(arg, a, b, y, (int32_t)n); /* n is at most a piece of work */
+    return sqz_ew_broadcast(c, sqz_ew_add_row, c->state);
 }
-static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, row_int, c->state); }
 static sqz_status part(const sqz_call *c, size_t begin, size_t end)
 {
-    return c->state ? sqz_ew_broadcast_part(c, row_int, c->state, begin, end)
+    return c->state ? sqz_ew_broadcast_part(c, sqz_ew_add_row, c->state, begin, end)
                     : sqz_ew_part2(c, &rows, begin, end);
 }
 
@@ -36,7 +35,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_sub = {
     .info = {.name = "sub", .doc = "a - b"},
     SQZ_EW_BINARY,
-    .prepare = sqz_ew_add_prepare,
+    .prepare = prepare,
     .run_int = run_int,
     .part = part,
     .quant = {.kind = SQZ_Q_REALIGN},
