@@ -45,14 +45,25 @@ sqz_status sqz_lut_run(const sqz_call *c)
     return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, lut_piece, &call);
 }
 
-/* Zero points and the full clamp of a binary operator. */
-static sqz_rt_binary grids(const sqz_prep *p)
+/* Zero points and the full clamp of a binary operator: *integer false, a float node. Codes less
+ * their zero point have 9 bits. */
+static sqz_status grids(const sqz_prep *p, bool *integer, sqz_rt_binary *b)
 {
-    return (sqz_rt_binary){.zero_a = p->in_q[0]->zero[0],
-                           .zero_b = p->in_q[1]->zero[0],
-                           .zero_y = p->out_q[0]->zero[0],
-                           .act_min = INT8_MIN,
-                           .act_max = INT8_MAX};
+    SQZ_TRY(sqz_need_s8(p, 2, integer));
+    if (!*integer)
+        return SQZ_OK;
+    for (unsigned i = 0; i < 3; i++) {
+        const int32_t zero = (i < 2 ? p->in_q[i] : p->out_q[0])->zero[0];
+        if (zero < INT8_MIN || zero > INT8_MAX)
+            return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
+                            "a zero point of %d, expected one of the codes of int8", (int)zero);
+    }
+    *b = (sqz_rt_binary){.zero_a = p->in_q[0]->zero[0],
+                         .zero_b = p->in_q[1]->zero[0],
+                         .zero_y = p->out_q[0]->zero[0],
+                         .act_min = INT8_MIN,
+                         .act_max = INT8_MAX};
+    return SQZ_OK;
 }
 
 typedef struct add_state {
@@ -63,7 +74,8 @@ typedef struct add_state {
 sqz_status sqz_ew_add_prepare(sqz_prep *p, int32_t sign)
 {
     bool integer = false;
-    SQZ_TRY(sqz_need_s8(p, 2, &integer));
+    sqz_rt_binary b;
+    SQZ_TRY(grids(p, &integer, &b));
     if (!integer)
         return SQZ_OK;
     add_state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
@@ -71,7 +83,6 @@ sqz_status sqz_ew_add_prepare(sqz_prep *p, int32_t sign)
         return SQZ_E_NOMEM;
     const double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
     const double twice = 2 * SQZ_MAX(sa, sb);
-    sqz_rt_binary b = grids(p);
     sqz_multiplier(sa / twice, &b.mult_a, &b.shift_a);
     sqz_multiplier(sb / twice, &b.mult_b, &b.shift_b);
     sqz_multiplier(twice / (1048576.0 * sy), &b.mult_y, &b.shift_y); /* inputs carry 20 bits */
@@ -95,14 +106,14 @@ typedef struct mul_state {
 sqz_status sqz_ew_mul_prepare(sqz_prep *p)
 {
     bool integer = false;
-    SQZ_TRY(sqz_need_s8(p, 2, &integer));
+    sqz_rt_binary b;
+    SQZ_TRY(grids(p, &integer, &b));
     if (!integer)
         return SQZ_OK;
     mul_state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
     if (!s)
         return SQZ_E_NOMEM;
     const double sa = p->in_q[0]->scale[0], sb = p->in_q[1]->scale[0], sy = p->out_q[0]->scale[0];
-    sqz_rt_binary b = grids(p);
     sqz_multiplier(sa * sb / sy, &b.mult_y, &b.shift_y);
     sqz_mul_s8_make(&s->p, &b);
     s->kernel = p->ctx->kernels->mul_s8;
