@@ -40,6 +40,10 @@ sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s);
 sqz_status sqz_conv_run(const sqz_call *c, const float *weights);
 sqz_status sqz_conv_run_s8(const sqz_call *c);
 
+/* Float, with what is fused (conv_f32.c). */
+sqz_status sqz_conv_f32_prepare(sqz_prep *p, const sqz_conv_shape *s);
+sqz_status sqz_conv_f32_run(const sqz_call *c);
+
 /* Sample, plane, row and column of output pixel i. */
 typedef struct sqz_pixel {
     size_t n;

@@ -32,10 +32,8 @@ static sqz_status infer(sqz_infer *q)
 static sqz_status prepare(sqz_prep *p)
 {
     sqz_conv_shape s = shape_of(p->attrs);
-    return sqz_conv_prepare(p, &s);
+    return sqz_is_integer(p) ? sqz_conv_prepare(p, &s) : sqz_conv_f32_prepare(p, &s);
 }
-
-static sqz_status run(const sqz_call *c) { return sqz_conv_run(c, SQZ_F32P(c->in[1])); }
 
 /* One channel in each group is a depthwise convolution, unless there is only one channel. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
@@ -90,7 +88,7 @@ const sqz_op sqz_op_conv2d = {
     .n_out_max = 1,
     .layout = SQZ_L_CHANNELS,
     .infer = infer,
-    .run = run,
+    .run = sqz_conv_f32_run,
     .cost = sqz_conv_cost,
     .prepare = prepare,
     .run_int = sqz_conv_run_s8,
