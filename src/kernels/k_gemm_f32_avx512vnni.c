@@ -44,13 +44,17 @@ INLINE void term(const size_t rows, const size_t wide, const size_t narrow, cons
     }
 }
 
-INLINE __m512 finish(const sqz_out_f32 *o, __m512 v, const float *add, __mmask16 mask)
+/* Sums of the 16 outputs that begin at row r, output j; mask: those that there are. */
+INLINE void finish(const sqz_out_f32 *o, size_t r, size_t j, __mmask16 mask, __m512 v)
 {
-    if (add)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, add));
+    if (o->bias)
+        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o->bias + j));
+    if (o->add)
+        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o->add + r * o->ld_add + j));
     /* the second operand is the result when one is a NaN */
     v = _mm512_max_ps(_mm512_set1_ps(o->lo), v);
-    return _mm512_min_ps(_mm512_set1_ps(o->hi), v);
+    v = _mm512_min_ps(_mm512_set1_ps(o->hi), v);
+    _mm512_mask_storeu_ps(o->y + r * o->ld + j, mask, v);
 }
 
 /* Rows `first` .. of the product, which begin at row[]. */
@@ -79,21 +83,15 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
         for (; t < end; t += sizeof(float), w += SQZ_PANEL)
             term(rows, wide, narrow, panel, at, t, w, sum, low);
     }
-    const sqz_out_f32 *o = q->o;
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
-        float *y = o->y + (first + r) * o->ld + q->column;
-        const float *add = o->add ? o->add + (first + r) * o->ld_add + q->column : NULL;
 #pragma GCC unroll 4
-        for (size_t p = 0; p < wide; p++) {
-            __mmask16 mask = p + 1 == wide && !narrow ? q->columns : 0xffff;
-            _mm512_mask_storeu_ps(y + p * SQZ_PANEL, mask,
-                                  finish(o, sum[r][p], add ? add + p * SQZ_PANEL : NULL, mask));
-        }
+        for (size_t p = 0; p < wide; p++)
+            finish(q->o, first + r, q->column + p * SQZ_PANEL,
+                   p + 1 == wide && !narrow ? q->columns : 0xffff, sum[r][p]);
         if (narrow)
-            _mm512_mask_storeu_ps(y + wide * SQZ_PANEL, q->columns,
-                                  finish(o, _mm512_castps256_ps512(low[r]),
-                                         add ? add + wide * SQZ_PANEL : NULL, q->columns));
+            finish(q->o, first + r, q->column + wide * SQZ_PANEL, q->columns,
+                   _mm512_castps256_ps512(low[r]));
     }
 }
 

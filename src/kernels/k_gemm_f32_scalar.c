@@ -22,6 +22,8 @@ void sqz_gemm_f32_scalar(const sqz_packed *w, size_t begin, size_t end, const sq
         const char *row = (const char *)l->a + r / l->width * l->line + r % l->width * l->step;
         for (size_t j = begin; j < end; j++) {
             float v = sum(l, row, (const float *)w->data + j / SQZ_PANEL * panel, j % SQZ_PANEL);
+            if (o->bias)
+                v += o->bias[j];
             if (o->add)
                 v += o->add[r * o->ld_add + j];
             v = v < o->lo ? o->lo : v;

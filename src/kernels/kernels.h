@@ -42,12 +42,14 @@ typedef struct sqz_left {
     const size_t *seg;
     size_t n_seg, len;
 } sqz_left;
-typedef struct sqz_out_f32 { /* y(r,j) = min(max(sum + add(r,j), lo), hi); add NULL: 0 */
+typedef struct sqz_out_f32 { /* y(r,j) = min(max((sum + bias(j)) + add(r,j), lo), hi) */
     float *y;
-    size_t ld; /* elements from row to row, as ld_add */
-    const float *add;
+    size_t ld;        /* elements from row to row, as ld_add */
+    const float *add; /* NULL: not added, as bias */
     size_t ld_add;
-    float lo, hi; /* -inf, inf: no clamp; a NaN stays NaN */
+    float lo, hi;      /* -inf, inf: no clamp; a NaN stays NaN */
+    const float *bias; /* one more than that of the panels, where bytes ask for an addition behind
+                          the sum */
 } sqz_out_f32;
 /* Outputs begin <= j < end, begin a multiple of SQZ_PANEL, end too or n; y and add point to row 0,
  * output 0. Each sum is one chain of fused multiply-adds that starts with the bias and goes through

@@ -11,19 +11,37 @@ size_t sqz_pack_f32_bytes(size_t n, size_t n_seg, size_t len)
     return fits ? bytes : 0;
 }
 
+/* Terms of n outputs into a panel: output by output, a few terms at a time, so that the lines they
+ * are written to stay in the first-level cache. */
+static void turn(float *at, const float *w, size_t n, size_t k, size_t ld_n, size_t ld_k)
+{
+    enum { TERMS = 64 };
+    for (size_t first = 0; first < k; first += TERMS) {
+        const size_t end = SQZ_MIN(k, first + TERMS);
+        for (size_t i = 0; i < n; i++)
+            for (size_t t = first; t < end; t++)
+                at[t * SQZ_PANEL + i] = w[i * ld_n + t * ld_k];
+    }
+}
+
 void sqz_pack_f32(const sqz_packed *p, const float *w, size_t ld_n, size_t ld_k, const float *bias)
 {
     float *at = p->data;
     const size_t k = p->n_seg * p->len;
     for (size_t first = 0; first < p->n; first += SQZ_PANEL) {
         const size_t n = SQZ_MIN(p->n - first, SQZ_PANEL);
-        memset(at, 0, (k + 1) * SQZ_PANEL * sizeof *at);
+        if (n < SQZ_PANEL)
+            memset(at, 0, (k + 1) * SQZ_PANEL * sizeof *at);
         if (bias)
             memcpy(at, bias + first, n * sizeof *at);
+        else
+            memset(at, 0, n * sizeof *at);
         at += SQZ_PANEL;
-        for (size_t i = 0; i < n; i++)
+        if (ld_n == 1)
             for (size_t t = 0; t < k; t++)
-                at[t * SQZ_PANEL + i] = w[(first + i) * ld_n + t * ld_k];
+                memcpy(at + t * SQZ_PANEL, w + first + t * ld_k, n * sizeof *at);
+        else
+            turn(at, w + first * ld_n, n, k, ld_n, ld_k);
         at += k * SQZ_PANEL;
     }
 }

@@ -219,7 +219,7 @@ static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
     }
     kern->requant_s8(&v->lin->out, end - begin, acc, SQZ_S8P(j->call->out[0]) + begin * v->c_out,
                      v->c_out);
-    return SQZ_OK;
+    return sqz_fused_then(j->call->fused, begin * v->c_out, end * v->c_out);
 }
 
 static sqz_status start(const sqz_call *c, const float *weights, sqz_task_fn fn)

@@ -31,7 +31,7 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
     c->ctx->kernels->gemm_s8(w, end - begin, SQZ_S8P(c->in[0]) + begin * w->k, w->k, acc, w->n);
     c->ctx->kernels->requant_s8(&f->lin->out, end - begin, acc, SQZ_S8P(c->out[0]) + begin * w->n,
                                 w->n);
-    return SQZ_OK;
+    return sqz_fused_then(c->fused, begin * w->n, end * w->n);
 }
 
 sqz_status sqz_fc_run_s8(const sqz_call *c)

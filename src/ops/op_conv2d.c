@@ -86,6 +86,7 @@ const sqz_op sqz_op_conv2d = {
     .n_in_max = 3,
     .n_out_min = 1,
     .n_out_max = 1,
+    .traits = SQZ_T_FUSES,
     .layout = SQZ_L_CHANNELS,
     .infer = infer,
     .run = sqz_conv_f32_run,

@@ -1,8 +1,8 @@
 /* gemm: y(M,O) = x(M,I) . w(O,I)^T + b(O): the fully connected layer. ONNX's Gemm with its
  * transpositions and factors is brought to this form at import. */
-#include "kernels/blas.h"
 #include "ops/build.h"
 #include "ops/fc.h"
+#include "ops/product.h"
 #include <math.h>
 #include <string.h>
 
@@ -29,22 +29,7 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
-{
-    const sqz_tensor *x = c->in[0], *w = c->in[1], *b = sqz_input(c, 2);
-    size_t i = sqz_dim(w, 1), o = sqz_dim(w, 0);
-    return sqz_sgemm_all(c->ctx, &(sqz_sgemm){.m = sqz_dim(x, 0),
-                                              .n = o,
-                                              .k = i,
-                                              .a = SQZ_F32P(x),
-                                              .lda = SQZ_MAX(i, 1),
-                                              .b = SQZ_F32P(w),
-                                              .ldb = SQZ_MAX(i, 1),
-                                              .b_rows = true,
-                                              .bias = b ? SQZ_F32P(b) : NULL,
-                                              .c = SQZ_F32P(c->out[0]),
-                                              .ldc = o});
-}
+static sqz_status run(const sqz_call *c) { return sqz_matrix_run(c, c->state); }
 
 static void cost(const sqz_infer *q, sqz_cost *out)
 {
@@ -55,15 +40,22 @@ static void cost(const sqz_infer *q, sqz_cost *out)
 
 static sqz_status prepare(sqz_prep *p)
 {
-    size_t i = sqz_dim(p->in[1], 1);
-    return sqz_fc_prepare(p, &(sqz_weights){.n = sqz_dim(p->in[1], 0),
-                                            .k = i,
-                                            .ld_n = i,
-                                            .ld_k = 1,
-                                            .groups = 1,
-                                            .channel_axis = 0,
-                                            .slot = 1,
-                                            .bias = 2});
+    const size_t i = sqz_dim(p->in[1], 1);
+    const sqz_weights w = {.n = sqz_dim(p->in[1], 0),
+                           .k = i,
+                           .ld_n = i,
+                           .ld_k = 1,
+                           .groups = 1,
+                           .channel_axis = 0,
+                           .slot = 1,
+                           .bias = 2};
+    if (sqz_is_integer(p))
+        return sqz_fc_prepare(p, &w);
+    sqz_matrix *m = sqz_arena_alloc(p->arena, 1, sizeof *m);
+    if (!m)
+        return SQZ_E_NOMEM;
+    p->state = m;
+    return sqz_matrix_prepare(p, &w, sqz_dim(p->in[0], 0), i * sizeof(float), m);
 }
 
 /* ---- ONNX: y = alpha * op(A) . op(B) + beta * C ---- */
@@ -229,6 +221,7 @@ const sqz_op sqz_op_gemm = {
     .n_in_max = 3,
     .n_out_min = 1,
     .n_out_max = 1,
+    .traits = SQZ_T_FUSES,
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,

@@ -3,6 +3,7 @@
  * constant matrix, one scale for each of its columns. */
 #include "kernels/blas.h"
 #include "ops/fc.h"
+#include "ops/product.h"
 #include <string.h>
 
 typedef struct sides { /* both operands as stacks of matrices */
@@ -66,6 +67,7 @@ static void cost(const sqz_infer *q, sqz_cost *out)
 /* ---- float ---- */
 
 typedef struct batch {
+    const sqz_call *c;
     sides s;
     sqz_shape y; /* batch dimensions of the result */
     sqz_sgemm g; /* of matrix 0 */
@@ -93,17 +95,19 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
         g.b += source(&t->y, &t->s.b, i) * g.k * g.n;
         g.c += i * g.m * g.n;
         sqz_sgemm_rows(&g, 0, g.m);
+        SQZ_TRY(sqz_fused_rows(t->c, g.n, i * g.m, (i + 1) * g.m));
     }
     return SQZ_OK;
 }
 
 static sqz_status run_f32(const sqz_call *c)
 {
-    const sqz_shape *a = &c->in[0]->shape, *b = &c->in[1]->shape;
-    batch t = {.s = sides_of(a, b)};
+    batch t = {.c = c, .s = sides_of(&c->in[0]->shape, &c->in[1]->shape)};
     size_t m = (size_t)t.s.m, n = (size_t)t.s.n, k = (size_t)t.s.k;
     if (c->out[0]->count == 0)
         return SQZ_OK;
+    if (t.s.b.rank == 0) /* one right side: the stack is one tall matrix */
+        return sqz_matrix_run(c, c->state);
     t.g = (sqz_sgemm){.m = m,
                       .n = n,
                       .k = k,
@@ -113,10 +117,6 @@ static sqz_status run_f32(const sqz_call *c)
                       .ldb = n,
                       .c = SQZ_F32P(c->out[0]),
                       .ldc = n};
-    if (t.s.b.rank == 0) { /* one right side: the stack is one tall matrix */
-        t.g.m = c->out[0]->count / n;
-        return sqz_sgemm_all(c->ctx, &t.g);
-    }
     SQZ_TRY(sqz_shape_broadcast(c->ctx, &t.s.a, &t.s.b, &t.y));
     size_t work = SQZ_MAX(m * n * k, 1); /* a chunk of matrices is about a million products */
     return sqz_parallel(c->ctx, c->out[0]->count / (m * n), 1048576 / work + 1, chunk, &t);
@@ -180,24 +180,28 @@ static sqz_status run(const sqz_call *c)
     return sqz_parallel(c->ctx, c->out[0]->count / r.n, 65536 / work, row_chunk, &r);
 }
 
-/* ---- integer codes of a grid ---- */
+/* ---- a right side that is packed, and integer codes of a grid ---- */
 
 static sqz_status prepare(sqz_prep *p)
 {
     const sqz_tensor *b = p->in[1];
-    if (!sqz_is_integer(p))
+    const sides s = sides_of(&p->in[0]->shape, &b->shape);
+    const size_t n = (size_t)s.n, k = (size_t)s.k;
+    const sqz_weights w = {
+        .n = n, .k = k, .ld_n = 1, .ld_k = n, .groups = 1, .channel_axis = 1, .slot = 1};
+    if (sqz_is_integer(p)) {
+        if (b->shape.rank != 2 || !b->data)
+            return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
+                            "the integer form needs a constant matrix on the right side");
+        return sqz_fc_prepare(p, &w);
+    }
+    if (s.b.rank || p->out[0]->dtype != SQZ_F32 || n == 0)
         return SQZ_OK;
-    if (b->shape.rank != 2 || !b->data)
-        return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
-                        "the integer form needs a constant matrix on the right side");
-    size_t n = sqz_dim(b, 1);
-    return sqz_fc_prepare(p, &(sqz_weights){.n = n,
-                                            .k = sqz_dim(b, 0),
-                                            .ld_n = 1,
-                                            .ld_k = n,
-                                            .groups = 1,
-                                            .channel_axis = 1,
-                                            .slot = 1});
+    sqz_matrix *m = sqz_arena_alloc(p->arena, 1, sizeof *m);
+    if (!m)
+        return SQZ_E_NOMEM;
+    p->state = m;
+    return sqz_matrix_prepare(p, &w, p->out[0]->count / n, k * sizeof(float), m);
 }
 
 static const sqz_case cases[] = {
@@ -217,7 +221,7 @@ const sqz_op sqz_op_matmul = {
     .n_in_max = 2,
     .n_out_min = 1,
     .n_out_max = 1,
-    .traits = SQZ_T_F64,
+    .traits = SQZ_T_F64 | SQZ_T_FUSES,
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,

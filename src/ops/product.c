@@ -6,18 +6,12 @@
 
 static const float *numbers(const sqz_tensor *t) { return t ? t->data : NULL; }
 
-/* The fused bias is added to the one in the heads of the panels. */
-static void pack(const sqz_product *p, const float *w, const float *bias, const sqz_fused *fused)
+static void pack(const sqz_product *p, const float *w, const float *bias)
 {
-    const float *more = fused ? numbers(fused->bias) : NULL;
-    const size_t panel = SQZ_PANEL * (1 + p->w.k);
     for (size_t g = 0; g < p->w.groups; g++) {
         const size_t first = g * p->n;
-        float *head = p->packed[g].data;
         sqz_pack_f32(&p->packed[g], w + first * p->w.ld_n, p->w.ld_n, p->w.ld_k,
                      bias ? bias + first : NULL);
-        for (size_t j = 0; more && j < p->n; j++)
-            head[j / SQZ_PANEL * panel + j % SQZ_PANEL] += more[first + j];
     }
 }
 
@@ -38,7 +32,7 @@ sqz_status sqz_product_prepare(const sqz_prep *p, const sqz_weights *w, sqz_prod
         out->packed[g] = (sqz_packed){out->n, 1, w->k, known ? data + g * each : NULL};
     out->shared = known ? 0 : bytes;
     if (known)
-        pack(out, p->in[w->slot]->data, numbers(bias), p->fused);
+        pack(out, p->in[w->slot]->data, numbers(bias));
     return SQZ_OK;
 }
 
@@ -48,7 +42,7 @@ void sqz_product_start(const sqz_call *c, sqz_product *p)
         return;
     for (size_t g = 0; g < p->w.groups; g++)
         p->packed[g].data = (char *)c->scratch + g * (p->shared / p->w.groups);
-    pack(p, c->in[p->w.slot]->data, numbers(p->w.bias ? sqz_input(c, p->w.bias) : NULL), c->fused);
+    pack(p, c->in[p->w.slot]->data, numbers(p->w.bias ? sqz_input(c, p->w.bias) : NULL));
 }
 
 /* ---- a part of the result ---- */
@@ -63,6 +57,7 @@ sqz_status sqz_product_run(const sqz_call *c, const sqz_product *p, const sqz_pr
     for (size_t g = 0; g < p->w.groups; g++, l.a = (const char *)l.a + r->group) {
         const size_t at = r->first * all + g * p->n;
         o.y = SQZ_F32P(c->out[0]) + at;
+        o.bias = f && f->bias ? SQZ_F32P(f->bias) + g * p->n : NULL;
         o.add = f && f->add ? SQZ_F32P(f->add) + at : NULL;
         c->ctx->kernels->gemm_f32(&p->packed[g], r->begin, r->end, &l, &o);
     }
@@ -73,6 +68,26 @@ sqz_status sqz_product_run(const sqz_call *c, const sqz_product *p, const sqz_pr
     for (size_t i = r->first; i < r->first + l.m; i++)
         SQZ_TRY(sqz_fused_then(f, i * all + r->begin, i * all + r->end));
     return SQZ_OK;
+}
+
+sqz_status sqz_fused_rows(const sqz_call *c, size_t n, size_t begin, size_t end)
+{
+    const sqz_fused *f = c->fused;
+    if (!f)
+        return SQZ_OK;
+    for (size_t i = begin; i < end; i++) {
+        float *y = SQZ_F32P(c->out[0]) + i * n;
+        const float *add = f->add ? SQZ_F32P(f->add) + i * n : NULL;
+        for (size_t j = 0; f->bias && j < n; j++)
+            y[j] += SQZ_F32P(f->bias)[j];
+        for (size_t j = 0; add && j < n; j++)
+            y[j] += add[j];
+        for (size_t j = 0; j < n; j++) {
+            const float v = y[j] < f->lo ? f->lo : y[j];
+            y[j] = v > f->hi ? f->hi : v;
+        }
+    }
+    return sqz_fused_then(f, begin * n, end * n);
 }
 
 /* ---- chunks ---- */

@@ -11,8 +11,7 @@ typedef struct sqz_product {
     sqz_packed *packed; /* one for each group */
     size_t shared;      /* bytes at the begin of the scratch for weights that are not constant */
 } sqz_product;
-/* Packs constant weights with their biases, the node's and the one fused into it; others wait for
- * sqz_product_start. */
+/* Packs constant weights with their biases; others wait for sqz_product_start. */
 sqz_status sqz_product_prepare(const sqz_prep *p, const sqz_weights *w, sqz_product *out);
 void sqz_product_start(const sqz_call *c, sqz_product *p); /* before the chunks of a run */
 
@@ -24,6 +23,9 @@ typedef struct sqz_product_rows {
     size_t begin, end; /* outputs of every group */
 } sqz_product_rows;
 sqz_status sqz_product_run(const sqz_call *c, const sqz_product *p, const sqz_product_rows *r);
+
+/* The same to results that something else has computed: rows [begin, end) of n outputs. */
+sqz_status sqz_fused_rows(const sqz_call *c, size_t n, size_t begin, size_t end);
 
 /* ---- how the work is divided, by shapes only: into ranges of units (lines of images, rows of a
  * matrix) times ranges of outputs ---- */

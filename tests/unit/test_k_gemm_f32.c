@@ -29,7 +29,7 @@ typedef struct product { /* a random one, with all its operands */
     sqz_out_f32 o;
     size_t seg[5], begin, end, k;
     float *a, *b, *bias; /* weights as (N,K) */
-    float *add;
+    float *add, *more;
     size_t y_count;
 } product;
 
@@ -86,6 +86,8 @@ static product make(sqz_rng *r)
     if (sqz_rng_below(r, 2))
         p.o.add = p.add = numbers(r, (p.l.m - 1) * p.o.ld_add + p.end);
     if (sqz_rng_below(r, 2))
+        p.o.bias = p.more = numbers(r, p.end);
+    if (sqz_rng_below(r, 2))
         p.o.lo = (float)sqz_rng_normal(r) - 1;
     if (sqz_rng_below(r, 2))
         p.o.hi = p.o.lo > -10 ? p.o.lo + 1 : 1;
@@ -99,6 +101,7 @@ static void drop(product *p)
     free(p->b);
     free(p->bias);
     free(p->add);
+    free(p->more);
 }
 
 static float expected(const product *p, size_t i, size_t j)
@@ -109,6 +112,8 @@ static float expected(const product *p, size_t i, size_t j)
                     t % p->l.len * sizeof(float);
         v = fmaf(p->a[at / sizeof(float)], p->b[j * p->k + t], v);
     }
+    if (p->more)
+        v += p->more[j];
     if (p->add)
         v += p->add[i * p->o.ld_add + j];
     v = v < p->o.lo ? p->o.lo : v;
