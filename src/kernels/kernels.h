@@ -151,6 +151,21 @@ typedef struct sqz_block_rows {
  * x.q(r,t): the inner sum in int32, the outer a chain of fused multiply-adds. Bit for bit. */
 typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
                                  const sqz_block_rows *x, float *y, size_t ldy);
+/* ---- element by element (vec_math.h): the same bits on every instruction set ---- */
+/* y[i] = kind(x[i]) with up to two parameters a, b; y may be x. An element's result does not depend
+ * on its place. affine a*x + b in one rounding; clip to a .. b; leaky_relu a*x below 0;
+ * hard_sigmoid clip(a*x + b, 0, 1); hard_swish x clip(x/6 + 1/2, 0, 1); swish x sigmoid(a*x); elu
+ * a (e^(x/b) - 1) below 0; selu b*x, b*a (e^x - 1) below 0. NaN gives NaN, infinities their limits.
+ */
+#define SQZ_MAP_KINDS(M)                                                                           \
+    M(abs)                                                                                         \
+    M(neg) M(sqrt) M(reciprocal) M(round) M(floor) M(ceil) M(affine) M(clip) M(leaky_relu)         \
+        M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf) M(softplus)          \
+            M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+#define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
+typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
+typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
+                               size_t n); /* p: 2 floats; kind not none */
 
 /* ---- int8, element by element; src/runtime is the definition ----
  * Both divisions of sqz_rt_requant are one when shift < 0: floors of floors merge. With t = 4 v,
@@ -198,6 +213,7 @@ typedef void (*sqz_dequantize_s8_fn)(size_t n, const int8_t *x, float scale, int
 
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
+    sqz_map_f32_fn map_f32;
     sqz_gemm_f32_fn gemm_f32;
     sqz_gemm_s8_fn gemm_s8;
     sqz_dwconv_s8_fn dwconv_s8;
