@@ -155,13 +155,17 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
 /* y[i] = kind(x[i]) with up to two parameters a, b; y may be x. An element's result does not depend
  * on its place. affine a*x + b in one rounding; clip to a .. b; leaky_relu a*x below 0;
  * hard_sigmoid clip(a*x + b, 0, 1); hard_swish x clip(x/6 + 1/2, 0, 1); swish x sigmoid(a*x); elu
- * a (e^(x/b) - 1) below 0; selu b*x, b*a (e^x - 1) below 0. NaN gives NaN, infinities their limits.
+ * a (e^x - 1) below 0; selu b*x, b*a (e^x - 1) below 0. NaN gives NaN, infinities their limits.
  */
 #define SQZ_MAP_KINDS(M)                                                                           \
     M(abs)                                                                                         \
-    M(neg) M(sqrt) M(reciprocal) M(round) M(floor) M(ceil) M(affine) M(clip) M(leaky_relu)         \
-        M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf) M(softplus)          \
-            M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+    M(neg)                                                                                         \
+    M(sqrt)                                                                                        \
+    M(reciprocal)                                                                                  \
+    M(round)                                                                                       \
+    M(floor) M(ceil) M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log)   \
+        M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh)    \
+            M(elu) M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -210,9 +214,22 @@ typedef void (*sqz_lut_s8_fn)(const int8_t table[256], size_t n, const int8_t *x
 /* y[i] = scale * (float)(x[i] - zero); zero in -2^16 .. 2^16. */
 typedef void (*sqz_dequantize_s8_fn)(size_t n, const int8_t *x, float scale, int32_t zero,
                                      float *y);
+/* y[r*n + i] = kind(a, b) for r < rows, i < n, where operand number i of row r is
+ * x[r*row + i*step], step 0 or 1, not both 0; y may be a. min and max give NaN where one is NaN;
+ * prelu is a*b below 0, else a. */
+typedef struct sqz_operand {
+    const float *x;
+    size_t row, step;
+} sqz_operand;
+#define SQZ_BIN_KINDS(M)   M(add) M(sub) M(mul) M(div) M(min) M(max) M(prelu)
+#define SQZ_BIN_KIND(kind) SQZ_BIN_##kind,
+typedef enum sqz_bin_kind { SQZ_BIN_none, SQZ_BIN_KINDS(SQZ_BIN_KIND) SQZ_N_BIN } sqz_bin_kind;
+typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sqz_operand *b,
+                               float *y, size_t rows, size_t n);
 
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
+    sqz_bin_f32_fn bin_f32;
     sqz_map_f32_fn map_f32;
     sqz_gemm_f32_fn gemm_f32;
     sqz_gemm_s8_fn gemm_s8;

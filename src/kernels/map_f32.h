@@ -47,7 +47,7 @@ MAP(map_swish, v_swish(v, a))
 MAP(map_mish, v_mish(v))
 MAP(map_gelu, v_gelu(v))
 MAP(map_gelu_tanh, v_gelu_tanh(v))
-MAP(map_elu, v_sel(BELOW0, v_mul(a, v_expm1_neg(v_div(v, b))), v))
+MAP(map_elu, v_sel(BELOW0, v_mul(a, v_expm1_neg(v)), v))
 MAP(map_selu, v_mul(b, v_sel(v_lt(ZERO, v), v, v_mul(a, v_expm1_neg(v)))))
 
 #define KIND(kind) [SQZ_MAP_##kind] = map_##kind,

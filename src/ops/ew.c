@@ -1,5 +1,6 @@
 /* ew.c: float runs of elementwise operators, and broadcasting. */
 #include "ops/ew.h"
+#include "ops/walk.h"
 #include <string.h>
 
 #define GRAIN 16384 /* elements of one piece of work */
@@ -63,94 +64,59 @@ sqz_status sqz_ew_infer(sqz_infer *q, const sqz_ew_maps *maps)
     return refuse(q, 0, maps->of[SQZ_F32] != NULL, maps->of[SQZ_S64] || maps->of[SQZ_U64]);
 }
 
+static size_t size_of(const sqz_tensor *t) { return sqz_dtype_bits(t->dtype) / 8; }
+
 typedef struct map_job {
-    sqz_map_fn map;
-    const void *attrs;
-    const unsigned char *x;
-    unsigned char *y;
-    size_t x_size, y_size; /* bytes of an element */
+    const sqz_call *c;
+    const sqz_ew_maps *maps;
 } map_job;
 
 static sqz_status map_piece(void *arg, size_t begin, size_t end)
 {
     const map_job *j = arg;
-    j->map(j->attrs, j->x + begin * j->x_size, j->y + begin * j->y_size, end - begin);
+    const sqz_tensor *x = j->c->in[0], *y = j->c->out[0];
+    float p[2] = {0, 0};
+    const sqz_map_kind fast = x->dtype != SQZ_F32 ? SQZ_MAP_none
+                              : j->maps->choose   ? j->maps->choose(j->c->attrs, p)
+                                                  : j->maps->fast;
+    if (fast) {
+        j->c->ctx->kernels->map_f32(fast, p, SQZ_F32P(x) + begin, SQZ_F32P(y) + begin, end - begin);
+    } else {
+        j->maps->of[x->dtype](j->c->attrs, (const char *)x->data + begin * size_of(x),
+                              (char *)y->data + begin * size_of(y), end - begin);
+    }
     return SQZ_OK;
 }
 
-static size_t size_of(const sqz_tensor *t) { return sqz_dtype_bits(t->dtype) / 8; }
-
 sqz_status sqz_ew_run(const sqz_call *c, const sqz_ew_maps *maps)
 {
-    const sqz_tensor *x = c->in[0], *y = c->out[0];
-    map_job j = {maps->of[x->dtype], c->attrs, x->data, y->data, size_of(x), size_of(y)};
-    return sqz_parallel(c->ctx, y->count, GRAIN, map_piece, &j);
+    map_job j = {c, maps};
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, map_piece, &j);
 }
 
 sqz_status sqz_ew_part(const sqz_call *c, const sqz_ew_maps *maps, size_t begin, size_t end)
 {
-    const sqz_tensor *x = c->in[0], *y = c->out[0];
-    map_job j = {maps->of[x->dtype], c->attrs, x->data, y->data, size_of(x), size_of(y)};
+    map_job j = {c, maps};
     return c->state ? sqz_lut_part(c, begin, end) : map_piece(&j, begin, end);
 }
 
 /* ---- broadcasting ---- */
 
 #define BLOCK   256 /* elements that a repeated operand is spread to */
-#define MOST_IN 3
+#define MOST_IN SQZ_WALK_IN
 
-/* Output dimensions with the steps of the operands (0: repeated); neighbors that step alike in all
- * of them are one dimension, so that equal shapes are a single row. */
-typedef struct walk {
-    int n_dim;
+typedef struct job { /* operands along a walk */
+    sqz_walk w;
     unsigned n_in;
-    bool repeats; /* along the last dimension, some operand is one element */
-    size_t dim[SQZ_MAX_RANK], step[SQZ_MAX_RANK][MOST_IN];
+    bool repeats;                 /* along the last dimension, some operand is one element */
     size_t size[MOST_IN], y_size; /* bytes of an element */
     const unsigned char *x[MOST_IN];
     unsigned char *y;
     sqz_row_fn row;
     const void *arg;
-} walk;
-
-/* Step of each output axis in an operand of shape s, in elements. */
-static void steps_of(const sqz_shape *s, const sqz_shape *out, unsigned k,
-                     size_t step[SQZ_MAX_RANK][MOST_IN])
-{
-    size_t at = 1;
-    for (int32_t i = out->rank - 1; i >= 0; i--) {
-        int32_t d = i - (out->rank - s->rank);
-        step[i][k] = d < 0 || s->dim[d] == 1 ? 0 : at;
-        at *= d < 0 ? 1 : (size_t)s->dim[d];
-    }
-}
-
-static void plan(const sqz_tensor *const *in, const sqz_shape *out, walk *w)
-{
-    size_t step[SQZ_MAX_RANK][MOST_IN];
-    for (unsigned k = 0; k < w->n_in; k++)
-        steps_of(&in[k]->shape, out, k, step);
-    for (int32_t i = 0; i < out->rank; i++) {
-        const size_t d = (size_t)out->dim[i];
-        int last = w->n_dim - 1;
-        bool alike = last >= 0;
-        if (d == 1)
-            continue;
-        for (unsigned k = 0; alike && k < w->n_in; k++)
-            alike = w->step[last][k] == step[i][k] * d;
-        if (!alike)
-            w->dim[last = w->n_dim++] = 1;
-        w->dim[last] *= d;
-        for (unsigned k = 0; k < w->n_in; k++)
-            w->step[last][k] = step[i][k];
-    }
-    if (w->n_dim == 0) { /* one element */
-        w->n_dim = 1;
-        w->dim[0] = 1;
-        for (unsigned k = 0; k < w->n_in; k++)
-            w->step[0][k] = 1;
-    }
-}
+    const sqz_kernels *kernels;
+    sqz_bin_kind fast; /* the kernel that computes it; none: row */
+} job;
 
 static void spread(unsigned char *block, const unsigned char *from, size_t size, size_t n)
 {
@@ -162,100 +128,116 @@ static void spread(unsigned char *block, const unsigned char *from, size_t size,
 }
 
 /* Operands 0 and 1 of two; of three, the first is the argument. */
-static void call_row(const walk *w, const unsigned char *const x[MOST_IN], unsigned char *y,
+static void call_row(const job *j, const unsigned char *const x[MOST_IN], unsigned char *y,
                      size_t n)
 {
-    if (w->n_in == 2)
-        w->row(w->arg, x[0], x[1], y, n);
+    if (j->n_in == 2)
+        j->row(j->arg, x[0], x[1], y, n);
     else
-        w->row(x[0], x[1], x[2], y, n);
+        j->row(x[0], x[1], x[2], y, n);
 }
 
 /* A row in which some operands are one element each. */
-static void run_repeating(const walk *w, const unsigned char *const from[MOST_IN], unsigned char *y,
+static void run_repeating(const job *j, const unsigned char *const from[MOST_IN], unsigned char *y,
                           size_t n)
 {
     _Alignas(8) unsigned char block[MOST_IN - 1][BLOCK * 8]; /* one operand at least is whole */
     const unsigned char *x[MOST_IN] = {from[0], from[1], from[2]};
-    const size_t *step = w->step[w->n_dim - 1];
+    const size_t *step = j->w.step[j->w.n_dim - 1];
     unsigned used = 0;
-    for (unsigned k = 0; k < w->n_in; k++)
+    for (unsigned k = 0; k < j->n_in; k++)
         if (!step[k]) {
-            spread(block[used], from[k], w->size[k], SQZ_MIN(n, (size_t)BLOCK));
+            spread(block[used], from[k], j->size[k], SQZ_MIN(n, (size_t)BLOCK));
             x[k] = block[used++];
         }
     for (size_t i = 0; i < n; i += BLOCK) {
         const size_t m = SQZ_MIN(n - i, (size_t)BLOCK);
-        call_row(w, x, y + i * w->y_size, m);
-        for (unsigned k = 0; k < w->n_in; k++)
-            x[k] += step[k] * m * w->size[k];
+        call_row(j, x, y + i * j->y_size, m);
+        for (unsigned k = 0; k < j->n_in; k++)
+            x[k] += step[k] * m * j->size[k];
     }
+}
+
+/* The kernel takes as many whole rows as lie side by side. */
+static void run_fast(const job *j, size_t at, size_t rows, size_t n, const size_t *from)
+{
+    const sqz_walk *w = &j->w;
+    const int last = w->n_dim - 1;
+    sqz_operand x[2];
+    for (unsigned k = 0; k < 2; k++)
+        x[k] = (sqz_operand){.x = (const float *)j->x[k] + from[k],
+                             .row = last ? w->step[last - 1][k] : 0,
+                             .step = w->step[last][k]};
+    j->kernels->bin_f32(j->fast, &x[0], &x[1], (float *)j->y + at, rows, n);
 }
 
 static sqz_status walk_piece(void *arg, size_t begin, size_t end)
 {
-    const walk *w = arg;
-    const int last = w->n_dim - 1;
-    for (size_t at = begin, n; at < end; at += n) {
-        size_t col = at % w->dim[last], row = at / w->dim[last], from[MOST_IN];
+    const job *j = arg;
+    const sqz_walk *w = &j->w;
+    const size_t wide = w->dim[w->n_dim - 1], high = w->n_dim > 1 ? w->dim[w->n_dim - 2] : 1;
+    for (size_t at = begin, n, rows; at < end; at += n * rows) {
+        const size_t col = at % wide;
+        size_t from[MOST_IN];
         const unsigned char *x[MOST_IN] = {0};
-        n = SQZ_MIN(w->dim[last] - col, end - at);
-        for (unsigned k = 0; k < MOST_IN; k++) /* steps of operands that are not there are 0 */
-            from[k] = col * w->step[last][k];
-        for (int d = last - 1; d >= 0; d--) {
-            const size_t i = row % w->dim[d];
-            for (unsigned k = 0; k < MOST_IN; k++)
-                from[k] += i * w->step[d][k];
-            row /= w->dim[d];
-        }
-        for (unsigned k = 0; k < w->n_in; k++)
-            x[k] = w->x[k] + from[k] * w->size[k];
-        if (w->repeats)
-            run_repeating(w, x, w->y + at * w->y_size, n);
+        n = SQZ_MIN(wide - col, end - at);
+        rows = j->fast && n == wide ? SQZ_MIN(high - at / wide % high, (end - at) / n) : 1;
+        sqz_walk_at(w, at, from);
+        for (unsigned k = 0; k < j->n_in; k++)
+            x[k] = j->x[k] + from[k] * j->size[k];
+        if (j->fast)
+            run_fast(j, at, rows, n, from);
+        else if (j->repeats)
+            run_repeating(j, x, j->y + at * j->y_size, n);
         else
-            call_row(w, x, w->y + at * w->y_size, n);
+            call_row(j, x, j->y + at * j->y_size, n);
     }
     return SQZ_OK;
 }
 
-static walk walk_of(const sqz_call *c, unsigned n_in, sqz_row_fn row, const void *arg)
+static job job_of(const sqz_call *c, unsigned n_in, sqz_row_fn row, const void *arg)
 {
-    walk w = {.n_in = n_in, .y = c->out[0]->data, .row = row, .arg = arg};
-    w.y_size = size_of(c->out[0]);
+    job j = {.n_in = n_in, .y = c->out[0]->data, .row = row, .arg = arg};
+    j.y_size = size_of(c->out[0]);
     for (unsigned k = 0; k < n_in; k++) {
-        w.x[k] = c->in[k]->data;
-        w.size[k] = size_of(c->in[k]);
+        j.x[k] = c->in[k]->data;
+        j.size[k] = size_of(c->in[k]);
     }
-    plan(c->in, &c->out[0]->shape, &w);
+    sqz_walk_plan(&j.w, c->in, n_in, &c->out[0]->shape);
     for (unsigned k = 0; k < n_in; k++)
-        w.repeats = w.repeats || !w.step[w.n_dim - 1][k];
-    return w;
+        j.repeats = j.repeats || !j.w.step[j.w.n_dim - 1][k];
+    return j;
 }
 
 sqz_status sqz_ew_broadcast(const sqz_call *c, sqz_row_fn row, const void *arg)
 {
-    walk w = walk_of(c, 2, row, arg);
-    return sqz_parallel(c->ctx, c->out[0]->count, 4 * GRAIN / w.y_size, walk_piece, &w);
+    job j = job_of(c, 2, row, arg);
+    return sqz_parallel(c->ctx, c->out[0]->count, 4 * GRAIN / j.y_size, walk_piece, &j);
+}
+
+static bool is_plain(const sqz_call *c) /* nothing repeats: no walk to plan */
+{
+    return c->in[0]->count == c->out[0]->count && c->in[1]->count == c->out[0]->count;
 }
 
 sqz_status sqz_ew_broadcast_part(const sqz_call *c, sqz_row_fn row, const void *arg, size_t begin,
                                  size_t end)
 {
     const sqz_tensor *a = c->in[0], *b = c->in[1], *y = c->out[0];
-    if (a->count == y->count && b->count == y->count) { /* nothing repeats: no walk to plan */
+    if (is_plain(c)) {
         const size_t from = begin * size_of(a);
         row(arg, (const char *)a->data + from, (const char *)b->data + from,
             (char *)y->data + begin * size_of(y), end - begin);
         return SQZ_OK;
     }
-    walk w = walk_of(c, 2, row, arg);
-    return walk_piece(&w, begin, end);
+    job j = job_of(c, 2, row, arg);
+    return walk_piece(&j, begin, end);
 }
 
 sqz_status sqz_ew_broadcast3(const sqz_call *c, sqz_row_fn row)
 {
-    walk w = walk_of(c, 3, row, NULL);
-    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &w);
+    job j = job_of(c, 3, row, NULL);
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &j);
 }
 
 /* ---- binary ---- */
@@ -272,14 +254,33 @@ sqz_status sqz_ew_infer2(sqz_infer *q, const sqz_rows *rows)
     return sqz_shape_broadcast(q->ctx, &a->shape, &b->shape, &q->out[0]);
 }
 
+static job job_of2(const sqz_call *c, const sqz_rows *rows)
+{
+    const sqz_dtype d = c->in[0]->dtype;
+    job j = job_of(c, 2, rows->of[d], c->attrs);
+    j.fast = d == SQZ_F32 ? rows->fast : SQZ_BIN_none;
+    j.kernels = c->ctx->kernels;
+    return j;
+}
+
 sqz_status sqz_ew_run2(const sqz_call *c, const sqz_rows *rows)
 {
-    return sqz_ew_broadcast(c, rows->of[c->in[0]->dtype], c->attrs);
+    job j = job_of2(c, rows);
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, walk_piece, &j);
 }
 
 sqz_status sqz_ew_part2(const sqz_call *c, const sqz_rows *rows, size_t begin, size_t end)
 {
-    return sqz_ew_broadcast_part(c, rows->of[c->in[0]->dtype], c->attrs, begin, end);
+    if (rows->fast && c->in[0]->dtype == SQZ_F32 && is_plain(c)) {
+        const sqz_operand a = {.x = SQZ_F32P(c->in[0]) + begin, .step = 1},
+                          b = {.x = SQZ_F32P(c->in[1]) + begin, .step = 1};
+        c->ctx->kernels->bin_f32(rows->fast, &a, &b, SQZ_F32P(c->out[0]) + begin, 1, end - begin);
+        return SQZ_OK;
+    }
+    if (is_plain(c))
+        return sqz_ew_broadcast_part(c, rows->of[c->in[0]->dtype], c->attrs, begin, end);
+    job j = job_of2(c, rows);
+    return walk_piece(&j, begin, end);
 }
 
 sqz_status sqz_ew_no_zero(const sqz_call *c)

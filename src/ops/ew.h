@@ -5,6 +5,7 @@
 #ifndef SQZ_EW_H
 #define SQZ_EW_H
 #include "ir/op.h"
+#include "kernels/kernels.h"
 #include <math.h>
 
 /* ---- types ---- */
@@ -50,6 +51,10 @@ typedef uint64_t sqz_c_U64;
 typedef void (*sqz_map_fn)(const void *attrs, const void *x, void *y, size_t n);
 typedef struct sqz_ew_maps { /* by the type of x; NULL: not for it */
     sqz_map_fn of[SQZ_N_DTYPE];
+    sqz_map_kind
+        fast; /* the kernel for f32; none: of[SQZ_F32]. Tables of codes are made from that */
+    /* The kernel and its parameters, where it has some. */
+    sqz_map_kind (*choose)(const void *attrs, float p[2]);
 } sqz_ew_maps;
 /* Defines name_type: the expression of `v`, of type T; `setup` comes before the loop and may read
  * `opts`, the attributes. With <tgmath.h>, exp(v) and the like have the type of v. */
@@ -88,9 +93,12 @@ sqz_status sqz_lut_part(const sqz_call *c, size_t begin, size_t end);
     }                                                                                              \
     static sqz_status prepare(sqz_prep *p) { return sqz_lut_prepare(p, maps.of[SQZ_F32]); }
 /* For floats only, without attributes: everything from the expression. */
-#define SQZ_EW_UNARY_FLOAT(...)                                                                    \
+#define SQZ_EW_UNARY_FLOAT(...) SQZ_EW_UNARY_FAST(none, __VA_ARGS__)
+/* The same with a kernel for f32. */
+#define SQZ_EW_UNARY_FAST(kernel, ...)                                                             \
     SQZ_FLOATS(SQZ_EW_MAP, map, , __VA_ARGS__)                                                     \
-    static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};                                \
+    static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)},                           \
+                                     .fast = SQZ_MAP_##kernel};                                    \
     SQZ_EW_UNARY_FUNCTIONS
 /* The columns that unary operators agree on. */
 #define SQZ_EW_UNARY                                                                               \
@@ -103,6 +111,7 @@ sqz_status sqz_lut_part(const sqz_call *c, size_t begin, size_t end);
 typedef void (*sqz_row_fn)(const void *arg, const void *a, const void *b, void *y, size_t n);
 typedef struct sqz_rows { /* by the type of a and b; NULL: not for it */
     sqz_row_fn of[SQZ_N_DTYPE];
+    sqz_bin_kind fast; /* the kernel for f32; none: of[SQZ_F32] */
 } sqz_rows;
 /* Defines name_type: the expression of `a` and `b`, of type T. */
 #define SQZ_EW_ROW(type, name, ...)  SQZ_EW_ROW_TO(type, T, name, __VA_ARGS__)

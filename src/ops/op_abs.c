@@ -6,7 +6,8 @@ SQZ_FLOATS(SQZ_EW_MAP, map, , fabs(v))
 SQZ_SIGNED(SQZ_EW_MAP, map, , v < 0 ? 0 - (uint64_t)v : (uint64_t)v)
 SQZ_UNSIGNED(SQZ_EW_MAP, map, , v)
 static const sqz_ew_maps maps = {
-    {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map) SQZ_UNSIGNED(SQZ_EW_OF, map)}};
+    .of = {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map) SQZ_UNSIGNED(SQZ_EW_OF, map)},
+    .fast = SQZ_MAP_abs};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -20,7 +20,7 @@ static const sqz_attr schema[] = {{.name = "direction",
 #define IS_RIGHT   (((const attrs *)arg)->direction != 0)
 SQZ_SIGNED(SQZ_EW_ROW, row, IS_RIGHT ? (uint64_t)RIGHT : LEFT)
 SQZ_UNSIGNED(SQZ_EW_ROW, row, IS_RIGHT ? (uint64_t)(RIGHT_ZERO) : LEFT)
-static const sqz_rows rows = {{SQZ_WHOLES(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_WHOLES(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 

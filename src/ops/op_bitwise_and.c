@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 
 SQZ_WHOLES(SQZ_EW_ROW, row, (a & b))
-static const sqz_rows rows = {{SQZ_WHOLES(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_WHOLES(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 

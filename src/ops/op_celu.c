@@ -17,7 +17,7 @@ static const sqz_attr schema[] = {
 
 SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha,
            fmax(v, (T)0) + fmin(alpha * expm1(v / alpha), (T)0))
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

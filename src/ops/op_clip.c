@@ -31,7 +31,14 @@ static const sqz_attr schema[] = {
 #define RAISED (v < lo ? lo : v)
 SQZ_FLOATS(SQZ_EW_MAP, map, const T lo = (T)((const attrs *)opts)->min;
            const T hi = (T)((const attrs *)opts)->max, RAISED > hi ? hi : RAISED)
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static sqz_map_kind choose(const void *opts, float p[2])
+{
+    const attrs *at = opts;
+    p[0] = (float)at->min;
+    p[1] = (float)at->max;
+    return SQZ_MAP_clip;
+}
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
 static sqz_status import(sqz_import *im, const sqz_op *op)

@@ -5,8 +5,14 @@
 SQZ_FLOATS(SQZ_EW_ROW, row, a / b)
 SQZ_SIGNED(SQZ_EW_ROW, row, b == -1 ? 0 - (uint64_t)a : (uint64_t)(a / b))
 SQZ_UNSIGNED(SQZ_EW_ROW, row, a / b)
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row)}, .fast = SQZ_BIN_div};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
+
+static sqz_status part(const sqz_call *c, size_t begin, size_t end)
+{
+    SQZ_TRY(sqz_ew_no_zero(c)); /* of floats: nothing to do */
+    return sqz_ew_part2(c, &rows, begin, end);
+}
 
 static sqz_status run(const sqz_call *c)
 {
@@ -30,6 +36,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_div = {
     .info = {.name = "div", .doc = "a / b"},
     SQZ_EW_BINARY,
+    .part = part,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Div", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

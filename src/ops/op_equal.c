@@ -3,7 +3,7 @@
 
 SQZ_NUMBERS(SQZ_EW_TEST, row, a == b)
 SQZ_EW_TEST(BOOL, row, !a == !b)
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row) SQZ_EW_OF(BOOL, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row) SQZ_EW_OF(BOOL, row)}};
 SQZ_EW_COMPARE_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -3,7 +3,7 @@
 #include "ops/ew.h"
 #include <tgmath.h>
 
-SQZ_EW_UNARY_FLOAT(erf(v))
+SQZ_EW_UNARY_FAST(erf, erf(v))
 
 /* Until opset 12 of integers too, truncated. */
 static sqz_status import(sqz_import *im, const sqz_op *op)

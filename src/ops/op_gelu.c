@@ -17,7 +17,12 @@ static const sqz_attr schema[] = {{.name = "approximate",
 #define CUBIC (tanh((T)0.79788456080286535588 * (v + (T)0.044715 * v * v * v)))
 SQZ_FLOATS(SQZ_EW_MAP, map, const bool cubic = ((const attrs *)opts)->approximate != 0,
            (T)0.5 * v * ((T)1 + (cubic ? CUBIC : EXACT)))
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static sqz_map_kind choose(const void *opts, float p[2])
+{
+    (void)p;
+    return ((const attrs *)opts)->approximate ? SQZ_MAP_gelu_tanh : SQZ_MAP_gelu;
+}
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

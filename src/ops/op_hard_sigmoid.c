@@ -24,7 +24,14 @@ static const sqz_attr schema[] = {
 #define LINE (beta + alpha * v)
 SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha;
            const T beta = (T)((const attrs *)opts)->beta, LINE<0 ? 0 : LINE> 1 ? 1 : LINE)
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static sqz_map_kind choose(const void *opts, float p[2])
+{
+    const attrs *at = opts;
+    p[0] = (float)at->alpha;
+    p[1] = (float)at->beta;
+    return SQZ_MAP_hard_sigmoid;
+}
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 #include <tgmath.h>
 
-SQZ_EW_UNARY_FLOAT(fmax((T)0, fmin((T)1, v / (T)6 + (T)0.5)) * v)
+SQZ_EW_UNARY_FAST(hard_swish, fmax((T)0, fmin((T)1, v / (T)6 + (T)0.5)) * v)
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},

@@ -22,7 +22,7 @@ static const sqz_attr schema[] = {
 #define TEST(type, name, ...)                                                                      \
     SQZ_EW_MAP_TO(type, uint8_t, name, const attrs *at = opts, __VA_ARGS__)
 SQZ_FLOATS(TEST, map, isinf(v) && (v < 0 ? at->detect_negative : at->detect_positive))
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}};
 static sqz_status infer(sqz_infer *q)
 {
     q->out_dtype[0] = SQZ_BOOL;

@@ -3,7 +3,7 @@
 
 #define TEST(type, name, ...) SQZ_EW_MAP_TO(type, uint8_t, name, , __VA_ARGS__)
 SQZ_FLOATS(TEST, map, isnan(v) != 0)
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}};
 static sqz_status infer(sqz_infer *q)
 {
     q->out_dtype[0] = SQZ_BOOL;

@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 
 SQZ_NUMBERS(SQZ_EW_TEST, row, a <= b)
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row)}};
 SQZ_EW_COMPARE_FUNCTIONS
 
 static const sqz_case cases[] = {

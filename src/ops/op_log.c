@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 #include <tgmath.h>
 
-SQZ_EW_UNARY_FLOAT(log(v))
+SQZ_EW_UNARY_FAST(log, log(v))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = 0.1, .hi = 4},

@@ -4,11 +4,15 @@
 /* A NaN of either input is the result. */
 SQZ_FLOATS(SQZ_EW_ROW, row, a < b || isnan(a) ? a : b)
 SQZ_WHOLES(SQZ_EW_ROW, row, a < b ? a : b)
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row)}, .fast = SQZ_BIN_min};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 static sqz_status prepare(sqz_prep *p) { return sqz_need_same_grid(p); }
 static sqz_status run_int(const sqz_call *c) { return sqz_ew_broadcast(c, row_S8, NULL); }
+static sqz_status part(const sqz_call *c, size_t begin, size_t end)
+{
+    return sqz_ew_part2(c, &rows, begin, end); /* codes too: they are of type int8 */
+}
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
@@ -28,6 +32,7 @@ const sqz_op sqz_op_min = {
     SQZ_EW_BINARY,
     .prepare = prepare,
     .run_int = run_int,
+    .part = part,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Min", .since = 1, .import = sqz_ew_chain},
     .cases = cases,

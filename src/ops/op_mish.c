@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 #include <tgmath.h>
 
-SQZ_EW_UNARY_FLOAT(tanh(fmax(v, (T)0) + log1p(exp(-fabs(v)))) * v)
+SQZ_EW_UNARY_FAST(mish, tanh(fmax(v, (T)0) + log1p(exp(-fabs(v)))) * v)
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -4, .hi = 4},

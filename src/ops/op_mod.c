@@ -28,7 +28,7 @@ static int64_t whole_mod(int64_t a, int64_t b, bool as_in_c)
 }
 SQZ_SIGNED(SQZ_EW_ROW, row, whole_mod(a, b, AS_IN_C))
 SQZ_UNSIGNED(SQZ_EW_ROW, row, a % b)
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c)
 {

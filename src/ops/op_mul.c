@@ -4,7 +4,7 @@
 /* integers wrap around */
 SQZ_FLOATS(SQZ_EW_ROW, row, (a * b))
 SQZ_WHOLES(SQZ_EW_ROW, row, ((uint64_t)a * (uint64_t)b))
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row)}, .fast = SQZ_BIN_mul};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
 

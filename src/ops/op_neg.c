@@ -3,7 +3,8 @@
 
 SQZ_FLOATS(SQZ_EW_MAP, map, , -v)
 SQZ_SIGNED(SQZ_EW_MAP, map, , 0 - (uint64_t)v)
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map)}};
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map)},
+                                 .fast = SQZ_MAP_neg};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

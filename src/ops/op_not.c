@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 
 SQZ_EW_MAP(BOOL, map, , !v)
-static const sqz_ew_maps maps = {{SQZ_EW_OF(BOOL, map)}};
+static const sqz_ew_maps maps = {.of = {SQZ_EW_OF(BOOL, map)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer(q, &maps); }
 static sqz_status run(const sqz_call *c) { return sqz_ew_run(c, &maps); }
 

@@ -22,9 +22,28 @@ SQZ_FLOATS(SQZ_EW_ROW, row, b == 2 ? a * a : pow(a, b))
 SQZ_SIGNED(SQZ_EW_ROW, row,
            b < 0 ? whole_root(a, (uint64_t)b) : whole_pow((uint64_t)a, (uint64_t)b))
 SQZ_UNSIGNED(SQZ_EW_ROW, row, whole_pow(a, b))
-static const sqz_rows rows = {{SQZ_NUMBERS(SQZ_EW_OF, row)}};
+static const sqz_rows rows = {.of = {SQZ_NUMBERS(SQZ_EW_OF, row)}};
 static sqz_status infer(sqz_infer *q) { return sqz_ew_infer2(q, &rows); }
-static sqz_status run(const sqz_call *c) { return sqz_ew_run2(c, &rows); }
+static bool is_square(const sqz_call *c)
+{
+    return c->in[1]->dtype == SQZ_F32 && c->in[1]->count == 1 && *SQZ_F32P(c->in[1]) == 2 &&
+           c->in[0]->count == c->out[0]->count;
+}
+static sqz_status part(const sqz_call *c, size_t begin, size_t end)
+{
+    if (!is_square(c))
+        return sqz_ew_part2(c, &rows, begin, end);
+    const sqz_operand a = {.x = SQZ_F32P(c->in[0]) + begin, .step = 1};
+    c->ctx->kernels->bin_f32(SQZ_BIN_mul, &a, &a, SQZ_F32P(c->out[0]) + begin, 1, end - begin);
+    return SQZ_OK;
+}
+static sqz_status piece(void *arg, size_t begin, size_t end) { return part(arg, begin, end); }
+static sqz_status run(const sqz_call *c)
+{
+    sqz_call call = *c;
+    return is_square(c) ? sqz_parallel(c->ctx, c->out[0]->count, 16384, piece, &call)
+                        : sqz_ew_run2(c, &rows);
+}
 
 /* Since opset 12 the exponent may have another type than the base, whose type the result has. */
 static sqz_status import(sqz_import *im, const sqz_op *op)
@@ -59,6 +78,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_pow = {
     .info = {.name = "pow", .doc = "a to the power of b"},
     SQZ_EW_BINARY,
+    .part = part,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Pow", .since = 1, .import = import},
     .cases = cases,

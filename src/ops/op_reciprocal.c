@@ -1,7 +1,7 @@
 /* reciprocal: y = 1 / x. */
 #include "ops/ew.h"
 
-SQZ_EW_UNARY_FLOAT((T)1 / v)
+SQZ_EW_UNARY_FAST(reciprocal, (T)1 / v)
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = 0.5, .hi = 2},

@@ -3,7 +3,14 @@
 
 SQZ_FLOATS(SQZ_EW_MAP, map, , v < 0 ? 0 : v)
 SQZ_SIGNED(SQZ_EW_MAP, map, , v < 0 ? 0 : v)
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map)}};
+static sqz_map_kind choose(const void *opts, float p[2])
+{
+    (void)opts;
+    p[1] = INFINITY;
+    return SQZ_MAP_clip;
+}
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map)},
+                                 .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -25,7 +25,14 @@ static const sqz_attr schema[] = {
 SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha;
            const T gamma = (T)((const attrs *)opts)->gamma,
            v > 0 ? gamma * v : gamma * alpha * expm1(v))
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static sqz_map_kind choose(const void *opts, float p[2])
+{
+    const attrs *at = opts;
+    p[0] = (float)at->alpha;
+    p[1] = (float)at->gamma;
+    return SQZ_MAP_selu;
+}
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
 /* The defaults had four decimals before opset 6. */

@@ -31,7 +31,7 @@ static int64_t shrink_whole(const attrs *at, double x)
     return (int64_t)fmax(-0x1p63, fmin(0x1p63 - 1024, shrink(at, x)));
 }
 SQZ_WHOLES(SQZ_EW_MAP, map, , shrink_whole(opts, (double)v))
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map) SQZ_WHOLES(SQZ_EW_OF, map)}};
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_WHOLES(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

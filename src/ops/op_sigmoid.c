@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 #include <tgmath.h>
 
-SQZ_EW_UNARY_FLOAT((T)1 / ((T)1 + exp(-v)))
+SQZ_EW_UNARY_FAST(sigmoid, (T)1 / ((T)1 + exp(-v)))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -6, .hi = 6},

@@ -5,7 +5,7 @@ SQZ_FLOATS(SQZ_EW_MAP, map, , v > 0 ? 1 : v < 0 ? -1 : v)
 SQZ_SIGNED(SQZ_EW_MAP, map, , (v > 0) - (v < 0))
 SQZ_UNSIGNED(SQZ_EW_MAP, map, , v > 0)
 static const sqz_ew_maps maps = {
-    {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map) SQZ_UNSIGNED(SQZ_EW_OF, map)}};
+    .of = {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_SIGNED(SQZ_EW_OF, map) SQZ_UNSIGNED(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -17,7 +17,13 @@ static const sqz_attr schema[] = {
 
 SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha,
            v / ((T)1 + exp(-alpha * v)))
-static const sqz_ew_maps maps = {{SQZ_FLOATS(SQZ_EW_OF, map)}};
+static sqz_map_kind choose(const void *opts, float p[2])
+{
+    const attrs *at = opts;
+    p[0] = (float)at->alpha;
+    return SQZ_MAP_swish;
+}
+static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
 static const sqz_case cases[] = {

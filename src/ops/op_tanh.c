@@ -2,7 +2,7 @@
 #include "ops/ew.h"
 #include <tgmath.h>
 
-SQZ_EW_UNARY_FLOAT(tanh(v))
+SQZ_EW_UNARY_FAST(tanh, tanh(v))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},

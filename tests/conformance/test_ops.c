@@ -278,6 +278,58 @@ static void test_in_place(void **state)
     sqz_ctx_free(ctx);
 }
 
+/* Any split of the output into parts, in any order, in place or not, gives the bytes of run. */
+static void test_part(void **state)
+{
+    sqz_ctx *ctx = test_ctx();
+    const claim *cl = *state;
+    static const sqz_quant *const none[MAX_IN];
+    made m;
+    outputs a = {0}, b = {0};
+    sqz_arena arena = {.ctx = ctx};
+    sqz_rng r = {.seed = 77};
+    made_case(&m, ctx, cl);
+    outputs_make(&m, &a, 0);
+    run_float(&m, m.inp, &a);
+    for (int round = 0; round < 4; round++) {
+        const bool in_place = (cl->op->traits & SQZ_T_IN_PLACE) && round % 2 &&
+                              m.in[0].bytes == a.t[0].bytes && m.in[0].dtype == a.t[0].dtype;
+        const sqz_tensor *in[MAX_IN];
+        memcpy(in, m.inp, sizeof in);
+        outputs_make(&m, &b, 0xa5);
+        if (in_place) {
+            memcpy(b.t[0].data, m.in[0].data, m.in[0].bytes);
+            in[0] = &b.t[0];
+        }
+        sqz_prep p = {.ctx = ctx, .arena = &arena, .attrs = m.n->attrs, .n_in = m.n_in, .n_out = 1};
+        p.in = in;
+        p.out = (const sqz_tensor *const *)b.p;
+        p.in_q = p.out_q = none;
+        if (cl->op->prepare)
+            TEST_OK(ctx, cl->op->prepare(&p));
+        const sqz_call c = {.ctx = ctx,
+                            .attrs = m.n->attrs,
+                            .n_in = m.n_in,
+                            .n_out = 1,
+                            .in = in,
+                            .out = b.p,
+                            .in_q = none,
+                            .out_q = none,
+                            .state = p.state};
+        const size_t n = a.t[0].count, cut = sqz_rng_below(&r, n + 1);
+        const size_t more = cut + sqz_rng_below(&r, n - cut + 1);
+        TEST_OK(ctx, cl->op->part(&c, more, n));
+        TEST_OK(ctx, cl->op->part(&c, 0, cut));
+        TEST_OK(ctx, cl->op->part(&c, cut, more));
+        same_bytes(&m, &a, &b);
+        outputs_free(&m, &b);
+    }
+    sqz_arena_free(&arena);
+    outputs_free(&m, &a);
+    unmake(&m);
+    sqz_ctx_free(ctx);
+}
+
 static sqz_ctx *ctx_of_threads(int threads)
 {
     sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
@@ -733,6 +785,8 @@ static void add_case(const sqz_op *op, unsigned k)
     add(cl, "threads", test_threads);
     if (op->traits & SQZ_T_IN_PLACE)
         add(cl, "in place", test_in_place);
+    if (op->part)
+        add(cl, "part", test_part);
     if (asks_layout(op, c))
         add(cl, "layout", test_layout);
     if (op->quant.kind == SQZ_Q_LINEAR)
