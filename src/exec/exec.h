@@ -6,8 +6,9 @@
 /* ---- memory plan (plan.c): offsets of all activations in one arena ----
  * Lifetimes from the execution order; greedy by size (Pisarchyk & Lee 2020, "Efficient memory
  * management for deep neural net inference") followed by a bounded local search; views alias,
- * in-place operators share. The same plan serves the host executor, the device's RAM figure and,
- * later, the firmware arena. */
+ * in-place operators share, the inputs of a concat and the outputs of a split are parts of the
+ * whole where these lie one behind the other and that costs no memory. The same plan serves the
+ * host executor, the device's RAM figure and, later, the firmware arena. */
 typedef struct sqz_plan_options {
     size_t alignment; /* of each tensor, bytes */
     bool in_place;    /* let IN_PLACE operators overwrite a dying input */
@@ -21,6 +22,7 @@ typedef struct sqz_plan_item {
         end; /* steps (node position in order) in which the memory is live, both included */
     size_t offset, bytes;
     uint32_t alias; /* item whose memory this one shares, or SQZ_NONE */
+    size_t within;  /* bytes from the begin of that one */
 } sqz_plan_item;
 typedef struct sqz_plan {
     sqz_arena arena;
@@ -39,6 +41,11 @@ void sqz_plan_free(sqz_ctx *ctx, sqz_plan *p);
  * transposes that move only axes of length 1, and integer clamps that the grid already makes (ReLU
  * on a grid that begins at 0). */
 bool sqz_node_is_view(const sqz_graph *g, const sqz_node *n);
+
+/* The node joins (concat) or cuts (split) tensors whose bytes lie one behind the other: nothing
+ * stands in front of the axis. */
+bool sqz_node_joins(const sqz_graph *g, const sqz_node *n);
+bool sqz_node_cuts(const sqz_graph *g, const sqz_node *n);
 
 /* ---- executor (exec.c) ----
  * Made for a graph after the canonical recipe and a batch size (0: as the inputs stand); keeps a

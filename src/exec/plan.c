@@ -4,7 +4,8 @@
  * lowest offset that is free during its whole life (Pisarchyk & Lee 2020, "Efficient memory
  * management for deep neural net inference"); when the result is above the lower bound, a bounded
  * hill climb over placement orders tries to close the gap. Views share their input's memory; an
- * in-place operator takes that of an input that dies there. */
+ * in-place operator takes that of an input that dies there; tensors that are joined or cut are
+ * parts of the whole, unless the plan is smaller without. */
 #include "exec/exec.h"
 #include <string.h>
 
@@ -18,6 +19,8 @@ typedef struct planner {
         last_use; /* of each value: step of the last node that reads it; n_step for graph outputs */
     uint32_t *order; /* of placement: item indices, roots only */
     uint32_t n_root;
+    bool no_parts;    /* leave joined and cut tensors where they would be */
+    uint32_t n_parts; /* tensors that became parts of another */
 } planner;
 
 static uint32_t root_of(const sqz_plan *p, uint32_t i)
@@ -25,6 +28,15 @@ static uint32_t root_of(const sqz_plan *p, uint32_t i)
     while (p->item[i].alias != SQZ_NONE)
         i = p->item[i].alias;
     return i;
+}
+
+/* Bytes from the begin of the root's memory. */
+static size_t offset_in_root(const sqz_plan *p, uint32_t i)
+{
+    size_t at = 0;
+    for (; p->item[i].alias != SQZ_NONE; i = p->item[i].alias)
+        at += p->item[i].within;
+    return at;
 }
 
 static bool is_output(const sqz_graph *g, sqz_vid v)
@@ -110,9 +122,75 @@ static bool may_share(const planner *pl, const sqz_node *n, uint32_t step)
 static void share(planner *pl, const sqz_node *n)
 {
     sqz_plan *p = pl->p;
-    uint32_t r = root_of(p, p->item_of_value[n->in[0]]), y = p->item_of_value[n->out[0]];
-    p->item[y].alias = r;
+    uint32_t x = p->item_of_value[n->in[0]], r = root_of(p, x), y = p->item_of_value[n->out[0]];
+    p->item[y].alias = x;
     p->item[r].end = SQZ_MAX(p->item[r].end, p->item[y].end);
+}
+
+static void become_part(planner *pl, uint32_t part, uint32_t whole, size_t within)
+{
+    sqz_plan_item *i = &pl->p->item[part], *w = &pl->p->item[root_of(pl->p, whole)];
+    w->begin = SQZ_MIN(w->begin, i->begin);
+    w->end = SQZ_MAX(w->end, i->end);
+    i->alias = whole;
+    i->within = within;
+    pl->n_parts++;
+}
+
+/* The unrounded size; the parts have to be aligned as well. */
+static bool part_bytes(const planner *pl, sqz_vid v, size_t *at, size_t *bytes)
+{
+    const sqz_value *x = sqz_val(pl->g, v);
+    size_t align = pl->opt->alignment ? pl->opt->alignment : 1;
+    return *at % align == 0 &&
+           sqz_shape_count(pl->ctx, &x->shape, x->dtype, NULL, bytes) == SQZ_OK && *bytes;
+}
+
+/* Input k of a joining node can be made where the result wants it: it has memory of its own. */
+static bool can_be_made_there(const planner *pl, const sqz_node *n, unsigned k)
+{
+    const sqz_plan *p = pl->p;
+    const sqz_value *x = n->in[k] == SQZ_NONE ? NULL : sqz_val(pl->g, n->in[k]);
+    uint32_t i = x ? p->item_of_value[n->in[k]] : SQZ_NONE;
+    if (i == SQZ_NONE || x->producer == SQZ_NONE || p->item[i].alias != SQZ_NONE)
+        return false;
+    for (unsigned other = 0; other < k; other++)
+        if (n->in[other] == n->in[k])
+            return false;
+    return true;
+}
+
+static void join(planner *pl, const sqz_node *n)
+{
+    uint32_t whole = pl->p->item_of_value[n->out[0]];
+    size_t at = 0, bytes;
+    if (whole == SQZ_NONE)
+        return;
+    for (unsigned k = 0; k < n->n_in; k++, at += bytes)
+        if (!can_be_made_there(pl, n, k) || !part_bytes(pl, n->in[k], &at, &bytes))
+            return;
+    at = 0;
+    for (unsigned k = 0; k < n->n_in; k++, at += bytes) {
+        (void)part_bytes(pl, n->in[k], &at, &bytes);
+        become_part(pl, pl->p->item_of_value[n->in[k]], whole, at);
+    }
+}
+
+static void cut(planner *pl, const sqz_node *n)
+{
+    uint32_t whole = pl->p->item_of_value[n->in[0]];
+    size_t at = 0, bytes = 0;
+    if (whole == SQZ_NONE)
+        return;
+    for (unsigned k = 0; k < n->n_out; k++, at += bytes)
+        if (n->out[k] == SQZ_NONE || pl->p->item_of_value[n->out[k]] == SQZ_NONE ||
+            !part_bytes(pl, n->out[k], &at, &bytes))
+            return;
+    at = 0;
+    for (unsigned k = 0; k < n->n_out; k++, at += bytes) {
+        (void)part_bytes(pl, n->out[k], &at, &bytes);
+        become_part(pl, pl->p->item_of_value[n->out[k]], whole, at);
+    }
 }
 
 static sqz_status add_value(planner *pl, sqz_vid v, uint32_t begin)
@@ -139,6 +217,10 @@ static sqz_status collect(planner *pl)
                 SQZ_TRY(add_value(pl, n->out[k], step));
         if (may_share(pl, n, step))
             share(pl, n);
+        if (pl->opt->in_place && !pl->no_parts && sqz_node_joins(g, n))
+            join(pl, n);
+        if (pl->opt->in_place && !pl->no_parts && sqz_node_cuts(g, n))
+            cut(pl, n);
         sqz_cost cost = {0};
         if (pl->opt->device)
             sqz_node_cost(g, n, &cost);
@@ -247,7 +329,7 @@ static sqz_status solve(planner *pl, sqz_arena *scratch)
         p->bytes = climb(pl, placed, offset, p->bytes);
     (void)place(pl, pl->order, placed, offset, SIZE_MAX); /* the offsets of the order that won */
     for (uint32_t i = 0; i < p->n_item; i++)
-        p->item[i].offset = offset[root_of(p, i)];
+        p->item[i].offset = offset[root_of(p, i)] + offset_in_root(p, i);
     return SQZ_OK;
 }
 
@@ -265,20 +347,40 @@ static sqz_status build(planner *pl, sqz_arena *scratch)
     return solve(pl, scratch);
 }
 
-sqz_status sqz_plan_build(const sqz_graph *g, const sqz_plan_options *opt, sqz_plan **out)
+static sqz_status build_once(planner *pl, sqz_plan **out)
 {
-    *out = NULL;
-    sqz_plan *p = sqz_calloc(g->ctx, 1, sizeof *p);
+    sqz_ctx *ctx = pl->ctx;
+    sqz_plan *p = pl->p = sqz_calloc(ctx, 1, sizeof *p);
+    sqz_arena scratch = {.ctx = ctx};
     if (!p)
         return SQZ_E_NOMEM;
-    p->arena.ctx = g->ctx;
-    sqz_arena scratch = {.ctx = g->ctx};
-    planner pl = {.ctx = g->ctx, .g = g, .opt = opt, .p = p};
-    sqz_status s = build(&pl, &scratch);
+    p->arena.ctx = ctx;
+    sqz_status s = build(pl, &scratch);
     sqz_arena_free(&scratch);
     if (s != SQZ_OK) {
-        sqz_plan_free(g->ctx, p);
+        sqz_plan_free(ctx, p);
         return s;
+    }
+    *out = p;
+    return SQZ_OK;
+}
+
+sqz_status sqz_plan_build(const sqz_graph *g, const sqz_plan_options *opt, sqz_plan **out)
+{
+    planner pl = {.ctx = g->ctx, .g = g, .opt = opt};
+    planner plain = {.ctx = g->ctx, .g = g, .opt = opt, .no_parts = true};
+    sqz_plan *p, *q;
+    *out = NULL;
+    SQZ_TRY(build_once(&pl, &p));
+    if (pl.n_parts) { /* parts live as long as the whole, which can cost more than it saves */
+        sqz_status s = build_once(&plain, &q);
+        if (s != SQZ_OK) {
+            sqz_plan_free(g->ctx, p);
+            return s;
+        }
+        sqz_plan *larger = q->bytes < p->bytes ? p : q;
+        p = larger == p ? q : p;
+        sqz_plan_free(g->ctx, larger);
     }
     *out = p;
     return SQZ_OK;

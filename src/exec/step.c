@@ -97,6 +97,22 @@ static sqz_status make_operands(const sqz_step_env *env, const sqz_node *n, unsi
     return SQZ_OK;
 }
 
+/* The plan has put the parts of a joining or cutting node where they belong. */
+static bool is_in_place(const sqz_step_env *env, const sqz_node *n, const operands *o)
+{
+    const bool joins = sqz_node_joins(env->g, n);
+    if (!joins && !sqz_node_cuts(env->g, n))
+        return false;
+    const char *at = joins ? o->out[0]->data : o->in[0]->data;
+    for (unsigned k = 0; at && k < (joins ? o->n_in : o->n_out); k++) {
+        const sqz_tensor *t = joins ? o->in[k] : o->out[k];
+        if (!t || t->data != at)
+            return false;
+        at += t->bytes;
+    }
+    return at != NULL;
+}
+
 /* The run of one node by itself. */
 static sqz_status choose_run(const sqz_step_env *env, const sqz_node *n, const operands *o,
                              run_fn *run)
@@ -106,6 +122,9 @@ static sqz_status choose_run(const sqz_step_env *env, const sqz_node *n, const o
         *run = o->out[0]->data && o->out[0]->data == o->in[0]->data ? NULL : copy_view;
         return SQZ_OK;
     }
+    *run = NULL;
+    if (is_in_place(env, n, o))
+        return SQZ_OK;
     *run = op->run;
     if (!touches_integers(env->g, n) || is_boundary(op))
         return SQZ_OK;

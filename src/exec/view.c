@@ -67,3 +67,28 @@ bool sqz_node_is_view(const sqz_graph *g, const sqz_node *n)
         return is_view_transpose(g, n);
     return (n->op->traits & SQZ_T_RELU_LIKE) && n->n_in >= 1 && is_identity_clamp(g, n);
 }
+
+/* Nothing but ones in front of the axis. */
+static bool axis_is_outermost(const sqz_graph *g, const sqz_node *n, sqz_vid whole)
+{
+    const sqz_attr *axis = find_opt(n->op, "axis");
+    const sqz_shape *s = &sqz_val(g, whole)->shape;
+    int32_t a;
+    if (!axis ||
+        sqz_axis(g->ctx, *(const int64_t *)sqz_opt_field(axis, n->attrs), s->rank, &a) != SQZ_OK)
+        return false;
+    for (int32_t i = 0; i < a; i++)
+        if (s->dim[i] != 1)
+            return false;
+    return sqz_dtype_bits(sqz_val(g, whole)->dtype) >= 8;
+}
+
+bool sqz_node_joins(const sqz_graph *g, const sqz_node *n)
+{
+    return strcmp(n->op->info.name, "concat") == 0 && axis_is_outermost(g, n, n->out[0]);
+}
+
+bool sqz_node_cuts(const sqz_graph *g, const sqz_node *n)
+{
+    return strcmp(n->op->info.name, "split") == 0 && axis_is_outermost(g, n, n->in[0]);
+}

@@ -2,19 +2,38 @@
 #include "exec/exec.h"
 #include "sqz_test.h"
 
-/* A random graph of elementwise operators, with residuals, views and several outputs. */
+/* Joins a and b along the channels, doubles the result in place, and cuts it again. */
+static void join_and_cut(sqz_graph *g, sqz_vid a, sqz_vid b, sqz_vid out[2])
+{
+    static const char *const fresh[2] = {NULL, NULL};
+    sqz_vid whole, in[2] = {a, b};
+    struct {
+        int64_t axis;
+        sqz_ints split;
+    } cut = {.axis = 1};
+    TEST_OK(g->ctx, sqz_graph_node_text(g, "concat", NULL, "axis=1", in, 2, SQZ_NONE, &whole));
+    TEST_OK(g->ctx, sqz_graph_node_text(g, "neg", NULL, "", &whole, 1, SQZ_NONE, &whole));
+    TEST_OK(g->ctx, sqz_graph_node(g, sqz_op_find("split"), NULL, &cut, &whole, 1, fresh, 2,
+                                   SQZ_NONE, out));
+}
+
+/* A random graph of elementwise operators, with residuals, views, joined and cut values and several
+ * outputs. */
 static sqz_graph *random_graph(sqz_ctx *ctx, sqz_rng *r, int n_node)
 {
     sqz_graph *g;
     sqz_vid v[64];
     unsigned n = 0;
-    const sqz_shape s = {4, {1, 3, 4, 5}};
+    const sqz_shape s = {4, {1, 4, 4, 4}};
     TEST_OK(ctx, sqz_graph_create(ctx, &g));
     TEST_OK(ctx, sqz_graph_input(g, "x", SQZ_F32, &s, &v[n++]));
     for (int i = 0; i < n_node; i++) {
         static const char *const unary[] = {"relu", "sigmoid", "tanh", "identity"};
         sqz_vid in[2] = {v[n - 1 - sqz_rng_below(r, SQZ_MIN(n, 4))], v[sqz_rng_below(r, n)]};
-        if (sqz_rng_below(r, 3) == 0)
+        if (sqz_rng_below(r, 6) == 0) {
+            join_and_cut(g, in[0], in[1], &v[n]);
+            n += 2;
+        } else if (sqz_rng_below(r, 3) == 0)
             TEST_OK(ctx, sqz_graph_node_text(g, sqz_rng_below(r, 2) ? "add" : "mul", NULL, "", in,
                                              2, SQZ_NONE, &v[n++]));
         else
@@ -39,6 +58,7 @@ static void test_live_memory_never_overlaps(void **state)
     (void)state;
     sqz_ctx *ctx = test_ctx();
     sqz_rng r = {.seed = 7};
+    size_t parts = 0;
     for (int round = 0; round < 200; round++) {
         sqz_graph *g = random_graph(ctx, &r, 2 + (int)sqz_rng_below(&r, 30));
         const sqz_plan_options o = {
@@ -48,6 +68,11 @@ static void test_live_memory_never_overlaps(void **state)
         for (uint32_t i = 0; i < p->n_item; i++) {
             assert_true(p->item[i].offset % 16 == 0);
             assert_true(p->item[i].offset + p->item[i].bytes <= p->bytes);
+            uint32_t whole = p->item[i].alias; /* parts lie inside */
+            parts += p->item[i].within > 0;
+            assert_true(whole == SQZ_NONE ||
+                        (p->item[i].offset == p->item[whole].offset + p->item[i].within &&
+                         p->item[i].within + p->item[i].bytes <= p->item[whole].bytes));
             for (uint32_t k = 0; k < i; k++) {
                 const sqz_plan_item *a = &p->item[root(p, i)], *b = &p->item[root(p, k)];
                 bool together = a != b && a->begin <= b->end && b->begin <= a->end;
@@ -59,6 +84,7 @@ static void test_live_memory_never_overlaps(void **state)
         sqz_plan_free(ctx, p);
         sqz_graph_free(g);
     }
+    assert_true(parts > 100);
     sqz_ctx_free(ctx);
 }
 
@@ -132,15 +158,15 @@ static void test_planned_run_equals_separate_buffers(void **state)
     sqz_rng r = {.seed = 8};
     for (int round = 0; round < 100; round++) {
         sqz_graph *g = random_graph(ctx, &r, 2 + (int)sqz_rng_below(&r, 30));
-        float x[180], y[4][180];
-        for (int i = 0; i < 180; i++)
+        float x[192], y[4][192];
+        for (int i = 0; i < 192; i++)
             x[i] = (float)sqz_rng_normal(&r);
         run_both(ctx, g, false, 3, x, y[0], y[1]);
         run_both(ctx, g, true, 3, x, y[2], y[3]);
         assert_memory_equal(y[0], y[2], sizeof y[0]);
         assert_memory_equal(y[1], y[3], sizeof y[1]);
-        run_both(ctx, g, false, 1, x + 60, y[2], y[3]); /* a sample does not depend on its batch */
-        assert_memory_equal(y[0] + 60, y[2], 240);
+        run_both(ctx, g, false, 1, x + 64, y[2], y[3]); /* a sample does not depend on its batch */
+        assert_memory_equal(y[0] + 64, y[2], 256);
         sqz_graph_free(g);
     }
     sqz_ctx_free(ctx);
@@ -180,15 +206,17 @@ static void test_a_hook_sees_inputs_and_outputs_and_can_stop(void **state)
     sqz_ctx *ctx = test_ctx();
     sqz_rng r = {.seed = 9};
     sqz_graph *g = random_graph(ctx, &r, 10);
-    float x[60] = {0}, y[60], z[60];
+    float x[64] = {0}, y[64], z[64];
+    int n = 1; /* the input */
+    SQZ_EACH_NODE(g, id) { n += sqz_nod(g, id)->n_out; }
     const void *in[1] = {x};
     void *out[2] = {y, z};
-    for (int room = 1; room <= 12; room++) { /* one input and ten nodes */
+    for (int room = 1; room <= n + 1; room++) {
         int left = room;
         const sqz_exec_options o = {.hook = count_hook, .hook_user = &left};
         sqz_exec *e;
         TEST_OK(ctx, sqz_exec_create(g, 1, &o, &e));
-        assert_int_equal(sqz_exec_run(e, in, out), room == 12 ? SQZ_OK : SQZ_E_LIMIT);
+        assert_int_equal(sqz_exec_run(e, in, out), room == n + 1 ? SQZ_OK : SQZ_E_LIMIT);
         sqz_exec_free(e);
     }
     sqz_graph_free(g);
