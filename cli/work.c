@@ -78,6 +78,22 @@ static bool threads_of(const sqz_cmd *cmd, const cli_args *a, int32_t *out)
     return true;
 }
 
+/* $SQZ_ROWS, else as the model says. */
+static bool rows_of(const sqz_cmd *cmd, int32_t *out)
+{
+    static const char *const name[] = {"model", "int8", "float"};
+    const char *text = getenv("SQZ_ROWS"); /* NOLINT(concurrency-mt-unsafe) */
+    for (size_t i = 0; text && *text && i < CLI_COUNT(name); i++)
+        if (!strcmp(text, name[i])) {
+            *out = (int32_t)i;
+            return true;
+        }
+    if (!text || !*text)
+        return true;
+    cli_error(cmd->name, "SQZ_ROWS wants model, int8 or float, not '%s'", text);
+    return false;
+}
+
 /* -v and -vv, else $SQZ_LOG, else warnings. */
 static bool level_of(const sqz_cmd *cmd, const cli_args *a, sqz_log_level *out)
 {
@@ -98,7 +114,7 @@ static bool level_of(const sqz_cmd *cmd, const cli_args *a, sqz_log_level *out)
 static int open_ctx(const sqz_cmd *cmd, const cli_args *a, talk *t, sqz_ctx **out)
 {
     sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
-    if (!threads_of(cmd, a, &o.threads))
+    if (!threads_of(cmd, a, &o.threads) || !rows_of(cmd, &o.rows))
         return CLI_EXIT_INPUT;
     if (t) {
         cli_progress_begin(&t->progress, a->quiet);

@@ -54,11 +54,18 @@ typedef void (*sqz_log_fn)(void *user, sqz_log_level level, const char *text);
  * Returns 0 to go on, anything else to stop (the call then fails with SQZ_E_ARG "stopped"). */
 typedef int (*sqz_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
 
+/* Products whose weights are integers of 4 or 8 bits while their data is float compute with the
+ * weights as they are. The rows of the data either stay float, or are rounded to int8 by blocks as
+ * long as the weights' (at most 256), which is faster and has an error of some 0.5 %. */
+#define SQZ_ROWS_MODEL 0 /* int8 where the model asks for it: accuracy_level 4 of MatMulNBits */
+#define SQZ_ROWS_INT8  1
+#define SQZ_ROWS_FLOAT 2
+
 typedef struct sqz_ctx_options {
     size_t struct_size;
     sqz_allocator allocator;
     int32_t threads; /* 0: one per core */
-    int32_t reserved;
+    int32_t rows;    /* SQZ_ROWS_... */
     const char *
         cpu; /* highest instruction set to use: "scalar", "avx2", ...; NULL: $SQZ_CPU or the best */
     sqz_log_fn log;

@@ -18,6 +18,7 @@ struct sqz_ctx {
     sqz_allocator mem;
     struct sqz_pool *pool;
     struct sqz_kernels *kernels; /* chosen at creation; see kernels/kernels.h */
+    int32_t rows;                /* SQZ_ROWS_... */
     sqz_log_fn log;
     void *log_user;
     sqz_progress_fn progress;

@@ -31,10 +31,15 @@ sqz_status sqz_ctx_create(const sqz_ctx_options *opt, sqz_ctx **out)
     if (!ctx)
         return SQZ_E_NOMEM;
     *ctx = (sqz_ctx){.mem = o.allocator,
+                     .rows = o.rows,
                      .log = o.log,
                      .log_user = o.log_user,
                      .progress = o.progress,
                      .progress_user = o.progress_user};
+    if (o.rows < SQZ_ROWS_MODEL || o.rows > SQZ_ROWS_FLOAT) {
+        sqz_ctx_free(ctx);
+        return SQZ_E_ARG;
+    }
     sqz_status s = sqz_kernels_create(ctx, o.cpu);
     if (s == SQZ_OK)
         s = sqz_pool_create(ctx, o.threads, &ctx->pool);

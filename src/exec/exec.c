@@ -1,5 +1,6 @@
 /* exec.c: runs a planned graph, float or integer node by node. Everything is allocated when it is
  * made. */
+#include "exec/codes.h"
 #include "exec/step.h"
 #include <string.h>
 
@@ -143,6 +144,7 @@ static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
     SQZ_TRY(sqz_graph_clone(g, &e->g));
     if (batch && e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
         SQZ_TRY(sqz_graph_set_batch(e->g, batch));
+    SQZ_TRY(sqz_keep_codes(e->g));
     SQZ_TRY(unfold_weights(e->g));
     if (!e->opt.hook && !e->opt.keep_all && !e->opt.no_fuse)
         SQZ_TRY(sqz_fuse(e->g, &e->arena, &e->chain, &e->into));

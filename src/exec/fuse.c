@@ -2,6 +2,7 @@
  * Every value inside a chain has one use, and the chain's other operands exist before the node
  * runs. Bytes are the same fused or not: the same operations in the same order. */
 #include "exec/fuse.h"
+#include "exec/codes.h"
 #include <math.h>
 #include <string.h>
 
@@ -26,11 +27,12 @@ bool sqz_runs_integer(const sqz_graph *g, const sqz_node *n)
     return n->op->run_int && x && y && x->dtype == SQZ_S8 && y->dtype == SQZ_S8;
 }
 
-/* All that it touches is float32. */
+/* All that it touches is float32, but for a weight that stays codes. */
 static bool is_float(const sqz_graph *g, const sqz_node *n)
 {
+    const bool coded = sqz_node_is_coded(g, n);
     for (unsigned k = 0; k < n->n_in; k++)
-        if (n->in[k] != SQZ_NONE &&
+        if (n->in[k] != SQZ_NONE && !(coded && k == 1) &&
             (sqz_val(g, n->in[k])->quant || sqz_val(g, n->in[k])->dtype != SQZ_F32))
             return false;
     return n->n_out == 1 && n->out[0] != SQZ_NONE && !sqz_val(g, n->out[0])->quant &&

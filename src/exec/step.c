@@ -1,5 +1,6 @@
 /* step.c: which function of an operator runs, with what. */
 #include "exec/step.h"
+#include "exec/codes.h"
 #include <string.h>
 
 #define GRAIN 8192 /* elements of a piece: stays in the first-level cache */
@@ -132,7 +133,7 @@ static sqz_status choose_run(const sqz_step_env *env, const sqz_node *n, const o
         *run = op->run_int;
         return SQZ_OK;
     }
-    if (op->traits & SQZ_T_MOVES)
+    if ((op->traits & SQZ_T_MOVES) || sqz_node_is_coded(env->g, n))
         return SQZ_OK;
     if (!reads_codes(env->g, n, env->arena))
         return sqz_fail(env->ctx, SQZ_E_UNSUPPORTED, "node '%s' (%s) has no integer form", n->name,

@@ -259,6 +259,8 @@ enum { /* traits */
            32, /* run only moves elements and works on every type, also as the integer run */
        SQZ_T_F64 = 64,    /* run takes f64 as well as f32 */
        SQZ_T_FUSES = 256, /* run and run_int honor sqz_call.fused */
+       SQZ_T_CODED = 512, /* run takes a constant weight (quant.weight, 1) that stands on a grid
+                             beside float data, where sqz_coded_fits (ops/coded.h) */
        SQZ_T_TYPES = 128  /* run takes every type that infer lets through. Without this trait, MOVES
                              or VIEW, run sees f32 where a value is f16, bf16 or (without F64) f64 */
 };

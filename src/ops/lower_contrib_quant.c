@@ -190,7 +190,8 @@ static sqz_status matmul_nbits(sqz_import *im)
     const sqz_dtype d = sqz_val(im->g, im->in[0])->dtype;
     sqz_vid v = whole ? blocks_end(&b, &w, sqz_val(im->g, im->in[1])->name)
                       : nbits_float(&b, &p, &w);
-    sqz_vid y = sqz_b(&b, "matmul", NULL, 2, sqz_b_cast(&b, im->in[0], SQZ_F32), v);
+    const char *rows = sqz_import_int(im, "accuracy_level", 0) == 4 ? "int8_rows=1" : NULL;
+    sqz_vid y = sqz_b(&b, "matmul", rows, 2, sqz_b_cast(&b, im->in[0], SQZ_F32), v);
     if (sqz_b_in(&b, 5) != SQZ_NONE)
         y = sqz_b(&b, "add", NULL, 2, y, sqz_b_cast(&b, im->in[5], SQZ_F32));
     return sqz_b_end(&b, 1, sqz_b_cast(&b, y, d));

@@ -1,10 +1,24 @@
 /* gemm: y(M,O) = x(M,I) . w(O,I)^T + b(O): the fully connected layer. ONNX's Gemm with its
  * transpositions and factors is brought to this form at import. */
 #include "ops/build.h"
+#include "ops/coded.h"
 #include "ops/fc.h"
 #include "ops/product.h"
 #include <math.h>
 #include <string.h>
+
+typedef struct attrs {
+    int64_t trans_b;
+} attrs;
+static const sqz_attr schema[] = {
+    {.name = "trans_b",
+     .offset = offsetof(attrs, trans_b),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .flags = SQZ_AF_INTERNAL,
+     .doc = "the weights are (I,O); set by the executor, for weights that stay codes"},
+};
+static bool is_turned(const void *opts) { return ((const attrs *)opts)->trans_b != 0; }
 
 static sqz_status infer(sqz_infer *q)
 {
@@ -13,6 +27,8 @@ static sqz_status infer(sqz_infer *q)
     if (x->rank != 2 || w->rank != 2)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "operands of rank %d and %d, expected two matrices",
                         (int)x->rank, (int)w->rank);
+    const sqz_shape turned = {2, {w->dim[1], w->dim[0]}};
+    w = is_turned(q->attrs) ? &turned : w;
     if (x->dim[1] != w->dim[1])
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "rows of %lld numbers, but the weights take %lld",
                         (long long)x->dim[1], (long long)w->dim[1]);
@@ -29,7 +45,10 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c) { return sqz_matrix_run(c, c->state); }
+static sqz_status run(const sqz_call *c)
+{
+    return sqz_call_is_coded(c) ? sqz_coded_run(c) : sqz_matrix_run(c, c->state);
+}
 
 static void cost(const sqz_infer *q, sqz_cost *out)
 {
@@ -49,6 +68,11 @@ static sqz_status prepare(sqz_prep *p)
                            .channel_axis = 0,
                            .slot = 1,
                            .bias = 2};
+    if (sqz_is_coded(p))
+        return sqz_coded_prepare(
+            p, &(sqz_coded_options){.axis = is_turned(p->attrs) ? 0 : 1, .bias = 2});
+    if (is_turned(p->attrs))
+        return sqz_fail(p->ctx, SQZ_E_INTERNAL, "trans_b is for weights that stay codes");
     if (sqz_is_integer(p))
         return sqz_fc_prepare(p, &w);
     sqz_matrix *m = sqz_arena_alloc(p->arena, 1, sizeof *m);
@@ -210,18 +234,22 @@ static sqz_status write(sqz_export *e)
 }
 
 static const sqz_case cases[] = {
-    {.n_in = 3, .in = {{2, {3, 7}}, {2, {5, 7}}, {1, {5}}}, .constant = 6},
-    {.n_in = 2, .in = {{2, {1, 20}}, {2, {17, 20}}}, .constant = 2},
-    {.n_in = 2, .in = {{2, {4, 1}}, {2, {1, 1}}}, .constant = 2},
+    {.attrs = "", .n_in = 3, .in = {{2, {3, 7}}, {2, {5, 7}}, {1, {5}}}, .constant = 6},
+    {.attrs = "", .n_in = 2, .in = {{2, {1, 20}}, {2, {17, 20}}}, .constant = 2},
+    {.attrs = "", .n_in = 2, .in = {{2, {4, 1}}, {2, {1, 1}}}, .constant = 2},
 };
 
 const sqz_op sqz_op_gemm = {
-    .info = {.name = "gemm", .doc = "fully connected: x . transposed weights + bias"},
+    .info = {.name = "gemm",
+             .doc = "fully connected: x . transposed weights + bias",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
     .n_in_min = 2,
     .n_in_max = 3,
     .n_out_min = 1,
     .n_out_max = 1,
-    .traits = SQZ_T_FUSES,
+    .traits = SQZ_T_FUSES | SQZ_T_CODED,
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,

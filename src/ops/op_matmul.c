@@ -2,22 +2,43 @@
  * of rank 1 is a row (a) or a column (b) whose dimension leaves the result. On integers b is a
  * constant matrix, one scale for each of its columns. */
 #include "kernels/blas.h"
+#include "ops/coded.h"
 #include "ops/fc.h"
 #include "ops/product.h"
 #include <string.h>
+
+typedef struct attrs {
+    int64_t trans_b, int8_rows;
+} attrs;
+static const sqz_attr schema[] = {
+    {.name = "trans_b",
+     .offset = offsetof(attrs, trans_b),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .flags = SQZ_AF_INTERNAL,
+     .doc = "b is (...,N,K); set by the executor"},
+    {.name = "int8_rows",
+     .offset = offsetof(attrs, int8_rows),
+     .type = SQZ_A_BOOL,
+     .max = 1,
+     .flags = SQZ_AF_INTERNAL,
+     .doc = "rows of a may be rounded to int8 by blocks where b stays codes: accuracy_level 4 of "
+            "MatMulNBits"},
+};
 
 typedef struct sides { /* both operands as stacks of matrices */
     sqz_shape a, b;    /* batch dimensions */
     int64_t m, k, n, b_k;
 } sides;
 
-static sides sides_of(const sqz_shape *a, const sqz_shape *b)
+static sides sides_of(const void *opts, const sqz_shape *a, const sqz_shape *b)
 {
+    const bool trans = ((const attrs *)opts)->trans_b != 0;
     sides s = {.a = *a, .b = *b};
     s.k = a->dim[a->rank - 1];
     s.m = a->rank > 1 ? a->dim[a->rank - 2] : 1;
-    s.n = b->rank > 1 ? b->dim[b->rank - 1] : 1;
-    s.b_k = b->dim[b->rank > 1 ? b->rank - 2 : 0];
+    s.n = b->rank > 1 ? b->dim[b->rank - (trans ? 2 : 1)] : 1;
+    s.b_k = b->dim[b->rank > 1 ? b->rank - (trans ? 1 : 2) : 0];
     s.a.rank = SQZ_MAX(a->rank - 2, 0);
     s.b.rank = SQZ_MAX(b->rank - 2, 0);
     return s;
@@ -43,7 +64,7 @@ static sqz_status infer(sqz_infer *q)
     SQZ_TRY(check_types(q));
     if (a->rank < 1 || b->rank < 1)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "a scalar operand");
-    sides s = sides_of(a, b);
+    sides s = sides_of(q->attrs, a, b);
     if (s.k != s.b_k || s.k > INT32_MAX || s.m > INT32_MAX || s.n > INT32_MAX)
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "%lld columns times %lld rows", (long long)s.k,
                         (long long)s.b_k);
@@ -102,7 +123,8 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
 
 static sqz_status run_f32(const sqz_call *c)
 {
-    batch t = {.c = c, .s = sides_of(&c->in[0]->shape, &c->in[1]->shape)};
+    batch t = {.c = c, .s = sides_of(c->attrs, &c->in[0]->shape, &c->in[1]->shape)};
+    const bool trans = ((const attrs *)c->attrs)->trans_b != 0;
     size_t m = (size_t)t.s.m, n = (size_t)t.s.n, k = (size_t)t.s.k;
     if (c->out[0]->count == 0)
         return SQZ_OK;
@@ -114,7 +136,8 @@ static sqz_status run_f32(const sqz_call *c)
                       .a = SQZ_F32P(c->in[0]),
                       .lda = SQZ_MAX(k, 1),
                       .b = SQZ_F32P(c->in[1]),
-                      .ldb = n,
+                      .ldb = trans ? SQZ_MAX(k, 1) : n,
+                      .b_rows = trans,
                       .c = SQZ_F32P(c->out[0]),
                       .ldc = n};
     SQZ_TRY(sqz_shape_broadcast(c->ctx, &t.s.a, &t.s.b, &t.y));
@@ -165,9 +188,13 @@ static sqz_status row_chunk(void *arg, size_t begin, size_t end)
 static sqz_status run(const sqz_call *c)
 {
     const sqz_dtype d = c->out[0]->dtype;
-    rows r = {.c = c, .s = sides_of(&c->in[0]->shape, &c->in[1]->shape)};
+    rows r = {.c = c, .s = sides_of(c->attrs, &c->in[0]->shape, &c->in[1]->shape)};
+    if (sqz_call_is_coded(c))
+        return sqz_coded_run(c);
     if (d == SQZ_F32)
         return run_f32(c);
+    if (((const attrs *)c->attrs)->trans_b)
+        return sqz_fail(c->ctx, SQZ_E_INTERNAL, "trans_b is for float32 only");
     if (c->out[0]->count == 0)
         return SQZ_OK;
     r.m = (size_t)r.s.m;
@@ -185,12 +212,21 @@ static sqz_status run(const sqz_call *c)
 static sqz_status prepare(sqz_prep *p)
 {
     const sqz_tensor *b = p->in[1];
-    const sides s = sides_of(&p->in[0]->shape, &b->shape);
+    const attrs *at = p->attrs;
+    const sides s = sides_of(at, &p->in[0]->shape, &b->shape);
     const size_t n = (size_t)s.n, k = (size_t)s.k;
-    const sqz_weights w = {
-        .n = n, .k = k, .ld_n = 1, .ld_k = n, .groups = 1, .channel_axis = 1, .slot = 1};
+    const sqz_weights w = {.n = n,
+                           .k = k,
+                           .ld_n = at->trans_b ? k : 1,
+                           .ld_k = at->trans_b ? 1 : n,
+                           .groups = 1,
+                           .channel_axis = 1,
+                           .slot = 1};
+    if (sqz_is_coded(p))
+        return sqz_coded_prepare(
+            p, &(sqz_coded_options){.axis = at->trans_b ? 1 : 0, .int8_rows = at->int8_rows != 0});
     if (sqz_is_integer(p)) {
-        if (b->shape.rank != 2 || !b->data)
+        if (b->shape.rank != 2 || !b->data || at->trans_b)
             return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
                             "the integer form needs a constant matrix on the right side");
         return sqz_fc_prepare(p, &w);
@@ -205,23 +241,38 @@ static sqz_status prepare(sqz_prep *p)
 }
 
 static const sqz_case cases[] = {
-    {.n_in = 2, .in = {{2, {3, 6}}, {2, {6, 5}}}, .constant = 2},
-    {.n_in = 2, .in = {{3, {2, 3, 4}}, {2, {4, 9}}}, .constant = 2},
-    {.n_in = 2, .in = {{4, {2, 1, 3, 4}}, {3, {5, 4, 2}}}},
-    {.n_in = 2, .in = {{1, {4}}, {2, {4, 3}}}, .constant = 2},
-    {.n_in = 2, .in = {{2, {3, 4}}, {1, {4}}}},
-    {.n_in = 2, .in = {{3, {2, 3, 4}}, {3, {1, 4, 2}}}, .dtype = {SQZ_F64, SQZ_F64}},
-    {.n_in = 2, .in = {{2, {3, 4}}, {2, {4, 2}}}, .lo = -9, .hi = 9, .dtype = {SQZ_S32, SQZ_S32}},
-    {.n_in = 2, .in = {{1, {4}}, {2, {4, 2}}}, .lo = -9, .hi = 9, .dtype = {SQZ_S64, SQZ_S64}},
+    {.attrs = "", .n_in = 2, .in = {{2, {3, 6}}, {2, {6, 5}}}, .constant = 2},
+    {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {2, {4, 9}}}, .constant = 2},
+    {.attrs = "", .n_in = 2, .in = {{4, {2, 1, 3, 4}}, {3, {5, 4, 2}}}},
+    {.attrs = "", .n_in = 2, .in = {{1, {4}}, {2, {4, 3}}}, .constant = 2},
+    {.attrs = "trans_b=1", .n_in = 2, .in = {{4, {2, 3, 5, 4}}, {4, {2, 3, 6, 4}}}},
+    {.attrs = "", .n_in = 2, .in = {{2, {3, 4}}, {1, {4}}}},
+    {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {3, {1, 4, 2}}}, .dtype = {SQZ_F64, SQZ_F64}},
+    {.attrs = "",
+     .n_in = 2,
+     .in = {{2, {3, 4}}, {2, {4, 2}}},
+     .lo = -9,
+     .hi = 9,
+     .dtype = {SQZ_S32, SQZ_S32}},
+    {.attrs = "",
+     .n_in = 2,
+     .in = {{1, {4}}, {2, {4, 2}}},
+     .lo = -9,
+     .hi = 9,
+     .dtype = {SQZ_S64, SQZ_S64}},
 };
 
 const sqz_op sqz_op_matmul = {
-    .info = {.name = "matmul", .doc = "matrix product, batch dimensions broadcast"},
+    .info = {.name = "matmul",
+             .doc = "matrix product, batch dimensions broadcast",
+             .opt_size = sizeof(attrs),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
     .n_in_min = 2,
     .n_in_max = 2,
     .n_out_min = 1,
     .n_out_max = 1,
-    .traits = SQZ_T_F64 | SQZ_T_FUSES,
+    .traits = SQZ_T_F64 | SQZ_T_FUSES | SQZ_T_CODED,
     .layout = SQZ_L_FILE,
     .infer = infer,
     .run = run,
