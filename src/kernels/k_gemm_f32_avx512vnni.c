@@ -1,8 +1,10 @@
-/* gemm_f32 in tiles of up to 6 rows x 4 panels whose sums stay in registers over all of k. A last
+/* gemm_f32 in tiles of 6 rows x 4 panels or so, whose sums stay in registers over all of k. A last
  * panel of at most 8 outputs runs on 256 bits: processors that do two such operations where they do
  * one of 512 (Zen 4) then waste nothing on 8 or 24 outputs. */
 #include "kernels/kernels.h"
 #include <immintrin.h>
+#include <math.h>
+#include <stdbool.h>
 
 #ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
 #    define INLINE static inline __attribute__((always_inline))
@@ -10,7 +12,7 @@
 #    define INLINE static
 #endif
 
-enum { ROWS = 6, PANELS = 4 };
+enum { ROWS = 10, PANELS = 4 };
 
 typedef struct product { /* what stays the same for all tiles of a group of panels */
     const sqz_left *l;
@@ -31,7 +33,7 @@ INLINE void term(const size_t rows, const size_t wide, const size_t narrow, cons
 #pragma GCC unroll 4
     for (size_t p = 0; p < wide; p++)
         v[p] = _mm512_loadu_ps(w + p * panel);
-#pragma GCC unroll 6
+#pragma GCC unroll 10
     for (size_t r = 0; r < rows; r++) {
         const float *a = (const float *)(const void *)(row[r] + at);
         __m512 x = _mm512_set1_ps(*a);
@@ -44,17 +46,48 @@ INLINE void term(const size_t rows, const size_t wide, const size_t narrow, cons
     }
 }
 
-/* Sums of the 16 outputs that begin at row r, output j; mask: those that there are. */
-INLINE void finish(const sqz_out_f32 *o, size_t r, size_t j, __mmask16 mask, __m512 v)
+/* Sums with something to add take this way, one for all shapes of tiles: `sums` are rows of panels,
+ * those of the product from row r0 on. y may be what is added. */
+static void add_and_store(const product *q, size_t rows, size_t panels, size_t r0,
+                          float sums[ROWS][PANELS * SQZ_PANEL])
 {
-    if (o->bias)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o->bias + j));
-    if (o->add)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o->add + r * o->ld_add + j));
-    /* the second operand is the result when one is a NaN */
-    v = _mm512_max_ps(_mm512_set1_ps(o->lo), v);
-    v = _mm512_min_ps(_mm512_set1_ps(o->hi), v);
-    _mm512_mask_storeu_ps(o->y + r * o->ld + j, mask, v);
+    const sqz_out_f32 *o = q->o;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t p = 0; p < panels; p++) {
+            const __mmask16 mask = p + 1 == panels ? q->columns : 0xffff;
+            const size_t j = q->column + p * SQZ_PANEL;
+            __m512 v = _mm512_loadu_ps(sums[r] + p * SQZ_PANEL);
+            if (o->bias)
+                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o->bias + j));
+            if (o->add)
+                v = _mm512_add_ps(v,
+                                  _mm512_maskz_loadu_ps(mask, o->add + (r0 + r) * o->ld_add + j));
+            v = _mm512_min_ps(_mm512_set1_ps(o->hi), _mm512_max_ps(_mm512_set1_ps(o->lo), v));
+            _mm512_mask_storeu_ps(o->y + (r0 + r) * o->ld + j, mask, v);
+        }
+}
+
+/* Results from row r0 on. The second operand of max and min is the result when one is a NaN. */
+INLINE void store(const size_t rows, const size_t wide, const size_t narrow, const product *q,
+                  size_t r0, __m512 sum[ROWS][PANELS], __m256 low[ROWS])
+{
+    const sqz_out_f32 o = *q->o;
+    const bool adds = o.bias || o.add;
+    const __m512 lo = _mm512_set1_ps(adds ? -INFINITY : o.lo);
+    const __m512 hi = _mm512_set1_ps(adds ? INFINITY : o.hi);
+    float sums[ROWS][PANELS * SQZ_PANEL];
+    float *y = adds ? sums[0] : o.y + r0 * o.ld + q->column;
+    const size_t ld = adds ? PANELS * SQZ_PANEL : o.ld;
+#pragma GCC unroll 10
+    for (size_t r = 0; r < rows; r++, y += ld)
+#pragma GCC unroll 4
+        for (size_t p = 0; p < wide + narrow; p++) {
+            const __mmask16 mask = p + 1 == wide + narrow ? q->columns : 0xffff;
+            const __m512 v = p < wide ? sum[r][p] : _mm512_castps256_ps512(low[r]);
+            _mm512_mask_storeu_ps(y + p * SQZ_PANEL, mask, _mm512_min_ps(hi, _mm512_max_ps(lo, v)));
+        }
+    if (adds)
+        add_and_store(q, rows, wide + narrow, r0, sums);
 }
 
 /* Rows `first` .. of the product, which begin at row[]. */
@@ -65,7 +98,7 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
     __m256 low[ROWS];
     const size_t panel = q->panel;
     const float *w = q->w;
-#pragma GCC unroll 6
+#pragma GCC unroll 10
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4
         for (size_t p = 0; p < wide; p++)
@@ -75,7 +108,7 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
     }
     w += SQZ_PANEL;
     const char *at[ROWS];
-#pragma GCC unroll 6
+#pragma GCC unroll 10
     for (size_t r = 0; r < rows; r++)
         at[r] = row[r];
     for (size_t s = 0; s < q->l->n_seg; s++) {
@@ -83,16 +116,7 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
         for (; t < end; t += sizeof(float), w += SQZ_PANEL)
             term(rows, wide, narrow, panel, at, t, w, sum, low);
     }
-#pragma GCC unroll 6
-    for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-        for (size_t p = 0; p < wide; p++)
-            finish(q->o, first + r, q->column + p * SQZ_PANEL,
-                   p + 1 == wide && !narrow ? q->columns : 0xffff, sum[r][p]);
-        if (narrow)
-            finish(q->o, first + r, q->column + wide * SQZ_PANEL, q->columns,
-                   _mm512_castps256_ps512(low[r]));
-    }
+    store(rows, wide, narrow, q, first, sum, low);
 }
 
 typedef void (*tile_fn)(const product *q, const char *const row[ROWS], size_t first);
@@ -102,38 +126,57 @@ typedef void (*tile_fn)(const product *q, const char *const row[ROWS], size_t fi
     {                                                                                              \
         tile(rows, wide, narrow, q, row, first);                                                   \
     }
-#define PANELS_OF(rows)                                                                            \
-    TILE(rows, 0, 1)                                                                               \
-    TILE(rows, 1, 0)                                                                               \
-    TILE(rows, 1, 1)                                                                               \
-    TILE(rows, 2, 0)                                                                               \
-    TILE(rows, 2, 1)                                                                               \
-    TILE(rows, 3, 0)                                                                               \
-    TILE(rows, 3, 1)                                                                               \
-    TILE(rows, 4, 0)
-PANELS_OF(1)
-PANELS_OF(2)
-PANELS_OF(3)
-PANELS_OF(4)
-PANELS_OF(5)
-PANELS_OF(6)
-#define ROW_OF(rows)                                                                               \
-    {                                                                                              \
-        tile_##rows##_0_1, tile_##rows##_1_0, tile_##rows##_1_1, tile_##rows##_2_0,                \
-            tile_##rows##_2_1, tile_##rows##_3_0, tile_##rows##_3_1, tile_##rows##_4_0             \
-    }
-static const tile_fn tiles[ROWS][2 * PANELS] = {/* by rows and half panels */
-                                                ROW_OF(1), ROW_OF(2), ROW_OF(3),
-                                                ROW_OF(4), ROW_OF(5), ROW_OF(6)};
+#define UP_TO_6(wide, narrow)                                                                      \
+    TILE(1, wide, narrow)                                                                          \
+    TILE(2, wide, narrow)                                                                          \
+    TILE(3, wide, narrow)                                                                          \
+    TILE(4, wide, narrow)                                                                          \
+    TILE(5, wide, narrow)                                                                          \
+    TILE(6, wide, narrow)
+UP_TO_6(0, 1)
+TILE(7, 0, 1)
+TILE(8, 0, 1)
+TILE(9, 0, 1)
+TILE(10, 0, 1)
+UP_TO_6(1, 0)
+TILE(7, 1, 0)
+TILE(8, 1, 0)
+UP_TO_6(1, 1)
+UP_TO_6(2, 0)
+UP_TO_6(2, 1)
+UP_TO_6(3, 0)
+UP_TO_6(3, 1)
+UP_TO_6(4, 0)
+
+/* A group of panels and the tiles that it is cut into, by rows: enough sums to hide the latency of
+ * two multiplying units. */
+typedef struct shape {
+    size_t most;
+    tile_fn tile[ROWS];
+} shape;
+#define FROM_1(wide, narrow)                                                                       \
+    tile_1_##wide##_##narrow, tile_2_##wide##_##narrow, tile_3_##wide##_##narrow,                  \
+        tile_4_##wide##_##narrow, tile_5_##wide##_##narrow, tile_6_##wide##_##narrow
+static const shape shapes[2 * PANELS] = {
+    /* by half panels */
+    {10, {FROM_1(0, 1), tile_7_0_1, tile_8_0_1, tile_9_0_1, tile_10_0_1}},
+    {8, {FROM_1(1, 0), tile_7_1_0, tile_8_1_0}},
+    {6, {FROM_1(1, 1)}},
+    {6, {FROM_1(2, 0)}},
+    {6, {FROM_1(2, 1)}},
+    {6, {FROM_1(3, 0)}},
+    {6, {FROM_1(3, 1)}},
+    {6, {FROM_1(4, 0)}},
+};
 
 /* All rows of one group of panels, in tiles whose sizes differ by at most one. */
-static void group(const product *q, size_t halves)
+static void group(const product *q, const shape *s)
 {
     const sqz_left *l = q->l;
     const char *line = l->a, *row[ROWS];
-    size_t column = 0, n_tile = (l->m + ROWS - 1) / ROWS;
+    size_t column = 0, n_tile = (l->m + s->most - 1) / s->most;
     for (size_t i = 0, t = 0; t < n_tile; t++) {
-        size_t rows = (l->m - i) / (n_tile - t);
+        const size_t rows = (l->m - i) / (n_tile - t);
         for (size_t r = 0; r < rows; r++) {
             row[r] = line + column * l->step;
             if (++column == l->width) {
@@ -141,7 +184,7 @@ static void group(const product *q, size_t halves)
                 line += l->line;
             }
         }
-        tiles[rows - 1][halves - 1](q, row, i);
+        s->tile[rows - 1](q, row, i);
         i += rows;
     }
 }
@@ -152,7 +195,7 @@ void sqz_gemm_f32_avx512vnni(const sqz_packed *w, size_t begin, size_t end, cons
     const size_t k = l->n_seg * l->len, half = SQZ_PANEL / 2;
     product q = {.l = l, .o = o, .panel = (1 + k) * SQZ_PANEL};
     /* the panels of a group stay in the second-level cache while the rows pass */
-    size_t most = l->m > ROWS ? 640 * 1024 / (q.panel * sizeof(float)) : PANELS;
+    size_t most = l->m > 6 ? 640 * 1024 / (q.panel * sizeof(float)) : PANELS;
     most = most < 1 ? 1 : most < PANELS ? most : PANELS;
     for (size_t j = begin; j < end;) {
         size_t left = (end - j + SQZ_PANEL - 1) / SQZ_PANEL, n_group = (left + most - 1) / most;
@@ -161,7 +204,7 @@ void sqz_gemm_f32_avx512vnni(const sqz_packed *w, size_t begin, size_t end, cons
         q.w = (const float *)w->data + j / SQZ_PANEL * q.panel;
         q.column = j;
         q.columns = (__mmask16)(0xffffu >> (SQZ_PANEL - last));
-        group(&q, (n + half - 1) / half);
+        group(&q, &shapes[(n + half - 1) / half - 1]);
         j += n;
     }
 }

@@ -91,8 +91,8 @@ static void check_conv(const window_case *c, const op_run *r, const sqz_tensor *
         const int64_t n = p / size[2] / size[1] / size[0];
         double sum = b[j], all = fabs(sum);
         for (int64_t t = 0; t < taps; t++) {
-            const int64_t at = tap(c, o, (int64_t[]){t / c->k[2] / c->k[1], t / c->k[2] % c->k[1],
-                                                     t % c->k[2]});
+            const int64_t at = tap(
+                c, o, (int64_t[]){t / c->k[2] / c->k[1], t / c->k[2] % c->k[1], t % c->k[2]});
             for (int64_t d = 0; at >= 0 && d < c->depth; d++) {
                 const double v = (double)x[(n * pixels + at) * c_in + g * c->depth + d] *
                                  (double)w[(j * taps + t) * c->depth + d];
