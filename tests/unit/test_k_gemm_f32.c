@@ -140,6 +140,7 @@ static void test_each_sum_is_one_chain_in_any_tile_of_every_instruction_set(void
     const float gap = 12345;
     for (int round = 0; round < ROUNDS; round++) {
         product p = make(&r);
+        p.l.seg = p.seg; /* p has moved */
         for (size_t s = 0; s < n_set; s++) {
             p.o.y = block(p.y_count * sizeof(float));
             for (size_t i = 0; i < p.y_count; i++)
