@@ -163,9 +163,10 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(sqrt)                                                                                        \
     M(reciprocal)                                                                                  \
     M(round)                                                                                       \
-    M(floor) M(ceil) M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log)   \
-        M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh)    \
-            M(elu) M(selu)
+    M(floor)                                                                                       \
+    M(ceil) M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh)    \
+        M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu)     \
+            M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -227,25 +228,17 @@ typedef enum sqz_bin_kind { SQZ_BIN_none, SQZ_BIN_KINDS(SQZ_BIN_KIND) SQZ_N_BIN 
 typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sqz_operand *b,
                                float *y, size_t rows, size_t n);
 
-typedef struct sqz_kernels {
-    sqz_isa isa; /* cap that was applied */
-    sqz_bin_f32_fn bin_f32;
-    sqz_map_f32_fn map_f32;
-    sqz_gemm_f32_fn gemm_f32;
-    sqz_gemm_s8_fn gemm_s8;
-    sqz_dwconv_s8_fn dwconv_s8;
-    sqz_dwconv_f32_fn dwconv_f32;
-    sqz_requant_s8_fn requant_s8;
-    sqz_minmax_f32_fn minmax_f32;
-    sqz_quantize_s8_fn quantize_s8;
-    sqz_blockw_f32_fn blockw_f32;
-    sqz_blockw_s8_fn blockw_s8;
-
-    sqz_add_s8_fn add_s8;
-    sqz_mul_s8_fn mul_s8;
-    sqz_lut_s8_fn lut_s8;
-    sqz_dequantize_s8_fn dequantize_s8;
+#define SQZ_FIELD_scalar(kernel) sqz_##kernel##_fn kernel;
+#define SQZ_FIELD_avx2(kernel)
+#define SQZ_FIELD_avxvnni(kernel)
+#define SQZ_FIELD_avx512vnni(kernel)
+#define SQZ_FIELD_neondot(kernel)
+#define SQZ_KERNEL(kernel, isa) SQZ_FIELD_##isa(kernel)
+typedef struct sqz_kernels { /* every kernel has a scalar form */
+    sqz_isa isa;             /* cap that was applied */
+#include "sqz_kernel_list.inc"
 } sqz_kernels;
+#undef SQZ_KERNEL
 
 #define SQZ_KERNEL(kernel, isa) extern __typeof__(*(sqz_##kernel##_fn)0) sqz_##kernel##_##isa;
 #include "sqz_kernel_list.inc"
