@@ -1,9 +1,7 @@
 /* gemm_s8 without a byte dot product: both sides widened to 16 bits, vpmaddwd adds pairs of
  * products exactly (vpmaddubsw would saturate). A register holds 4 columns x 2 halves of the sum;
- * the halves are added at the end. A tile is MR rows x one panel of 16 columns. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
-#include <string.h>
+ * the halves are added at the end. A tile is up to 3 rows x one panel of 16 columns. */
+#include "finish_avx2.h"
 
 #define GROUP (4 * SQZ_PANEL)
 
@@ -13,11 +11,13 @@
 #    define INLINE static
 #endif
 
-/* 4 bytes of a row, widened, four times; the last group may have fewer. */
-INLINE __m256i row4(const int8_t *a, size_t bytes)
+enum { ROWS = 3 };
+
+/* 4 bytes of a row, widened, four times. */
+INLINE __m256i row4(const char *a)
 {
-    int32_t v = 0;
-    memcpy(&v, a, bytes);
+    int32_t v;
+    memcpy(&v, a, sizeof v);
     return _mm256_cvtepi8_epi16(_mm_set1_epi32(v));
 }
 
@@ -30,61 +30,82 @@ INLINE __m256i halves(__m256i a, __m256i b)
 /* The type that vpaddd works on: see k_gemm_s8_avx512vnni.c. */
 typedef int32_t lanes __attribute__((vector_size(32)));
 
-/* Adds `bytes` (1..4) successive k. */
-INLINE void step(const size_t mr, const int8_t *a, size_t lda, size_t bytes, const int8_t *w,
-                 lanes acc[3][4])
+/* Adds 4 successive terms. */
+INLINE void step(const size_t rows, const char *const row[ROWS], size_t at, const int8_t *w,
+                 lanes sum[ROWS][4])
 {
-    __m256i x[3];
+    __m256i x[ROWS];
 #pragma GCC unroll 3
-    for (size_t r = 0; r < mr; r++)
-        x[r] = row4(a + r * lda, bytes);
+    for (size_t r = 0; r < rows; r++)
+        x[r] = row4(row[r] + at);
 #pragma GCC unroll 4
     for (size_t q = 0; q < 4; q++) {
-        __m256i v = _mm256_cvtepi8_epi16(
-            _mm_loadu_si128((const __m128i *)(const void *)(w + 16 * q)));
+        __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(w + 16 * q)));
 #pragma GCC unroll 3
-        for (size_t r = 0; r < mr; r++)
-            acc[r][q] += (lanes)_mm256_madd_epi16(x[r], v);
+        for (size_t r = 0; r < rows; r++)
+            sum[r][q] += (lanes)_mm256_madd_epi16(x[r], v);
     }
 }
 
-INLINE void tile(const size_t mr, size_t k, const int8_t *a, size_t lda, const int8_t *w,
-                 int32_t out[3][SQZ_PANEL])
+typedef struct panel { /* one panel and where its results go */
+    const sqz_left *l;
+    const int8_t *w;
+    finish8 f[2];
+    size_t span, columns, ld;
+} panel;
+
+INLINE void tile(const size_t rows, const panel *p, const char *const row[ROWS], int8_t *y)
 {
-    lanes acc[3][4];
+    lanes sum[ROWS][4];
+    const int8_t *w = p->w;
+    const __m256i start = _mm256_loadu_si256((const void *)w),
+                  more = _mm256_loadu_si256((const void *)(w + GROUP / 2));
 #pragma GCC unroll 3
-    for (size_t r = 0; r < mr; r++)
-        acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = (lanes){0};
-    size_t whole = k & ~(size_t)3;
-    if (whole < k) /* before the loop, not in or after it: that costs registers */
-        step(mr, a + whole, lda, k - whole, w + whole * SQZ_PANEL, acc);
-    for (size_t j = 0; j < whole; j += 4, w += GROUP)
-        step(mr, a + j, lda, 4, w, acc);
+    for (size_t r = 0; r < rows; r++)
+        sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = (lanes){0};
+    w += GROUP;
+    for (size_t s = 0; s < p->l->n_seg; s++)
+        for (size_t t = p->l->seg[s], end = t + p->span; t < end; t += 4, w += GROUP)
+            step(rows, row, t, w, sum);
 #pragma GCC unroll 3
-    for (size_t r = 0; r < mr; r++) {
-        _mm256_storeu_si256((__m256i *)(void *)out[r],
-                            halves((__m256i)acc[r][0], (__m256i)acc[r][1]));
-        _mm256_storeu_si256((__m256i *)(void *)(out[r] + 8),
-                            halves((__m256i)acc[r][2], (__m256i)acc[r][3]));
-    }
+    for (size_t r = 0; r < rows; r++)
+        finish16_store(p->f,
+                       _mm256_add_epi32(start, halves((__m256i)sum[r][0], (__m256i)sum[r][1])),
+                       _mm256_add_epi32(more, halves((__m256i)sum[r][2], (__m256i)sum[r][3])),
+                       y + r * p->ld, p->columns);
 }
 
-void sqz_gemm_s8_avx2(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
-                      size_t ldc)
+static void rows_of(const panel *p, int8_t *y)
 {
-    size_t panel = (1 + (w->k + 3) / 4) * GROUP;
-    for (size_t j = 0; j < w->n; j += SQZ_PANEL) {
-        const int8_t *b = (const int8_t *)w->data + j / SQZ_PANEL * panel + GROUP;
-        size_t cols = w->n - j < SQZ_PANEL ? w->n - j : SQZ_PANEL;
-        for (size_t i = 0, mr; i < m; i += mr) {
-            int32_t out[3][SQZ_PANEL];
-            mr = m - i >= 3 ? 3 : 1;
-            if (mr == 3)
-                tile(3, w->k, a + i * lda, lda, b, out);
-            else
-                tile(1, w->k, a + i * lda, lda, b, out);
-            for (size_t r = 0; r < mr; r++)
-                memcpy(c + (i + r) * ldc + j, out[r], cols * sizeof **out);
+    const sqz_left *l = p->l;
+    const char *line = l->a, *row[ROWS];
+    size_t x = 0;
+    for (size_t i = 0, rows; i < l->m; i += rows, y += rows * p->ld) {
+        rows = l->m - i >= ROWS ? ROWS : 1;
+        for (size_t r = 0; r < rows; r++) {
+            row[r] = line + x * l->step;
+            if (++x == l->width) {
+                x = 0;
+                line += l->line;
+            }
         }
+        if (rows == ROWS)
+            tile(ROWS, p, row, y);
+        else
+            tile(1, p, row, y);
+    }
+}
+
+void sqz_gemm_s8_avx2(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
+                      const sqz_out_s8 *o)
+{
+    const size_t quads = (l->len + 3) / 4, bytes = (1 + l->n_seg * quads) * GROUP;
+    panel p = {.l = l, .span = 4 * quads, .ld = o->ld};
+    for (size_t j = begin; j < end; j += SQZ_PANEL) {
+        p.w = (const int8_t *)w->data + j / SQZ_PANEL * bytes;
+        p.columns = end - j < SQZ_PANEL ? end - j : SQZ_PANEL;
+        p.f[0] = finish8_of(o->rq, j);
+        p.f[1] = finish8_of(o->rq, j + SQZ_PANEL / 2);
+        rows_of(&p, o->y + j);
     }
 }

@@ -1,11 +1,9 @@
-/* gemm_s8 with vpdpbusd, which multiplies u8 by s8: a + 128 is the unsigned side, and 128 times the
- * sum of the weights (kept at the head of each panel) is taken off at the start.
- * A tile is MR rows x NP panels of 16 columns; its accumulators stay in registers over all of k. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
+/* gemm_s8 with vpdpbusd, which multiplies u8 by s8 and adds four products to a 32-bit sum. A tile
+ * is up to 14 rows x 2 panels, or fewer rows x more panels, whose sums stay in registers over all
+ * of k; a last panel of at most 8 outputs runs on 256 bits. Finished tiles go to the output's grid
+ * through a buffer in the first-level cache, by rows of 16 with the factors in registers. */
+#include "finish_avx512.h"
 #include <string.h>
-
-#define GROUP (4 * SQZ_PANEL) /* bytes of 4 successive k of a panel: one register */
 
 #ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
 #    define INLINE static inline __attribute__((always_inline))
@@ -13,100 +11,168 @@
 #    define INLINE static
 #endif
 
-/* 4 bytes of a row in every lane, moved to 0..255; the last group may have fewer. */
-INLINE __m512i row4(const int8_t *a, size_t bytes)
-{
-    int32_t v = 0;
-    memcpy(&v, a, bytes);
-    return _mm512_xor_si512(_mm512_set1_epi32(v), _mm512_set1_epi8((char)0x80));
-}
+enum { ROWS = 14, PANELS = 4, SUMS = 28, GROUP = 4 * 16 }; /* GROUP: bytes of 4 terms of a panel */
 
 /* Accumulators have the type that the instruction works on: with __m512i (of 64-bit lanes), gcc 12
  * copies each of them around every vpdpbusd and runs out of registers. */
 typedef int32_t lanes __attribute__((vector_size(64)));
+typedef int32_t half_lanes __attribute__((vector_size(32)));
 
-typedef struct product { /* what stays the same for all tiles */
-    size_t k, lda, ldc, panel;
+typedef struct product { /* what stays the same for all tiles of a group of panels */
+    const sqz_left *l;
+    const sqz_out_s8 *o;
+    const int8_t *w;    /* first panel of the group */
+    size_t panel, span; /* bytes of a panel; of a row's segment, to whole groups of 4 */
+    size_t column;      /* first output of the group */
+    finish f[PANELS];
+    __mmask16 columns; /* outputs of the last panel */
 } product;
 
-/* Adds `bytes` (1..4) successive k. */
-INLINE void step(const size_t mr, const size_t np, const product *q, const int8_t *a, size_t bytes,
-                 const int8_t *w, lanes acc[12][4])
+/* Adds 4 terms: wide panels, and a narrow one behind them. */
+INLINE void step(const size_t rows, const size_t wide, const size_t narrow, const size_t panel,
+                 const char *const row[ROWS], size_t at, const int8_t *w, lanes sum[ROWS][PANELS],
+                 half_lanes low[ROWS])
 {
-    __m512i v[4];
+    __m512i v[PANELS];
+    __m256i half = narrow ? _mm256_loadu_si256((const void *)(w + wide * panel))
+                          : _mm256_setzero_si256();
 #pragma GCC unroll 4
-    for (size_t p = 0; p < np; p++)
-        v[p] = _mm512_loadu_si512(w + p * q->panel);
-#pragma GCC unroll 12
-    for (size_t r = 0; r < mr; r++) {
-        __m512i x = row4(a + r * q->lda, bytes);
+    for (size_t p = 0; p < wide; p++)
+        v[p] = _mm512_loadu_si512(w + p * panel);
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) {
+        int32_t four;
+        memcpy(&four, row[r] + at, 4);
+        __m512i x = wide ? _mm512_set1_epi32(four) : _mm512_setzero_si512();
 #pragma GCC unroll 4
-        for (size_t p = 0; p < np; p++)
-            acc[r][p] = (lanes)_mm512_dpbusd_epi32((__m512i)acc[r][p], x, v[p]);
+        for (size_t p = 0; p < wide; p++)
+            sum[r][p] = (lanes)_mm512_dpbusd_epi32((__m512i)sum[r][p], x, v[p]);
+        if (narrow)
+            low[r] = (half_lanes)_mm256_dpbusd_epi32(
+                (__m256i)low[r], wide ? _mm512_castsi512_si256(x) : _mm256_set1_epi32(four), half);
     }
 }
 
-/* cols: valid columns of the last panel, as a mask. */
-INLINE void tile(const size_t mr, const size_t np, const product *q, const int8_t *a,
-                 const int8_t *w, int32_t *c, __mmask16 cols)
+/* The sums of rows that begin at row[], panel by panel, to out. */
+INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, const product *q,
+                 const char *const row[ROWS], int32_t *out)
 {
-    lanes acc[12][4];
+    lanes sum[ROWS][PANELS];
+    half_lanes low[ROWS];
+    const size_t panel = q->panel;
+    const int8_t *w = q->w;
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4
-    for (size_t p = 0; p < np; p++) {
-        lanes sum = (lanes)_mm512_loadu_si512(w + p * q->panel);
-#pragma GCC unroll 12
-        for (size_t r = 0; r < mr; r++)
-            acc[r][p] = sum * -128;
+        for (size_t p = 0; p < wide; p++)
+            sum[r][p] = (lanes)_mm512_loadu_si512(w + p * panel);
+        if (narrow)
+            low[r] = (half_lanes)_mm256_loadu_si256((const void *)(w + wide * panel));
     }
-    size_t whole = q->k & ~(size_t)3;
     w += GROUP;
-    if (whole < q->k) /* before the loop, not in or after it: that costs registers */
-        step(mr, np, q, a + whole, q->k - whole, w + whole * SQZ_PANEL, acc);
-    for (size_t j = 0; j < whole; j += 4, w += GROUP)
-        step(mr, np, q, a + j, 4, w, acc);
-#pragma GCC unroll 12
-    for (size_t r = 0; r < mr; r++)
+    const char *at[ROWS];
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++)
+        at[r] = row[r];
+    const size_t *seg = q->l->seg, n_seg = q->l->n_seg, span = q->span;
+    for (size_t s = 0; s < n_seg; s++)
+        for (size_t t = seg[s], end = t + span; t < end; t += 4, w += GROUP)
+            step(rows, wide, narrow, panel, at, t, w, sum, low);
+#pragma GCC unroll 14
+    for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4
-        for (size_t p = 0; p < np; p++)
-            _mm512_mask_storeu_epi32(c + r * q->ldc + p * SQZ_PANEL, p + 1 == np ? cols : 0xffff,
-                                     (__m512i)acc[r][p]);
+        for (size_t p = 0; p < wide; p++)
+            _mm512_store_si512(out + (p * rows + r) * SQZ_PANEL, (__m512i)sum[r][p]);
+        if (narrow)
+            _mm256_store_si256((void *)(out + (wide * rows + r) * SQZ_PANEL), (__m256i)low[r]);
+    }
 }
 
-typedef struct strip { /* all rows of some panels */
-    size_t m;
-    const int8_t *a, *w;
-    int32_t *c;
-    __mmask16 cols;
-} strip;
+typedef void (*tile_fn)(const product *q, const char *const row[ROWS], int32_t *out);
+#define TILE(rows, wide, narrow)                                                                   \
+    static void tile_##rows##_##wide##_##narrow(const product *q, const char *const row[ROWS],     \
+                                                int32_t *out)                                      \
+    {                                                                                              \
+        tile(rows, wide, narrow, q, row, out);                                                     \
+    }
+#define UP_TO_TWO(rows)                                                                            \
+    TILE(rows, 0, 1)                                                                               \
+    TILE(rows, 1, 0)                                                                               \
+    TILE(rows, 1, 1)                                                                               \
+    TILE(rows, 2, 0)
+#define UP_TO_FOUR(rows)                                                                           \
+    UP_TO_TWO(rows)                                                                                \
+    TILE(rows, 2, 1)                                                                               \
+    TILE(rows, 3, 0)                                                                               \
+    TILE(rows, 3, 1)                                                                               \
+    TILE(rows, 4, 0)
+#define NAMES_TWO(rows) tile_##rows##_0_1, tile_##rows##_1_0, tile_##rows##_1_1, tile_##rows##_2_0
+#define NAMES_FOUR(rows)                                                                           \
+    NAMES_TWO(rows), tile_##rows##_2_1, tile_##rows##_3_0, tile_##rows##_3_1, tile_##rows##_4_0
+UP_TO_FOUR(1)
+UP_TO_FOUR(2)
+UP_TO_FOUR(3)
+UP_TO_FOUR(4)
+UP_TO_FOUR(5)
+UP_TO_FOUR(6)
+UP_TO_TWO(7)
+UP_TO_TWO(8)
+UP_TO_TWO(9)
+UP_TO_TWO(10)
+UP_TO_TWO(11)
+UP_TO_TWO(12)
+UP_TO_TWO(13)
+UP_TO_TWO(14)
+static const tile_fn tiles[ROWS][2 * PANELS] = {
+    /* by rows and half panels */
+    {NAMES_FOUR(1)}, {NAMES_FOUR(2)}, {NAMES_FOUR(3)}, {NAMES_FOUR(4)}, {NAMES_FOUR(5)},
+    {NAMES_FOUR(6)}, {NAMES_TWO(7)},  {NAMES_TWO(8)},  {NAMES_TWO(9)},  {NAMES_TWO(10)},
+    {NAMES_TWO(11)}, {NAMES_TWO(12)}, {NAMES_TWO(13)}, {NAMES_TWO(14)}};
 
-/* Whole tiles, then pairs, then the last row. */
-INLINE void rows(const size_t mr, const size_t np, const product *q, const strip *s)
+/* All rows of one group of panels, in tiles whose sizes differ by at most one. */
+static void group(const product *q, size_t halves, size_t most)
 {
-    size_t i = 0;
-    for (; i + mr <= s->m; i += mr)
-        tile(mr, np, q, s->a + i * q->lda, s->w, s->c + i * q->ldc, s->cols);
-    for (; i + 2 <= s->m; i += 2)
-        tile(2, np, q, s->a + i * q->lda, s->w, s->c + i * q->ldc, s->cols);
-    if (i < s->m)
-        tile(1, np, q, s->a + i * q->lda, s->w, s->c + i * q->ldc, s->cols);
-}
-
-void sqz_gemm_s8_avx512vnni(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda, int32_t *c,
-                            size_t ldc)
-{
-    const product q = {w->k, lda, ldc, (1 + (w->k + 3) / 4) * GROUP};
-    strip s = {.m = m, .a = a, .w = w->data};
-    for (size_t j = 0; j < w->n;) {
-        size_t left = w->n - j, np = left > 48 ? 4 : (left + 15) / 16, wide = np * SQZ_PANEL;
-        s.c = c + j;
-        s.cols = (__mmask16)(left >= wide ? 0xffffu : 0xffffu >> (wide - left));
-        switch (np) { /* 24 accumulators or 12: enough to hide the latency, and no spills */
-        case 4: rows(6, 4, &q, &s); break;
-        case 3: rows(8, 3, &q, &s); break;
-        case 2: rows(12, 2, &q, &s); break;
-        default: rows(12, 1, &q, &s); break;
+    const sqz_left *l = q->l;
+    const char *line = l->a, *row[ROWS];
+    int32_t out[SUMS * SQZ_PANEL] __attribute__((aligned(64)));
+    size_t x = 0, n_tile = (l->m + most - 1) / most, panels = (halves + 1) / 2;
+    int8_t *y = q->o->y + q->column;
+    for (size_t i = 0, t = 0; t < n_tile; t++) {
+        size_t rows = (l->m - i) / (n_tile - t);
+        for (size_t r = 0; r < rows; r++) {
+            row[r] = line + x * l->step;
+            if (++x == l->width) {
+                x = 0;
+                line += l->line;
+            }
         }
-        s.w += np * q.panel;
-        j += wide;
+        tiles[rows - 1][halves - 1](q, row, out);
+        for (size_t p = 0; p < panels; p++)
+            finish_rows(&q->f[p], rows, out + p * rows * SQZ_PANEL, SQZ_PANEL, y + p * SQZ_PANEL,
+                        q->o->ld, p + 1 < panels ? 0xffff : q->columns);
+        y += rows * q->o->ld;
+        i += rows;
+    }
+}
+
+void sqz_gemm_s8_avx512vnni(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
+                            const sqz_out_s8 *o)
+{
+    const size_t quads = (l->len + 3) / 4, half = SQZ_PANEL / 2;
+    product q = {.l = l, .o = o, .panel = (1 + l->n_seg * quads) * GROUP, .span = 4 * quads};
+    /* few rows: more panels side by side, or the sums would wait for each other */
+    const size_t most = l->m > 6 ? 2 : PANELS;
+    for (size_t j = begin; j < end;) {
+        size_t left = (end - j + SQZ_PANEL - 1) / SQZ_PANEL, n_group = (left + most - 1) / most;
+        size_t panels = (left + n_group - 1) / n_group, n = panels * SQZ_PANEL;
+        n = end - j < n ? end - j : n;
+        size_t last = (n - 1) % SQZ_PANEL + 1;
+        q.w = (const int8_t *)w->data + j / SQZ_PANEL * q.panel;
+        q.column = j;
+        q.columns = (__mmask16)(0xffffu >> (SQZ_PANEL - last));
+        for (size_t p = 0; p < panels; p++)
+            q.f[p] = finish_of(o->rq, j + p * SQZ_PANEL, p + 1 < panels ? 0xffff : q.columns);
+        group(&q, (n + half - 1) / half, most > 2 ? 6 : ROWS);
+        j += n;
     }
 }

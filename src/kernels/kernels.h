@@ -12,6 +12,7 @@
 typedef enum sqz_isa {
     SQZ_ISA_scalar,
     SQZ_ISA_avx2,
+    SQZ_ISA_avxvnni, /* 256-bit dot products without AVX-512 */
     SQZ_ISA_avx512vnni,
     SQZ_ISA_neondot,
     SQZ_N_ISA
@@ -57,32 +58,8 @@ typedef struct sqz_out_f32 { /* y(r,j) = min(max((sum + bias(j)) + add(r,j), lo)
 typedef void (*sqz_gemm_f32_fn)(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
                                 const sqz_out_f32 *o);
 
-/* ---- to be replaced: the packing of the products above for int8 without segments ---- */
-/* Weights of a matrix product (n outputs, sums of k terms) or of a depthwise window (n channels, k
- * taps) in the order in which the kernels read them, the same for every instruction set (pack.c):
- * panels of SQZ_PANEL outputs, each one SQZ_PANEL int32 sums of its weights, then for every 4
- * successive k: SQZ_PANEL x 4 int8. Ends are filled with zeros. Aligned to 64 bytes. */
-typedef struct sqz_packed_v1 {
-    size_t n, k;
-    void *data;
-} sqz_packed_v1;
-size_t sqz_pack_v1_bytes(size_t n, size_t k); /* 0: does not fit size_t */
-/* w of output i and term j is w[i*ld_n + j*ld_k]; p->n, k and data are set. */
-void sqz_pack_v1(const sqz_packed_v1 *p, const int8_t *w, size_t ld_n, size_t ld_k);
-
-/* c[i*ldc + j] = sum_t a[i*lda + t] * w(j,t) for i < m, j < w->n: int32, exact while k * 255 * 128
- * < 2^31. */
-typedef void (*sqz_gemm_s8_fn)(const sqz_packed_v1 *w, size_t m, const int8_t *a, size_t lda,
-                               int32_t *c, size_t ldc);
-/* Depthwise pixel: c[j] = sum over t < w->k of x[t][j] * w(j,t), for j < w->n. */
-typedef void (*sqz_dwconv_s8_fn)(const sqz_packed_v1 *w, const int8_t *const *x, int32_t *c);
-
-/* The same in float: y[j] = bias[j] + sum over t < taps of x[t][j] * w[t][j] for j < n; bias NULL:
- * 0. Each tap has its own rows: those in the padding are left out. */
-typedef void (*sqz_dwconv_f32_fn)(size_t n, size_t taps, const float *const *x,
-                                  const float *const *w, const float *bias, float *y);
-
-typedef struct sqz_requant { /* from accumulators to a grid, each column its own factor */
+/* ---- from sums to an int8 grid ---- */
+typedef struct sqz_requant { /* each column (output) its own factor */
     size_t n;                /* columns */
     const int32_t *bias, *mult, *shift;
     int32_t zero, lo, hi;
@@ -91,6 +68,46 @@ typedef struct sqz_requant { /* from accumulators to a grid, each column its own
  * acc + bias must fit int32. */
 typedef void (*sqz_requant_s8_fn)(const sqz_requant *p, size_t m, const int32_t *acc, int8_t *y,
                                   size_t ldy);
+
+/* ---- the same products on int8, down to the output's grid ----
+ * An int8 panel is SQZ_PANEL int32 that the sums start with, then segment by segment for each 4
+ * successive terms (the last ones filled with zeros) SQZ_PANEL x 4 int8. */
+size_t sqz_pack_s8_bytes(size_t n, size_t n_seg, size_t len); /* 0: does not fit size_t */
+void sqz_pack_s8(const sqz_packed *p, const int8_t *w, size_t ld_n, size_t ld_k,
+                 const int32_t *start);
+typedef struct sqz_out_s8 { /* y(r,j) = sqz_rt_to_s8(sum, mult[j], shift[j], zero, lo, hi) */
+    int8_t *y;
+    size_t ld;
+    const sqz_requant *rq; /* its bias is not read; arrays reach to the end of the last panel */
+} sqz_out_s8;
+/* Outputs as in gemm_f32. Up to 3 bytes behind a segment are read, and count nothing. Where
+ * sqz_kernels.s8_flip is not 0, the bytes of the left side are codes XOR 0x80, that is the unsigned
+ * x + 128; the start of output j is then lower by 128 * sum of its weights. Arithmetic is modulo
+ * 2^32: only the whole sum must fit int32. */
+typedef void (*sqz_gemm_s8_fn)(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
+                               const sqz_out_s8 *o);
+
+/* ---- depthwise windows ---- */
+/* Weights (n channels, k taps) in the order in which the kernels read them, the same for every
+ * instruction set (pack.c): panels of SQZ_PANEL channels, each one SQZ_PANEL int32 sums of its
+ * weights, then for every 4 successive k: SQZ_PANEL x 4 int8. Ends are filled with zeros. Aligned
+ * to 64 bytes. */
+typedef struct sqz_packed_v1 {
+    size_t n, k;
+    void *data;
+} sqz_packed_v1;
+size_t sqz_pack_v1_bytes(size_t n, size_t k); /* 0: does not fit size_t */
+/* w of output i and term j is w[i*ld_n + j*ld_k]; p->n, k and data are set. */
+void sqz_pack_v1(const sqz_packed_v1 *p, const int8_t *w, size_t ld_n, size_t ld_k);
+
+/* Depthwise pixel: c[j] = sum over t < w->k of x[t][j] * w(j,t), for j < w->n. */
+typedef void (*sqz_dwconv_s8_fn)(const sqz_packed_v1 *w, const int8_t *const *x, int32_t *c);
+
+/* The same in float: y[j] = bias[j] + sum over t < taps of x[t][j] * w[t][j] for j < n; bias NULL:
+ * 0. Each tap has its own rows: those in the padding are left out. */
+typedef void (*sqz_dwconv_f32_fn)(size_t n, size_t taps, const float *const *x,
+                                  const float *const *w, const float *bias, float *y);
+
 /* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
 typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi);
 /* q[i] = clamp(round_half_even(x[i] / scale) + zero, -128, 127), the division in float; NaN gives
@@ -164,9 +181,9 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(reciprocal)                                                                                  \
     M(round)                                                                                       \
     M(floor)                                                                                       \
-    M(ceil) M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh)    \
-        M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu)     \
-            M(selu)
+    M(ceil)                                                                                        \
+    M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) \
+        M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -236,6 +253,7 @@ typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sq
 #define SQZ_KERNEL(kernel, isa) SQZ_FIELD_##isa(kernel)
 typedef struct sqz_kernels { /* every kernel has a scalar form */
     sqz_isa isa;             /* cap that was applied */
+    uint8_t s8_flip;         /* what gemm_s8 wants its left side XORed with: 0x80 or 0 */
 #include "sqz_kernel_list.inc"
 } sqz_kernels;
 #undef SQZ_KERNEL

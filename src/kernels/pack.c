@@ -45,3 +45,36 @@ void sqz_pack_f32(const sqz_packed *p, const float *w, size_t ld_n, size_t ld_k,
         at += k * SQZ_PANEL;
     }
 }
+
+/* Groups of 4 terms of a segment. */
+static size_t quads(size_t len) { return len / 4 + (len % 4 != 0); }
+
+size_t sqz_pack_s8_bytes(size_t n, size_t n_seg, size_t len)
+{
+    size_t panels = n / SQZ_PANEL + (n % SQZ_PANEL != 0), bytes;
+    bool fits = sqz_mul(n_seg, quads(len), &bytes) && sqz_add(bytes, 1, &bytes) &&
+                sqz_mul(bytes, 4 * SQZ_PANEL, &bytes) && sqz_mul(bytes, panels, &bytes);
+    return fits ? bytes : 0;
+}
+
+/* Terms of one output of a panel. */
+static void pack_output(const sqz_packed *p, const int8_t *w, size_t ld_k, int8_t *at)
+{
+    for (size_t s = 0; s < p->n_seg; s++, at += quads(p->len) * 4 * SQZ_PANEL)
+        for (size_t t = 0; t < p->len; t++, w += ld_k)
+            at[t / 4 * 4 * SQZ_PANEL + t % 4] = *w;
+}
+
+void sqz_pack_s8(const sqz_packed *p, const int8_t *w, size_t ld_n, size_t ld_k,
+                 const int32_t *start)
+{
+    int8_t *at = p->data;
+    const size_t panel = (1 + p->n_seg * quads(p->len)) * 4 * SQZ_PANEL;
+    for (size_t first = 0; first < p->n; first += SQZ_PANEL, at += panel) {
+        const size_t n = SQZ_MIN(p->n - first, SQZ_PANEL);
+        memset(at, 0, panel);
+        memcpy(at, start + first, n * sizeof *start);
+        for (size_t i = 0; i < n; i++)
+            pack_output(p, w + (first + i) * ld_n, ld_k, at + 4 * SQZ_PANEL + 4 * i);
+    }
+}

@@ -34,10 +34,15 @@ sqz_status sqz_band_make(sqz_ctx *ctx, const sqz_window *w, size_t pixel, int64_
     return SQZ_OK;
 }
 
-static void flip_copy(unsigned char *out, const unsigned char *x, size_t n, uint8_t flip)
+void sqz_band_copy(void *out, const void *x, size_t n, uint8_t flip)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = x[i] ^ flip;
+    unsigned char *to = out;
+    const unsigned char *from = x;
+    if (!flip)
+        memcpy(to, from, n);
+    else
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i] ^ flip;
 }
 
 /* One line of input (NULL: all padding) with the padding beside it. */
@@ -53,10 +58,7 @@ static void copy_line(const sqz_band *b, const char *x, char *out)
     }
     const size_t n = SQZ_MIN(have, b->line - left);
     memset(out, fill, left);
-    if (b->flip)
-        flip_copy((unsigned char *)out + left, (const unsigned char *)x, n, b->flip);
-    else
-        memcpy(out + left, x, n);
+    sqz_band_copy(out + left, x, n, b->flip);
     memset(out + left + n, fill, b->line - left - n);
 }
 

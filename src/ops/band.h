@@ -30,4 +30,6 @@ const char *sqz_band_at(const sqz_band *b, const void *x, size_t n, int64_t z, i
  * taps lie side by side when nothing is dilated along W and the channels are one group. Returns how
  * many; seg has room for sqz_volume(w->k). */
 size_t sqz_band_segments(const sqz_band *b, bool whole, size_t *seg);
+/* n bytes, each XORed with flip; the blocks do not overlap. */
+void sqz_band_copy(void *out, const void *x, size_t n, uint8_t flip);
 #endif

@@ -198,30 +198,6 @@ static sqz_status chunk_f32(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
-{
-    const job *j = arg;
-    const sqz_conv *v = j->v;
-    const sqz_kernels *kern = j->call->ctx->kernels;
-    const source s = {.x = j->call->in[0]->data, .size = 1, .fill = v->lin->in_zero};
-    char *mem = j->scratch + (size_t)sqz_worker_index() * v->each;
-    int32_t *acc = (int32_t *)(void *)mem;
-    char *rows = mem + sqz_scratch_round(v->grain * v->c_out * sizeof *acc);
-    size_t n = v->c_out / v->groups;
-    for (size_t g = 0; g < v->groups; g++) {
-        const int8_t *a = (const int8_t *)rows;
-        if (v->pointwise)
-            a = SQZ_S8P(j->call->in[0]) + begin * v->c_in + g * v->depth;
-        else
-            gather(v, &s, g, begin, end, rows);
-        kern->gemm_s8(&v->lin->packed[g], end - begin, a, v->pointwise ? v->c_in : v->k,
-                      acc + g * n, v->c_out);
-    }
-    kern->requant_s8(&v->lin->out, end - begin, acc, SQZ_S8P(j->call->out[0]) + begin * v->c_out,
-                     v->c_out);
-    return sqz_fused_then(j->call->fused, begin * v->c_out, end * v->c_out);
-}
-
 static sqz_status start(const sqz_call *c, const float *weights, sqz_task_fn fn)
 {
     const sqz_conv *v = c->state;
@@ -232,38 +208,18 @@ sqz_status sqz_conv_run(const sqz_call *c, const float *weights)
 {
     return start(c, weights, chunk_f32);
 }
-sqz_status sqz_conv_run_s8(const sqz_call *c) { return start(c, NULL, chunk_s8); }
-
-/* Pixels of a chunk: rows and accumulators together stay in the second-level cache; a multiple of
- * 24 fills the tiles of every matrix kernel. */
-static size_t grain_s8(const sqz_conv *v)
-{
-    size_t n = 65536 / SQZ_MAX(v->k, 4 * v->c_out);
-    return SQZ_MAX(1, SQZ_MIN(n / 24, 16)) * 24;
-}
 
 sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s)
 {
+    if (sqz_is_integer(p))
+        return sqz_conv_prepare_s8(p, s);
     sqz_conv *v = sqz_arena_alloc(p->arena, 1, sizeof *v);
     if (!v)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_conv_geometry(p, s, v));
-    bool integer = sqz_is_integer(p);
-    v->grain = integer ? grain_s8(v) : sqz_sgemm_grain(v->k);
-    size_t rows = v->pointwise ? 0 : v->k * (integer ? 1 : sizeof(float)), acc = 0;
-    if (integer) {
-        const sqz_weights w = {.n = v->c_out,
-                               .k = v->k,
-                               .ld_n = v->k,
-                               .ld_k = 1,
-                               .groups = v->groups,
-                               .slot = 1,
-                               .bias = 2};
-        SQZ_TRY(sqz_linear_prepare(p, &w, &v->lin));
-        acc = sqz_scratch_round(v->grain * v->c_out * sizeof(int32_t));
-    }
-    v->each = acc + sqz_scratch_round(v->grain * rows);
-    v->shared = v->transposed && !integer ? sqz_scratch_round(p->in[1]->count * sizeof(float)) : 0;
+    v->grain = sqz_sgemm_grain(v->k);
+    v->each = v->pointwise ? 0 : sqz_scratch_round(v->grain * v->k * sizeof(float));
+    v->shared = v->transposed ? sqz_scratch_round(p->in[1]->count * sizeof(float)) : 0;
     SQZ_TRY(sqz_scratch_all(p, v->each));
     if (!sqz_add(p->scratch_bytes, v->shared, &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");

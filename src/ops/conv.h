@@ -38,6 +38,8 @@ sqz_status sqz_conv_geometry(const sqz_prep *p, const sqz_conv_shape *s, sqz_con
 /* The convolution as a matrix product, in chunks of output pixels. */
 sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s);
 sqz_status sqz_conv_run(const sqz_call *c, const float *weights);
+/* The same on integers (conv_s8.c): with a state of its own. */
+sqz_status sqz_conv_prepare_s8(sqz_prep *p, const sqz_conv_shape *s);
 sqz_status sqz_conv_run_s8(const sqz_call *c);
 
 /* Float, with what is fused (conv_f32.c). */

@@ -40,8 +40,10 @@ static sqz_status check_grids(const sqz_prep *p, const sqz_weights *w)
                         (unsigned)g->n, (int)g->axis, w->n, (int)w->channel_axis);
     for (uint32_t i = 0; i < g->n; i++)
         if (g->zero[i] != 0 || g->scale[i] < 0.0f)
-            return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
-                            "weights with a negative scale, or zero point %d, expected 0 (symmetric)", (int)g->zero[i]);
+            return sqz_fail(
+                p->ctx, SQZ_E_UNSUPPORTED,
+                "weights with a negative scale, or zero point %d, expected 0 (symmetric)",
+                (int)g->zero[i]);
     return SQZ_OK;
 }
 
@@ -133,18 +135,66 @@ static sqz_status channel(const sqz_prep *p, const sqz_weights *w, const int8_t 
 static sqz_status channels(const sqz_prep *p, const sqz_weights *w, const int8_t *v,
                            sqz_requant *out)
 {
-    int32_t *at = sqz_arena_alloc(p->arena, 3 * w->n, sizeof *at);
+    const size_t room = w->n + SQZ_PANEL; /* the last panel of a group is read to its end */
+    int32_t *at = sqz_arena_alloc(p->arena, 3 * room, sizeof *at);
     if (!at)
         return SQZ_E_NOMEM;
     for (size_t o = 0; o < w->n; o++)
-        SQZ_TRY(channel(p, w, v + o * w->ld_n, o, &at[o], &at[w->n + o], &at[2 * w->n + o]));
+        SQZ_TRY(channel(p, w, v + o * w->ld_n, o, &at[o], &at[room + o], &at[2 * room + o]));
     *out = (sqz_requant){.n = w->n,
                          .bias = at,
-                         .mult = at + w->n,
-                         .shift = at + 2 * w->n,
+                         .mult = at + room,
+                         .shift = at + 2 * room,
                          .zero = p->out_q[0]->zero[0],
                          .lo = -128,
                          .hi = 127};
+    return SQZ_OK;
+}
+
+/* What the sums of output o start with: the bias, corrected for the zero point and for the left
+ * side that the kernel reads as code + flip; modulo 2^32. */
+static int32_t start_of(const sqz_prep *p, const sqz_weights *w, const sqz_linear *l,
+                        const int8_t *v, size_t o)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < w->k; i++)
+        sum += (uint32_t)v[o * w->ld_n + i * w->ld_k];
+    return (int32_t)((uint32_t)l->out.bias[o] - p->ctx->kernels->s8_flip * sum);
+}
+
+static sqz_status pack(const sqz_prep *p, const sqz_weights *w, const int8_t *v, sqz_linear *l)
+{
+    const size_t n = w->n / w->groups, bytes = sqz_pack_s8_bytes(n, w->n_seg, w->len);
+    int32_t *start = sqz_arena_alloc(p->arena, w->n, sizeof *start);
+    l->right = sqz_arena_alloc(p->arena, w->groups, sizeof *l->right);
+    if (!bytes)
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
+    if (!start || !l->right)
+        return SQZ_E_NOMEM;
+    for (size_t o = 0; o < w->n; o++)
+        start[o] = start_of(p, w, l, v, o);
+    for (size_t g = 0; g < w->groups; g++) {
+        l->right[g] = (sqz_packed){n, w->n_seg, w->len, sqz_arena_alloc(p->arena, bytes, 1)};
+        if (!l->right[g].data)
+            return SQZ_E_NOMEM;
+        sqz_pack_s8(&l->right[g], v + g * n * w->ld_n, w->ld_n, w->ld_k, start + g * n);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status pack_depthwise(const sqz_prep *p, const sqz_weights *w, const int8_t *v,
+                                 sqz_linear *l)
+{
+    const size_t bytes = sqz_pack_v1_bytes(w->n, w->k);
+    l->packed = sqz_arena_alloc(p->arena, 1, sizeof *l->packed);
+    if (!bytes)
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
+    if (!l->packed)
+        return SQZ_E_NOMEM;
+    *l->packed = (sqz_packed_v1){w->n, w->k, sqz_arena_alloc(p->arena, bytes, 1)};
+    if (!l->packed->data)
+        return SQZ_E_NOMEM;
+    sqz_pack_v1(l->packed, v, w->ld_n, w->ld_k);
     return SQZ_OK;
 }
 
@@ -154,21 +204,12 @@ sqz_status sqz_linear_prepare(const sqz_prep *p, const sqz_weights *w, sqz_linea
     SQZ_TRY(check_grids(p, w));
     SQZ_TRY(codes(p, w, &v));
     sqz_linear *l = sqz_arena_alloc(p->arena, 1, sizeof *l);
-    if (!l || !(l->packed = sqz_arena_alloc(p->arena, w->groups, sizeof *l->packed)))
+    if (!l)
         return SQZ_E_NOMEM;
     l->groups = w->groups;
     l->in_zero = (int8_t)p->in_q[0]->zero[0];
     SQZ_TRY(channels(p, w, v, &l->out));
-    for (size_t g = 0; g < w->groups; g++) {
-        sqz_packed_v1 *k = &l->packed[g];
-        k->n = w->n / w->groups;
-        k->k = w->k;
-        size_t bytes = sqz_pack_v1_bytes(k->n, k->k);
-        k->data = bytes ? sqz_arena_alloc(p->arena, bytes, 1) : NULL;
-        if (!k->data)
-            return bytes ? SQZ_E_NOMEM : sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
-        sqz_pack_v1(k, v + g * k->n * w->ld_n, w->ld_n, w->ld_k);
-    }
+    SQZ_TRY(w->n_seg ? pack(p, w, v, l) : pack_depthwise(p, w, v, l));
     *out = l;
     return SQZ_OK;
 }

@@ -42,61 +42,6 @@ static size_t implementations(sqz_kernels out[SQZ_N_ISA])
     return n;
 }
 
-static void test_gemm_s8_is_exact_for_every_instruction_set(void **state)
-{
-    (void)state;
-    sqz_rng r = {SEED, 0};
-    sqz_kernels set[SQZ_N_ISA];
-    size_t n_set = implementations(set);
-    for (int round = 0; round < ROUNDS; round++) {
-        size_t m = 1 + sqz_rng_below(&r, 40), n = 1 + sqz_rng_below(&r, 90),
-               k = 1 + sqz_rng_below(&r, 70);
-        size_t lda = k + sqz_rng_below(&r, 3), ldc = n + sqz_rng_below(&r, 3);
-        int8_t *a = random_s8(&r, (m - 1) * lda + k), *w = random_s8(&r, n * k);
-        bool columns = sqz_rng_below(&r, 2); /* w stored as (K,N) */
-        sqz_packed_v1 p = packed(n, k, w, columns ? 1 : k, columns ? n : 1);
-        for (size_t s = 0; s < n_set; s++) {
-            size_t c_bytes = ((m - 1) * ldc + n) * sizeof(int32_t);
-            int32_t *c = block(c_bytes);
-            memset(c, 0x5a, c_bytes);
-            set[s].gemm_s8(&p, m, a, lda, c, ldc);
-            for (size_t i = 0; i < m; i++)
-                for (size_t j = 0; j < ldc && i * ldc + j < c_bytes / sizeof *c; j++) {
-                    int64_t want = j < n ? 0 : 0x5a5a5a5a; /* the gap between rows is not touched */
-                    for (size_t t = 0; t < k && j < n; t++)
-                        want += a[i * lda + t] * (columns ? w[t * n + j] : w[j * k + t]);
-                    if (c[i * ldc + j] != want)
-                        fail_msg("%s: m %zu n %zu k %zu at (%zu,%zu): %d, expected %lld",
-                                 sqz_isa_name(set[s].isa), m, n, k, i, j, c[i * ldc + j],
-                                 (long long)want);
-                }
-            free(c);
-        }
-        free(a);
-        free(w);
-        free(p.data);
-    }
-}
-
-static void test_gemm_s8_holds_the_largest_accumulator(void **state)
-{
-    (void)state;
-    sqz_kernels set[SQZ_N_ISA];
-    size_t n_set = implementations(set), k = 66311; /* k * 255 * 127 just fits int32 */
-    int8_t *a = block(k), *w = block(k);
-    memset(a, 127, k);
-    memset(w, 127, k);
-    sqz_packed_v1 p = packed(1, k, w, k, 1);
-    for (size_t s = 0; s < n_set; s++) {
-        int32_t c = 0;
-        set[s].gemm_s8(&p, 1, a, k, &c, 1);
-        assert_int_equal(c, 127 * 127 * (int64_t)k);
-    }
-    free(a);
-    free(w);
-    free(p.data);
-}
-
 static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
 {
     (void)state;
@@ -304,8 +249,6 @@ static void test_a_cap_selects_no_wider_kernels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm_s8_is_exact_for_every_instruction_set),
-        cmocka_unit_test(test_gemm_s8_holds_the_largest_accumulator),
         cmocka_unit_test(test_dwconv_s8_is_exact_for_every_instruction_set),
         cmocka_unit_test(test_dwconv_f32_is_the_sum_for_every_instruction_set),
         cmocka_unit_test(test_requant_s8_is_the_runtimes_for_every_instruction_set),

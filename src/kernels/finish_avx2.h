@@ -1,0 +1,83 @@
+/* finish_avx2.h: 8 sums at a time to the output's grid: sqz_rt_to_s8 on vectors. For kernel files
+ * compiled for AVX2 and wider. */
+#ifndef SQZ_FINISH_AVX2_H
+#define SQZ_FINISH_AVX2_H
+#include "kernels/kernels.h"
+#include <immintrin.h>
+#include <string.h>
+
+typedef struct finish8 { /* parameters of 8 columns */
+    int any_left;
+    __m256i even, odd; /* mult of every second column, in the low half of 64 bits */
+    __m256i left, right, rest, zero, low, top; /* shifts, 2^right - 1, the clamp */
+} finish8;
+
+/* Columns j .. j + 7 of q, whose arrays reach there. */
+static inline finish8 finish8_of(const sqz_requant *q, size_t j)
+{
+    const __m256i none = _mm256_setzero_si256(), one = _mm256_set1_epi32(1);
+    const __m256i mult = _mm256_loadu_si256((const void *)(q->mult + j));
+    const __m256i shift = _mm256_loadu_si256((const void *)(q->shift + j));
+    finish8 f = {.even = mult, .odd = _mm256_srli_epi64(mult, 32)};
+    f.left = _mm256_max_epi32(shift, none);
+    f.right = _mm256_max_epi32(_mm256_sub_epi32(none, shift), none);
+    f.rest = _mm256_sub_epi32(_mm256_sllv_epi32(one, f.right), one);
+    f.zero = _mm256_set1_epi32(q->zero);
+    f.low = _mm256_set1_epi32(q->lo - q->zero);
+    f.top = _mm256_set1_epi32(q->hi - q->zero);
+    f.any_left = !_mm256_testz_si256(f.left, f.left);
+    return f;
+}
+
+/* v * 2^s, saturating; s >= 0. */
+static inline __m256i finish8_left(__m256i v, __m256i s)
+{
+    __m256i up = _mm256_sllv_epi32(v, s);
+    __m256i kept = _mm256_cmpeq_epi32(_mm256_srav_epi32(up, s), v);
+    __m256i limit = _mm256_xor_si256(_mm256_srai_epi32(v, 31), _mm256_set1_epi32(INT32_MAX));
+    return _mm256_blendv_epi8(limit, up, kept);
+}
+
+/* High half of 2 * v * mult, halves up: even and odd lanes in 64 bits. */
+static inline __m256i finish8_high(const finish8 *f, __m256i v)
+{
+    const __m256i half = _mm256_set1_epi64x((int64_t)1 << 30);
+    __m256i even = _mm256_add_epi64(_mm256_mul_epi32(v, f->even), half);
+    __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(v, 32), f->odd), half);
+    return _mm256_blend_epi32(_mm256_srli_epi64(even, 31), _mm256_add_epi64(odd, odd), 0xaa);
+}
+
+/* round(v / 2^right), halves away from zero. rest and half are below 2^31, so that the signed
+ * comparison is right. */
+static inline __m256i finish8_right(const finish8 *f, __m256i v)
+{
+    __m256i rest = _mm256_and_si256(v, f->rest);
+    __m256i half = _mm256_sub_epi32(_mm256_srli_epi32(f->rest, 1), _mm256_srai_epi32(v, 31));
+    return _mm256_sub_epi32(_mm256_srav_epi32(v, f->right), _mm256_cmpgt_epi32(rest, half));
+}
+
+/* 8 sums to numbers in lo .. hi. */
+static inline __m256i finish8_sums(const finish8 *f, __m256i v)
+{
+    if (f->any_left)
+        v = finish8_left(v, f->left);
+    v = finish8_right(f, finish8_high(f, v));
+    v = _mm256_min_epi32(_mm256_max_epi32(v, f->low), f->top);
+    return _mm256_add_epi32(v, f->zero);
+}
+
+/* One row of 16 sums to codes, of which the first `n` are stored. */
+static inline void finish16_store(const finish8 f[2], __m256i a, __m256i b, int8_t *y, size_t n)
+{
+    __m256i v = _mm256_packs_epi32(finish8_sums(&f[0], a), finish8_sums(&f[1], b));
+    v = _mm256_permute4x64_epi64(v, _MM_SHUFFLE(3, 1, 2, 0));
+    __m128i q = _mm_packs_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    if (n == SQZ_PANEL) {
+        _mm_storeu_si128((void *)y, q);
+    } else {
+        int8_t out[SQZ_PANEL];
+        _mm_storeu_si128((void *)out, q);
+        memcpy(y, out, n);
+    }
+}
+#endif
