@@ -7,8 +7,9 @@
 #include <string.h>
 
 typedef struct finish8 { /* parameters of 8 columns */
-    int any_left;
-    __m256i even, odd; /* mult of every second column, in the low half of 64 bits */
+    int usual;           /* what layers have: shifts of -1 .. -20, no clamp, sums below 2^29 */
+    __m256i round, round_neg, more; /* usual: see finish_avx512.h; shift to the right, one more */
+    __m256i even, odd;              /* mult of every second column, in the low half of 64 bits */
     __m256i left, right, rest, zero, low, top; /* shifts, 2^right - 1, the clamp */
 } finish8;
 
@@ -25,7 +26,17 @@ static inline finish8 finish8_of(const sqz_requant *q, size_t j)
     f.zero = _mm256_set1_epi32(q->zero);
     f.low = _mm256_set1_epi32(q->lo - q->zero);
     f.top = _mm256_set1_epi32(q->hi - q->zero);
-    f.any_left = !_mm256_testz_si256(f.left, f.left);
+    const __m256i many = _mm256_cmpgt_epi32(f.right, _mm256_set1_epi32(20));
+    const __m256i few = _mm256_cmpgt_epi32(one, f.right);
+    if (!q->small || q->lo != -128 || q->hi != 127 ||
+        _mm256_movemask_epi8(_mm256_or_si256(many, few)))
+        return f;
+    const __m256i step = _mm256_sllv_epi32(one, f.right);
+    f.usual = 1;
+    f.more = _mm256_add_epi32(f.right, one);
+    f.round = _mm256_add_epi32(_mm256_add_epi32(step, one),
+                               _mm256_mullo_epi32(step, _mm256_set1_epi32(2 * q->zero)));
+    f.round_neg = _mm256_sub_epi32(f.round, _mm256_set1_epi32(2));
     return f;
 }
 
@@ -56,12 +67,24 @@ static inline __m256i finish8_right(const finish8 *f, __m256i v)
     return _mm256_sub_epi32(_mm256_srav_epi32(v, f->right), _mm256_cmpgt_epi32(rest, half));
 }
 
-/* 8 sums to numbers in lo .. hi. */
+/* Both roundings in one shift of 4 v * mult: see finish_avx512.h. */
+static inline __m256i finish8_usual(const finish8 *f, __m256i v)
+{
+    const __m256i four = _mm256_slli_epi32(v, 2);
+    __m256i even = _mm256_mul_epi32(four, f->even);
+    __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(four, 32), f->odd);
+    __m256i high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    __m256i round = _mm256_castps_si256(_mm256_blendv_ps(
+        _mm256_castsi256_ps(f->round), _mm256_castsi256_ps(f->round_neg), _mm256_castsi256_ps(v)));
+    return _mm256_srav_epi32(_mm256_add_epi32(high, round), f->more);
+}
+
+/* 8 sums to numbers that the saturating narrowing makes codes of. */
 static inline __m256i finish8_sums(const finish8 *f, __m256i v)
 {
-    if (f->any_left)
-        v = finish8_left(v, f->left);
-    v = finish8_right(f, finish8_high(f, v));
+    if (f->usual)
+        return finish8_usual(f, v);
+    v = finish8_right(f, finish8_high(f, finish8_left(v, f->left)));
     v = _mm256_min_epi32(_mm256_max_epi32(v, f->low), f->top);
     return _mm256_add_epi32(v, f->zero);
 }

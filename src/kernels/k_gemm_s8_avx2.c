@@ -1,7 +1,7 @@
 /* gemm_s8 without a byte dot product: both sides widened to 16 bits, vpmaddwd adds pairs of
  * products exactly (vpmaddubsw would saturate). A register holds 4 columns x 2 halves of the sum;
  * the halves are added at the end. A tile is up to 3 rows x one panel of 16 columns. */
-#include "finish_avx2.h"
+#include "kernels/finish_avx2.h"
 
 #define GROUP (4 * SQZ_PANEL)
 

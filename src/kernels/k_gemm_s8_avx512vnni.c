@@ -2,7 +2,7 @@
  * is up to 14 rows x 2 panels, or fewer rows x more panels, whose sums stay in registers over all
  * of k; a last panel of at most 8 outputs runs on 256 bits. Finished tiles go to the output's grid
  * through a buffer in the first-level cache, by rows of 16 with the factors in registers. */
-#include "finish_avx512.h"
+#include "kernels/finish_avx512.h"
 #include <string.h>
 
 #ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
@@ -11,6 +11,9 @@
 #    define INLINE static
 #endif
 
+/* Of more rows, gcc would keep the addresses in vector registers and move them back and forth; with
+ * the barrier it loads them, which costs nothing. */
+enum { MANY_ROWS = 10 };
 enum { ROWS = 14, PANELS = 4, SUMS = 28, GROUP = 4 * 16 }; /* GROUP: bytes of 4 terms of a panel */
 
 /* Accumulators have the type that the instruction works on: with __m512i (of 64-bit lanes), gcc 12
@@ -70,14 +73,13 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
             low[r] = (half_lanes)_mm256_loadu_si256((const void *)(w + wide * panel));
     }
     w += GROUP;
-    const char *at[ROWS];
-#pragma GCC unroll 14
-    for (size_t r = 0; r < rows; r++)
-        at[r] = row[r];
     const size_t *seg = q->l->seg, n_seg = q->l->n_seg, span = q->span;
     for (size_t s = 0; s < n_seg; s++)
-        for (size_t t = seg[s], end = t + span; t < end; t += 4, w += GROUP)
-            step(rows, wide, narrow, panel, at, t, w, sum, low);
+        for (size_t t = seg[s], end = t + span; t < end; t += 4, w += GROUP) {
+            if (rows > MANY_ROWS)
+                __asm__ volatile("" ::: "memory");
+            step(rows, wide, narrow, panel, row, t, w, sum, low);
+        }
 #pragma GCC unroll 14
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4

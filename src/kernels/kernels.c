@@ -5,6 +5,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #    include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#    include <sys/auxv.h>
 #endif
 
 static const char *const names[SQZ_N_ISA] = {"scalar", "avx2", "avxvnni", "avx512vnni", "neondot"};
@@ -37,6 +39,8 @@ int sqz_isa_supported(sqz_isa isa)
     case SQZ_ISA_avx512vnni:
         return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#elif defined(__aarch64__) && defined(__linux__)
+    case SQZ_ISA_neondot: return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
     case SQZ_ISA_neondot: return 1;
 #endif
@@ -54,7 +58,7 @@ void sqz_kernels_select(sqz_kernels *k, sqz_isa cap)
 #include "sqz_kernel_list.inc" /* in increasing order of isa: the last one that fits wins */
 #undef SQZ_KERNEL
 #if defined(__x86_64__) /* vpdpbusd multiplies unsigned by signed bytes */
-    if (k->gemm_s8 == sqz_gemm_s8_avx512vnni)
+    if (k->gemm_s8 == sqz_gemm_s8_avx512vnni || k->gemm_s8 == sqz_gemm_s8_avxvnni)
         k->s8_flip = 0x80;
 #endif
 }

@@ -63,6 +63,7 @@ typedef struct sqz_requant { /* each column (output) its own factor */
     size_t n;                /* columns */
     const int32_t *bias, *mult, *shift;
     int32_t zero, lo, hi;
+    int small; /* 1: no sum reaches 2^29 in magnitude; kernels then have a shorter way */
 } sqz_requant;
 /* y[i*ldy + c] = sqz_rt_to_s8(acc[i*n + c] + bias[c], mult[c], shift[c], zero, lo, hi) for i < m.
  * acc + bias must fit int32. */

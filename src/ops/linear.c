@@ -109,7 +109,7 @@ static sqz_status bias_of(const sqz_prep *p, const sqz_weights *w, size_t o, int
 
 /* Bias, multiplier and shift of output o, whose weights are w[0], w[ld_k], ... */
 static sqz_status channel(const sqz_prep *p, const sqz_weights *w, const int8_t *v, size_t o,
-                          int32_t *bias, int32_t *mult, int32_t *shift)
+                          int32_t *bias, int32_t *mult, int32_t *shift, int *small)
 {
     int64_t b, sum = 0, size = 0;
     double m = (double)p->in_q[0]->scale[0] * scale_of(p->in_q[w->slot], o) / p->out_q[0]->scale[0];
@@ -127,6 +127,8 @@ static sqz_status channel(const sqz_prep *p, const sqz_weights *w, const int8_t 
         return sqz_fail(p->ctx, SQZ_E_LIMIT,
                         "output %zu: sums of %zu products and a bias of %lld may leave 32 bits", o,
                         w->k, (long long)b);
+    if (255 * size + (b < 0 ? -b : b) >= INT32_C(1) << 29)
+        *small = 0;
     *bias = (int32_t)(b - p->in_q[0]->zero[0] * sum);
     sqz_multiplier(m, mult, shift);
     return SQZ_OK;
@@ -139,15 +141,18 @@ static sqz_status channels(const sqz_prep *p, const sqz_weights *w, const int8_t
     int32_t *at = sqz_arena_alloc(p->arena, 3 * room, sizeof *at);
     if (!at)
         return SQZ_E_NOMEM;
+    int small = 1;
     for (size_t o = 0; o < w->n; o++)
-        SQZ_TRY(channel(p, w, v + o * w->ld_n, o, &at[o], &at[room + o], &at[2 * room + o]));
+        SQZ_TRY(
+            channel(p, w, v + o * w->ld_n, o, &at[o], &at[room + o], &at[2 * room + o], &small));
     *out = (sqz_requant){.n = w->n,
                          .bias = at,
                          .mult = at + room,
                          .shift = at + 2 * room,
                          .zero = p->out_q[0]->zero[0],
                          .lo = -128,
-                         .hi = 127};
+                         .hi = 127,
+                         .small = small};
     return SQZ_OK;
 }
 

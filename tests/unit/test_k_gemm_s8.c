@@ -4,6 +4,18 @@
 #include "kernels/kernels.h"
 #include "runtime/sqz_rt.h"
 #include "sqz_test.h"
+#if defined(__x86_64__) && !defined(__clang__)
+#    define YMM_FORM /* the form for processors with AVX-VNNI, under another encoding */
+#    pragma GCC push_options
+#    pragma GCC target("avx2,fma,avx512f,avx512vl,avx512vnni")
+#    include "kernels/gemm_s8_ymm.h"
+static void ymm_form(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
+                     const sqz_out_s8 *o)
+{
+    gemm_s8_ymm(w, begin, end, l, o);
+}
+#    pragma GCC pop_options
+#endif
 
 enum { SEED = 20261123, ROUNDS = 600, SLACK = 3 };
 
@@ -82,7 +94,8 @@ static void factors(sqz_rng *r, product *p)
 /* Biases small, or such that sums come near the ends of int32. */
 static void biases(sqz_rng *r, product *p)
 {
-    const bool large = sqz_rng_below(r, 3) == 0;
+    const bool large = sqz_rng_below(r, 3) == 0; /* else below 200 * 2^14 + 1000 */
+    p->rq.small = !large && sqz_rng_below(r, 4) > 0;
     p->bias = block(p->n * sizeof *p->bias);
     for (size_t j = 0; j < p->n; j++) {
         int64_t size = 0;
@@ -150,12 +163,16 @@ static sqz_packed right(const product *p, bool columns, uint8_t flip)
     return w;
 }
 
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
+static size_t implementations(sqz_kernels out[SQZ_N_ISA + 1])
 {
     size_t n = 0;
     for (int isa = 0; isa < SQZ_N_ISA; isa++)
         if (sqz_isa_supported((sqz_isa)isa))
             sqz_kernels_select(&out[n++], (sqz_isa)isa);
+#ifdef YMM_FORM
+    if (sqz_isa_supported(SQZ_ISA_avx512vnni))
+        out[n++] = (sqz_kernels){.isa = SQZ_ISA_avxvnni, .s8_flip = 0x80, .gemm_s8 = ymm_form};
+#endif
     return n;
 }
 
@@ -187,7 +204,7 @@ static void test_products_are_exact_for_every_instruction_set(void **state)
 {
     (void)state;
     sqz_rng r = {SEED, 0};
-    sqz_kernels set[SQZ_N_ISA];
+    sqz_kernels set[SQZ_N_ISA + 1];
     const size_t n_set = implementations(set);
     for (int round = 0; round < ROUNDS; round++) {
         product p = make(&r);
@@ -203,7 +220,7 @@ static void test_the_largest_sum_is_exact(void **state)
     (void)state;
     enum { K = 66311 }; /* K * 255 * 127 just fits int32 */
     sqz_rng r = {SEED, 1};
-    sqz_kernels set[SQZ_N_ISA];
+    sqz_kernels set[SQZ_N_ISA + 1];
     const size_t n_set = implementations(set);
     product p = {.n = 1, .k = K, .end = 1, .ld = 1, .y_bytes = 1, .a_bytes = K + SLACK};
     p.l = (sqz_left){.m = 1, .width = 1, .n_seg = 1, .len = K};
@@ -233,7 +250,7 @@ static void test_requantization_is_exact_around_every_step(void **state)
     (void)state;
     enum { M = 1 };
     sqz_rng r = {SEED, 2};
-    sqz_kernels set[SQZ_N_ISA];
+    sqz_kernels set[SQZ_N_ISA + 1];
     const size_t n_set = implementations(set), none = 0;
     for (int round = 0; round < ROUNDS; round++) {
         int32_t mult[16], shift[16], start[16], zero = (int32_t)sqz_rng_below(&r, 256) - 128;
@@ -253,8 +270,16 @@ static void test_requantization_is_exact_around_every_step(void **state)
             if (sqz_rng_below(&r, 50) == 0)
                 start[j] = sqz_rng_below(&r, 2) ? INT32_MIN : INT32_MAX;
         }
-        const sqz_requant rq = {
-            .n = 16, .mult = mult, .shift = shift, .zero = zero, .lo = -128, .hi = 127};
+        bool small = true;
+        for (int j = 0; j < 16; j++)
+            small = small && start[j] < 1 << 29 && start[j] > -(1 << 29);
+        const sqz_requant rq = {.n = 16,
+                                .mult = mult,
+                                .shift = shift,
+                                .zero = zero,
+                                .lo = -128,
+                                .hi = 127,
+                                .small = small};
         const sqz_left l = {.a = a, .m = M, .width = 1, .seg = &none, .n_seg = 1, .len = 0};
         sqz_packed w = {16, 1, 0, aligned_alloc(64, sqz_pack_s8_bytes(16, 1, 0))};
         assert_non_null(w.data);
