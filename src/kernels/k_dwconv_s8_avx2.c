@@ -1,56 +1,98 @@
-/* dwconv_s8: as gemm_s8 for AVX2, products of 16-bit pairs, with the rows of 4 taps interleaved on
- * the fly. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
-#include <string.h>
+/* dwconv_s8: 16 channels of two lines side by side in 16 bits, multiplied and added by pairs. */
+#include "kernels/finish_avx2.h"
 
-#define GROUP (4 * SQZ_PANEL)
+#define QUAD (4 * SQZ_PANEL) /* bytes of 4 lines of a tap in a panel */
+enum { KEPT = 32 };          /* so many of them are widened once for each panel */
 
-/* 16 channels of tap t, zeros beyond the last channel and the last tap. */
-static inline __m128i row(const int8_t *const *x, size_t t, size_t taps, size_t j, size_t cols)
+typedef struct wide { /* 4 lines: two pairs, each for channels 0..3, 8..11 and 4..7, 12..15 */
+    int16_t w[2][2][16];
+} wide;
+
+typedef struct dw_s8_panel { /* up to 16 channels */
+    size_t c, n;
+    const int8_t *w;
+    __m256i start[2];
+    finish8 f[2];
+    wide kept[KEPT];
+} dw_s8_panel;
+
+static void widen(const int8_t *w, wide *out)
 {
-    int8_t tail[SQZ_PANEL] = {0};
-    if (t >= taps)
-        return _mm_setzero_si128();
-    if (cols == SQZ_PANEL)
-        return _mm_loadu_si128((const __m128i *)(const void *)(x[t] + j));
-    memcpy(tail, x[t] + j, cols);
-    return _mm_loadu_si128((const __m128i *)(const void *)tail);
-}
-
-/* 4 channels x 4 taps: sums of two products each. */
-static inline __m256i pairs(__m128i x, const int8_t *w)
-{
-    return _mm256_madd_epi16(_mm256_cvtepi8_epi16(x), _mm256_cvtepi8_epi16(_mm_loadu_si128(
-                                                          (const __m128i *)(const void *)w)));
-}
-
-static inline __m256i halves(__m256i a, __m256i b)
-{
-    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), _MM_SHUFFLE(3, 1, 2, 0));
-}
-
-void sqz_dwconv_s8_avx2(const sqz_packed_v1 *p, const int8_t *const *x, int32_t *c)
-{
-    const size_t n = p->n, taps = p->k;
-    const int8_t *w = p->data;
-    for (size_t j = 0; j < n; j += SQZ_PANEL) {
-        size_t cols = n - j < SQZ_PANEL ? n - j : SQZ_PANEL;
-        __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;
-        int32_t y[SQZ_PANEL];
-        w += GROUP; /* the sums are not needed here */
-        for (size_t t = 0; t < taps; t += 4, w += GROUP) {
-            __m128i r0 = row(x, t, taps, j, cols), r1 = row(x, t + 1, taps, j, cols);
-            __m128i r2 = row(x, t + 2, taps, j, cols), r3 = row(x, t + 3, taps, j, cols);
-            __m128i lo01 = _mm_unpacklo_epi8(r0, r1), hi01 = _mm_unpackhi_epi8(r0, r1);
-            __m128i lo23 = _mm_unpacklo_epi8(r2, r3), hi23 = _mm_unpackhi_epi8(r2, r3);
-            a0 = _mm256_add_epi32(a0, pairs(_mm_unpacklo_epi16(lo01, lo23), w));
-            a1 = _mm256_add_epi32(a1, pairs(_mm_unpackhi_epi16(lo01, lo23), w + 16));
-            a2 = _mm256_add_epi32(a2, pairs(_mm_unpacklo_epi16(hi01, hi23), w + 32));
-            a3 = _mm256_add_epi32(a3, pairs(_mm_unpackhi_epi16(hi01, hi23), w + 48));
+    for (size_t half = 0; half < 2; half++)
+        for (size_t i = 0; i < 8; i++) {
+            const int8_t *at = w + 4 * (4 * half + (i < 4 ? i : i + 4));
+            for (size_t b = 0; b < 4; b++)
+                out->w[b / 2][half][2 * i + b % 2] = at[b];
         }
-        _mm256_storeu_si256((__m256i *)(void *)y, halves(a0, a1));
-        _mm256_storeu_si256((__m256i *)(void *)(y + 8), halves(a2, a3));
-        memcpy(c + j, y, cols * sizeof *y);
+}
+
+/* The first n of 16 codes as 16 bits, zeros behind them. */
+static inline __m256i load16(const int8_t *p, size_t n)
+{
+    if (n >= SQZ_PANEL)
+        return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)p));
+    int8_t part[SQZ_PANEL] = {0};
+    memcpy(part, p, n);
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)part));
+}
+
+/* Adds two lines. */
+static inline void pair(__m256i sum[2], __m256i a, __m256i b, const int16_t w[2][16])
+{
+    const __m256i low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
+    const __m256i wl = _mm256_loadu_si256((const void *)w[0]);
+    const __m256i wh = _mm256_loadu_si256((const void *)w[1]);
+    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(low, wl));
+    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(high, wh));
+}
+
+static void pixel(const sqz_packed *w, const sqz_windows *x, const dw_s8_panel *p, size_t i,
+                  size_t j, int8_t *y)
+{
+    const void *const *const *line = x->x + i * x->line_step;
+    const size_t groups = (w->len + 3) / 4, n_quad = w->n_seg * groups;
+    __m256i sum[2] = {p->start[0], p->start[1]};
+    for (size_t t = 0; t < n_quad; t++) {
+        const size_t u = j * x->step + t / groups, s = t % groups * 4;
+        wide now;
+        const wide *v = n_quad <= KEPT ? &p->kept[t] : &now;
+        if (v == &now)
+            widen(p->w + t * QUAD, &now);
+        const __m256i none = _mm256_setzero_si256();
+#define LINE(k) (s + (k) < w->len ? load16((const int8_t *)line[s + (k)][u] + p->c, p->n) : none)
+        pair(sum, LINE(0), LINE(1), v->w[0]);
+        if (s + 2 < w->len)
+            pair(sum, LINE(2), LINE(3), v->w[1]);
+#undef LINE
+    }
+    finish16_store(p->f, _mm256_permute2x128_si256(sum[0], sum[1], 0x20),
+                   _mm256_permute2x128_si256(sum[0], sum[1], 0x31), y, p->n);
+}
+
+static void panel_at(const sqz_packed *w, const sqz_out_s8 *o, size_t c, dw_s8_panel *p)
+{
+    const size_t n_quad = w->n_seg * ((w->len + 3) / 4), left = w->n - c;
+    const int8_t *at = (const int8_t *)w->data + c / SQZ_PANEL * (1 + n_quad) * QUAD;
+    const __m256i a = _mm256_loadu_si256((const void *)at);
+    const __m256i b = _mm256_loadu_si256((const void *)(at + 32));
+    p->c = c;
+    p->n = left < SQZ_PANEL ? left : SQZ_PANEL;
+    p->w = at + QUAD;
+    p->start[0] = _mm256_permute2x128_si256(a, b, 0x20);
+    p->start[1] = _mm256_permute2x128_si256(a, b, 0x31);
+    p->f[0] = finish8_of(o->rq, c);
+    p->f[1] = finish8_of(o->rq, c + 8);
+    for (size_t t = 0; t < n_quad && n_quad <= KEPT; t++)
+        widen(p->w + t * QUAD, &p->kept[t]);
+}
+
+void sqz_dwconv_s8_avx2(const sqz_packed *w, const sqz_windows *x, const sqz_out_s8 *o)
+{
+    dw_s8_panel p;
+    for (size_t c = 0; c < w->n; c += SQZ_PANEL) {
+        panel_at(w, o, c, &p);
+        for (size_t i = 0; i < x->lines; i++)
+            for (size_t j = 0; j < x->width; j++)
+                pixel(w, x, &p, i, j, o->y + (i * x->width + j) * o->ld + c);
     }
 }

@@ -88,26 +88,24 @@ typedef struct sqz_out_s8 { /* y(r,j) = sqz_rt_to_s8(sum, mult[j], shift[j], zer
 typedef void (*sqz_gemm_s8_fn)(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
                                const sqz_out_s8 *o);
 
-/* ---- depthwise windows ---- */
-/* Weights (n channels, k taps) in the order in which the kernels read them, the same for every
- * instruction set (pack.c): panels of SQZ_PANEL channels, each one SQZ_PANEL int32 sums of its
- * weights, then for every 4 successive k: SQZ_PANEL x 4 int8. Ends are filled with zeros. Aligned
- * to 64 bytes. */
-typedef struct sqz_packed_v1 {
-    size_t n, k;
-    void *data;
-} sqz_packed_v1;
-size_t sqz_pack_v1_bytes(size_t n, size_t k); /* 0: does not fit size_t */
-/* w of output i and term j is w[i*ld_n + j*ld_k]; p->n, k and data are set. */
-void sqz_pack_v1(const sqz_packed_v1 *p, const int8_t *w, size_t ld_n, size_t ld_k);
-
-/* Depthwise pixel: c[j] = sum over t < w->k of x[t][j] * w(j,t), for j < w->n. */
-typedef void (*sqz_dwconv_s8_fn)(const sqz_packed_v1 *w, const int8_t *const *x, int32_t *c);
-
-/* The same in float: y[j] = bias[j] + sum over t < taps of x[t][j] * w[t][j] for j < n; bias NULL:
- * 0. Each tap has its own rows: those in the padding are left out. */
-typedef void (*sqz_dwconv_f32_fn)(size_t n, size_t taps, const float *const *x,
-                                  const float *const *w, const float *bias, float *y);
+/* ---- depthwise: each channel its own window ----
+ * Output line i, pixel j reads, under tap t of line s of the window, the pixel
+ * x[i * line_step + s][j * step + t]: the address of its n channels. So padding is the address of a
+ * pixel of zeros (zero points), and nothing is copied; a window with holes is one of more lines
+ * with one tap each. Result (i, j) is row i * width + j of the output. */
+typedef struct sqz_windows {
+    const void *const *const *x;
+    size_t lines, width; /* of output */
+    size_t line_step, step;
+} sqz_windows;
+/* Weights as packed by sqz_pack_f32: n_seg lines of len taps. Each result is one chain of fused
+ * multiply-adds that starts with the bias and goes through the taps in order. */
+typedef void (*sqz_dwconv_f32_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_f32 *o);
+/* int8, down to the output's grid. Weights are packed by sqz_pack_s8 as n_seg taps of a line
+ * (segments) of len lines each (terms): the other way round than float. Either n_seg is 1, a list
+ * of taps, or the window is 3x3 with steps of 1 or 2, or 5x5 with steps of 1, the same along both
+ * axes. Codes are signed on every processor. */
+typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_s8 *o);
 
 /* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
 typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi);

@@ -14,13 +14,12 @@ typedef struct sqz_conv { /* one node with its shapes */
     bool pointwise; /* 1x1, stride 1, no padding: the input is the matrix */
     size_t pixels;  /* outputs: batch * depth * height * width */
     size_t c_in, c_out, groups;
-    size_t depth;        /* input channels of a group */
-    size_t taps, k;      /* kernel size; taps * depth */
-    size_t grain;        /* output pixels of a chunk */
-    size_t each;         /* scratch bytes of a worker */
-    size_t shared;       /* scratch bytes before those of the workers */
-    const float *kernel; /* dwconv2d: constant weights as (taps, O), or NULL */
-    sqz_linear *lin;     /* NULL: float */
+    size_t depth;    /* input channels of a group */
+    size_t taps, k;  /* kernel size; taps * depth */
+    size_t grain;    /* output pixels of a chunk */
+    size_t each;     /* scratch bytes of a worker */
+    size_t shared;   /* scratch bytes before those of the workers */
+    sqz_linear *lin; /* NULL: float */
 } sqz_conv;
 
 /* Output shape from x, the kernel and the window; group 0 means depthwise. For a transposed

@@ -187,19 +187,26 @@ static sqz_status pack(const sqz_prep *p, const sqz_weights *w, const int8_t *v,
     return SQZ_OK;
 }
 
+/* Depthwise kernels take the window by columns, and signed codes on every processor. */
 static sqz_status pack_depthwise(const sqz_prep *p, const sqz_weights *w, const int8_t *v,
                                  sqz_linear *l)
 {
-    const size_t bytes = sqz_pack_v1_bytes(w->n, w->k);
-    l->packed = sqz_arena_alloc(p->arena, 1, sizeof *l->packed);
+    const size_t bytes = sqz_pack_s8_bytes(w->n, w->n_seg, w->len);
+    int8_t *turned = sqz_arena_alloc(p->arena, w->n, w->k);
+    l->right = sqz_arena_alloc(p->arena, 1, sizeof *l->right);
     if (!bytes)
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
-    if (!l->packed)
+    if (!turned || !l->right)
         return SQZ_E_NOMEM;
-    *l->packed = (sqz_packed_v1){w->n, w->k, sqz_arena_alloc(p->arena, bytes, 1)};
-    if (!l->packed->data)
+    *l->right = (sqz_packed){w->n, w->n_seg, w->len, sqz_arena_alloc(p->arena, bytes, 1)};
+    if (!l->right->data)
         return SQZ_E_NOMEM;
-    sqz_pack_v1(l->packed, v, w->ld_n, w->ld_k);
+    for (size_t o = 0; o < w->n; o++)
+        for (size_t i = 0; i < w->k; i++) {
+            const size_t line = i / w->n_seg, column = i % w->n_seg;
+            turned[o * w->k + column * w->len + line] = v[o * w->ld_n + i * w->ld_k];
+        }
+    sqz_pack_s8(l->right, turned, w->k, 1, l->out.bias);
     return SQZ_OK;
 }
 
@@ -214,7 +221,7 @@ sqz_status sqz_linear_prepare(const sqz_prep *p, const sqz_weights *w, sqz_linea
     l->groups = w->groups;
     l->in_zero = (int8_t)p->in_q[0]->zero[0];
     SQZ_TRY(channels(p, w, v, &l->out));
-    SQZ_TRY(w->n_seg ? pack(p, w, v, l) : pack_depthwise(p, w, v, l));
+    SQZ_TRY(w->depthwise ? pack_depthwise(p, w, v, l) : pack(p, w, v, l));
     *out = l;
     return SQZ_OK;
 }

@@ -7,16 +7,16 @@
 #include "kernels/kernels.h"
 
 typedef struct sqz_linear {
-    sqz_requant out;       /* bias there is b - z * sum(w) */
-    sqz_packed_v1 *packed; /* depthwise */
-    sqz_packed *right;     /* else: one for each group, of out.n / groups outputs */
+    sqz_requant out;   /* bias there is b - z * sum(w) */
+    sqz_packed *right; /* one for each group, of out.n / groups outputs */
     size_t groups;
     int8_t in_zero;
 } sqz_linear;
 
 typedef struct sqz_weights { /* where weight of output o, term t lies: o*ld_n + t*ld_k */
     size_t n, k, ld_n, ld_k, groups;
-    size_t n_seg, len;    /* k as segments of the left side; 0: depthwise */
+    size_t n_seg, len;    /* k as segments of the left side */
+    bool depthwise;       /* w is (n, len, n_seg), as dwconv_s8 takes it */
     int32_t channel_axis; /* of the weight tensor: scales per output, n of them */
     unsigned slot, bias;  /* input slots; bias 0: none */
 } sqz_weights;

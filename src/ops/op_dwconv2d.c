@@ -2,7 +2,13 @@
  * channel o reads input channel o / (O/I) only. Also (N,W,I) with w (O,Kw,1),
  * and (N,D,H,W,I). */
 #include "ops/conv.h"
-#include <string.h>
+#include "ops/pixels.h"
+#include <math.h>
+
+enum {
+    CHUNK = 400 * 1000, /* products of a chunk: about 10 us */
+    BAND = 8            /* output lines of a kernel call: its lists of pixels stay in L1 */
+};
 
 typedef struct dw_attrs {
     sqz_window_attrs window;
@@ -21,198 +27,161 @@ static void cost(const sqz_infer *q, sqz_cost *out)
     out->kind = SQZ_COST_DEPTHWISE;
 }
 
-/* Scratch of a worker, float: pointers to the taps and to their weights. Integer: accumulators of a
- * chunk, one row of padding, pointers to the taps, and with a multiplier above 1 the taps with
- * repeated channels. */
-typedef struct parts {
-    size_t acc, zero, tap, wide, bytes;
-} parts;
+typedef struct dw { /* one node */
+    sqz_conv v;
+    sqz_pixels px;
+    size_t band, lines, grain; /* output lines of a kernel call, of the output, of a chunk */
+    sqz_packed packed;         /* data NULL: float weights that are packed at every run */
+} dw;
 
-static parts parts_of(const sqz_conv *v)
+/* Lines of a chunk: enough work to be worth a hand-over, whole images when they are small. */
+static void cut(dw *d, const sqz_tensor *y)
 {
-    parts s = {.zero = sqz_scratch_round(v->grain * v->c_out * sizeof(int32_t))};
-    s.tap = s.zero + sqz_scratch_round(v->c_out);
-    s.wide = s.tap + sqz_scratch_round(v->taps * sizeof(int8_t *));
-    s.bytes = s.wide + (v->c_out == v->c_in ? 0 : sqz_scratch_round(v->taps * v->c_out));
-    return s;
+    const size_t height = (size_t)d->v.w.out[SQZ_AXIS_H], width = (size_t)d->v.w.out[SQZ_AXIS_W];
+    const size_t line = SQZ_MAX(width * d->v.c_out * d->v.taps, (size_t)1);
+    d->lines = y->count / (width * d->v.c_out);
+    d->grain = SQZ_MAX(CHUNK / line, (size_t)1);
+    if (d->grain > height)
+        d->grain -= d->grain % height;
+    else if (d->grain > 1)
+        d->grain -= d->grain % 2; /* tiles are two lines high */
+    d->band = SQZ_MIN(SQZ_MIN(d->grain, height), (size_t)BAND);
 }
 
-/* Weights (O, taps) to (taps, O). */
-static void turn(const sqz_conv *v, const float *w, float *out)
+/* ---- preparing ---- */
+
+static sqz_status prepare_pixels(sqz_prep *p, dw *d, size_t size, int fill, bool list)
 {
-    for (size_t o = 0; o < v->c_out; o++)
-        for (size_t t = 0; t < v->taps; t++)
-            out[t * v->c_out + o] = w[o * v->taps + t];
+    const sqz_conv *v = &d->v;
+    size_t each;
+    SQZ_TRY(sqz_pixels_make(p->ctx, p->arena, &v->w, v->c_in, v->c_out, size, d->band, fill, list,
+                            &d->px, &each));
+    if (each > SIZE_MAX / 2)
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace for the lists of pixels is too large");
+    d->v.each = sqz_scratch_round(each);
+    return sqz_scratch_all(p, d->v.each);
 }
 
-static sqz_status prepare_f32(sqz_prep *p, sqz_conv *v)
+static sqz_status prepare_f32(sqz_prep *p, dw *d)
 {
-    size_t bytes = v->taps * v->c_out * sizeof(float); /* those of the weights */
-    v->each = sqz_scratch_round(2 * v->taps * sizeof(float *));
-    SQZ_TRY(sqz_scratch_all(p, v->each));
-    if (!p->in[1]->data) { /* not constant: turned at every run */
-        v->shared = sqz_scratch_round(bytes);
-        p->scratch_bytes += v->shared;
+    const sqz_conv *v = &d->v;
+    const sqz_tensor *bias = p->n_in > 2 ? p->in[2] : NULL;
+    SQZ_TRY(prepare_pixels(p, d, sizeof(float), 0, false));
+    const size_t bytes = sqz_pack_f32_bytes(v->c_out, d->px.lines, d->px.taps);
+    if (!bytes)
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
+    d->packed = (sqz_packed){.n = v->c_out, .n_seg = d->px.lines, .len = d->px.taps};
+    if (!p->in[1]->data || (bias && !bias->data)) { /* not constant: packed at every run */
+        d->v.shared = sqz_scratch_round(bytes);
+        p->scratch_bytes += d->v.shared;
         return SQZ_OK;
     }
-    float *kernel = sqz_arena_alloc(p->arena, bytes, 1);
-    if (!kernel)
+    d->packed.data = sqz_arena_alloc(p->arena, bytes, 1);
+    if (!d->packed.data)
         return SQZ_E_NOMEM;
-    turn(v, SQZ_F32P(p->in[1]), kernel);
-    v->kernel = kernel;
+    sqz_pack_f32(&d->packed, SQZ_F32P(p->in[1]), v->taps, 1, bias ? SQZ_F32P(bias) : NULL);
+    return SQZ_OK;
+}
+
+/* Windows that dwconv_s8 takes by columns. */
+static bool has_columns(const sqz_window *w)
+{
+    const int64_t k = w->k[SQZ_AXIS_W], step = w->stride[SQZ_AXIS_W];
+    const bool square = w->k[SQZ_AXIS_H] == k && w->stride[SQZ_AXIS_H] == step;
+    const bool whole = w->k[SQZ_AXIS_D] == 1 && w->dil[SQZ_AXIS_H] == 1 && w->dil[SQZ_AXIS_W] == 1;
+    return square && whole && ((k == 3 && step <= 2) || (k == 5 && step == 1));
+}
+
+static sqz_status prepare_s8(sqz_prep *p, dw *d)
+{
+    sqz_conv *v = &d->v;
+    SQZ_TRY(prepare_pixels(p, d, 1, p->in_q[0]->zero[0], !has_columns(&v->w)));
+    const sqz_weights w = {.n = v->c_out,
+                           .k = v->taps,
+                           .ld_n = v->taps,
+                           .ld_k = 1,
+                           .groups = 1,
+                           .n_seg = d->px.taps,
+                           .len = d->px.lines,
+                           .depthwise = true,
+                           .slot = 1,
+                           .bias = 2};
+    SQZ_TRY(sqz_linear_prepare(p, &w, &v->lin));
+    d->packed = *v->lin->right;
     return SQZ_OK;
 }
 
 static sqz_status prepare(sqz_prep *p)
 {
     const dw_attrs *a = p->attrs;
-    sqz_conv *v = sqz_arena_alloc(p->arena, 1, sizeof *v);
-    if (!v)
+    dw *d = sqz_arena_alloc(p->arena, 1, sizeof *d);
+    if (!d)
         return SQZ_E_NOMEM;
-    SQZ_TRY(sqz_conv_geometry(p, &(sqz_conv_shape){.attrs = &a->window, .group = 0}, v));
-    v->grain = SQZ_MAX(1, SQZ_MIN(8192 / v->c_out, 256));
-    p->state = v;
-    if (!sqz_is_integer(p))
-        return prepare_f32(p, v);
-    const sqz_weights w = {
-        .n = v->c_out, .k = v->taps, .ld_n = v->taps, .ld_k = 1, .groups = 1, .slot = 1, .bias = 2};
-    SQZ_TRY(sqz_linear_prepare(p, &w, &v->lin));
-    v->each = parts_of(v).bytes;
-    return sqz_scratch_all(p, v->each);
+    SQZ_TRY(sqz_conv_geometry(p, &(sqz_conv_shape){.attrs = &a->window, .group = 0}, &d->v));
+    cut(d, p->out[0]);
+    p->state = d;
+    return sqz_is_integer(p) ? prepare_s8(p, d) : prepare_f32(p, d);
 }
 
-/* ---- float ---- */
+/* ---- running ---- */
 
 typedef struct job {
     const sqz_call *c;
-    const float *kernel, *bias;
+    sqz_packed packed;
 } job;
 
-/* Index of the image row under kernel row t (of Kd * Kh), -1: in the padding. */
-static int64_t row_under(const sqz_window *w, sqz_pixel at, int64_t t)
+static void band_f32(const job *j, const sqz_windows *x, size_t at, size_t ld)
 {
-    const int64_t k_h = w->k[SQZ_AXIS_H], in_h = w->in[SQZ_AXIS_H];
-    const int64_t z = sqz_window_input(w, SQZ_AXIS_D, at.z, t / k_h);
-    const int64_t y = sqz_window_input(w, SQZ_AXIS_H, at.y, t % k_h);
-    return z < 0 || y < 0 || z >= w->in[SQZ_AXIS_D] || y >= in_h ? -1 : z * in_h + y;
+    const sqz_fused *f = j->c->fused;
+    const sqz_out_f32 o = {.y = SQZ_F32P(j->c->out[0]) + at,
+                           .ld = ld,
+                           .bias = f && f->bias ? SQZ_F32P(f->bias) : NULL,
+                           .add = f && f->add ? SQZ_F32P(f->add) + at : NULL,
+                           .ld_add = ld,
+                           .lo = f ? f->lo : -INFINITY,
+                           .hi = f ? f->hi : INFINITY};
+    j->c->ctx->kernels->dwconv_f32(&j->packed, x, &o);
 }
 
-/* The taps of one pixel that lie in the image: their inputs and weights. Returns how many. */
-static size_t taps_f32(const sqz_conv *v, const float *x, const float *kernel, sqz_pixel at,
-                       const float **tap, const float **weight)
+static void band_s8(const job *j, const sqz_windows *x, size_t at, size_t ld)
 {
-    const sqz_window *w = &v->w;
-    size_t n = 0;
-    int64_t x0, x1;
-    sqz_window_taps(w, SQZ_AXIS_W, at.x, &x0, &x1);
-    x += at.n * sqz_volume(w->in) * v->c_in;
-    for (int64_t t = 0; t < w->k[SQZ_AXIS_D] * w->k[SQZ_AXIS_H]; t++) {
-        const int64_t row = row_under(w, at, t);
-        for (int64_t kx = x0; row >= 0 && kx < x1; kx++, n++) {
-            int64_t ix = sqz_window_input(w, SQZ_AXIS_W, at.x, kx);
-            tap[n] = x + (size_t)(row * w->in[SQZ_AXIS_W] + ix) * v->c_in;
-            weight[n] = kernel + (size_t)(t * w->k[SQZ_AXIS_W] + kx) * v->c_out;
-        }
-    }
-    return n;
+    const dw *d = j->c->state;
+    const sqz_out_s8 o = {.y = SQZ_S8P(j->c->out[0]) + at, .ld = ld, .rq = &d->v.lin->out};
+    j->c->ctx->kernels->dwconv_s8(&j->packed, x, &o);
 }
 
-/* Every input channel feeds m outputs. */
-static void repeated(const sqz_conv *v, size_t n, const float **tap, const float **weight,
-                     const float *bias, float *y)
-{
-    size_t m = v->c_out / v->c_in;
-    for (size_t o = 0; o < v->c_out; o++) {
-        y[o] = bias ? bias[o] : 0.0f;
-        for (size_t t = 0; t < n; t++)
-            y[o] += tap[t][o / m] * weight[t][o];
-    }
-}
-
-static sqz_status chunk_f32(void *arg, size_t begin, size_t end)
+/* Output lines begin .. end, in bands within one plane. */
+static sqz_status chunk(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
-    const sqz_conv *v = j->c->state;
-    const sqz_kernels *kern = j->c->ctx->kernels;
-    void *mem = (char *)j->c->scratch + v->shared + (size_t)sqz_worker_index() * v->each;
-    const float **tap = mem, **weight = tap + v->taps;
-    for (size_t i = begin; i < end; i++) {
-        float *y = SQZ_F32P(j->c->out[0]) + i * v->c_out;
-        size_t n = taps_f32(v, SQZ_F32P(j->c->in[0]), j->kernel, sqz_pixel_at(&v->w, i), tap,
-                            weight);
-        if (v->c_out == v->c_in)
-            kern->dwconv_f32(v->c_out, n, tap, weight, j->bias, y);
-        else
-            repeated(v, n, tap, weight, j->bias, y);
+    const dw *d = j->c->state;
+    const sqz_window *w = &d->v.w;
+    const size_t height = (size_t)w->out[SQZ_AXIS_H], depth = (size_t)w->out[SQZ_AXIS_D];
+    const size_t line = (size_t)w->out[SQZ_AXIS_W] * d->v.c_out;
+    char *scratch = (char *)j->c->scratch + d->v.shared + (size_t)sqz_worker_index() * d->v.each;
+    while (begin < end) {
+        const size_t y = begin % height, plane = begin / height;
+        const size_t n = SQZ_MIN(SQZ_MIN(d->band, height - y), end - begin);
+        const sqz_windows x = sqz_pixels_at(&d->px, j->c->in[0]->data, plane / depth,
+                                            (int64_t)(plane % depth), (int64_t)y, (int64_t)(y + n),
+                                            scratch);
+        (d->v.lin ? band_s8 : band_f32)(j, &x, begin * line, d->v.c_out);
+        SQZ_TRY(sqz_fused_then(j->c->fused, begin * line, (begin + n) * line));
+        begin += n;
     }
     return SQZ_OK;
 }
 
 static sqz_status run(const sqz_call *c)
 {
-    const sqz_conv *v = c->state;
+    const dw *d = c->state;
     const sqz_tensor *bias = sqz_input(c, 2);
-    job j = {c, v->kernel, bias ? SQZ_F32P(bias) : NULL};
-    if (!v->kernel) {
-        turn(v, SQZ_F32P(c->in[1]), c->scratch);
-        j.kernel = c->scratch;
+    job j = {c, d->packed};
+    if (!j.packed.data) {
+        j.packed.data = c->scratch;
+        sqz_pack_f32(&j.packed, SQZ_F32P(c->in[1]), d->v.taps, 1, bias ? SQZ_F32P(bias) : NULL);
     }
-    return sqz_parallel(c->ctx, v->pixels, v->grain, chunk_f32, &j);
-}
-
-/* ---- integer ---- */
-
-/* The taps of one output pixel as rows of c_out bytes; taps in the padding are the zero row. */
-static void find_taps(const sqz_conv *v, const int8_t *x, sqz_pixel at, char *mem,
-                      const int8_t **tap)
-{
-    const sqz_window *w = &v->w;
-    parts s = parts_of(v);
-    size_t m = v->c_out / v->c_in;
-    int8_t *wide = (int8_t *)mem + s.wide;
-    x += at.n * sqz_volume(w->in) * v->c_in;
-    for (int64_t t = 0; t < w->k[SQZ_AXIS_D] * w->k[SQZ_AXIS_H]; t++) {
-        const int64_t row = row_under(w, at, t);
-        for (int64_t kx = 0; kx < w->k[SQZ_AXIS_W]; kx++, tap++) {
-            int64_t ix = sqz_window_input(w, SQZ_AXIS_W, at.x, kx);
-            *tap = (const int8_t *)mem + s.zero;
-            if (row < 0 || ix < 0 || ix >= w->in[SQZ_AXIS_W])
-                continue;
-            *tap = x + (size_t)(row * w->in[SQZ_AXIS_W] + ix) * v->c_in;
-            if (m == 1)
-                continue;
-            for (size_t o = 0; o < v->c_out; o++)
-                wide[o] = (*tap)[o / m];
-            *tap = wide;
-            wide += v->c_out;
-        }
-    }
-}
-
-static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
-{
-    const sqz_call *c = arg;
-    const sqz_conv *v = c->state;
-    const sqz_kernels *kern = c->ctx->kernels;
-    char *mem = (char *)c->scratch + (size_t)sqz_worker_index() * v->each;
-    parts s = parts_of(v);
-    int32_t *acc = (int32_t *)(void *)mem;
-    const int8_t **tap = (const int8_t **)(void *)(mem + s.tap);
-    memset(mem + s.zero, v->lin->in_zero, v->c_out);
-    for (size_t i = begin; i < end; i++) {
-        find_taps(v, SQZ_S8P(c->in[0]), sqz_pixel_at(&v->w, i), mem, tap);
-        kern->dwconv_s8(v->lin->packed, tap, acc + (i - begin) * v->c_out);
-    }
-    kern->requant_s8(&v->lin->out, end - begin, acc, SQZ_S8P(c->out[0]) + begin * v->c_out,
-                     v->c_out);
-    return SQZ_OK;
-}
-
-static sqz_status run_int(const sqz_call *c)
-{
-    sqz_call call = *c;
-    const sqz_conv *v = c->state;
-    return sqz_parallel(c->ctx, v->pixels, v->grain, chunk_s8, &call);
+    return sqz_parallel(c->ctx, d->lines, d->grain, chunk, &j);
 }
 
 /* ---- ONNX: a Conv with as many groups as input channels ---- */
@@ -234,6 +203,18 @@ static const sqz_case cases[] = {
      .n_in = 2,
      .in = {{4, {1, 7, 5, 3}}, {4, {6, 2, 3, 1}}}, /* multiplier 2 */
      .constant = 2},
+    {.attrs = "strides=4,5 pads=1,2,3,1", /* windows apart from each other, multiplier 2 */
+     .n_in = 3,
+     .in = {{4, {2, 9, 11, 3}}, {4, {6, 2, 2, 1}}, {1, {6}}},
+     .constant = 6},
+    {.attrs = "pads=2,2,2,2", /* 5x5 over two bands of lines */
+     .n_in = 3,
+     .in = {{4, {1, 11, 7, 19}}, {4, {19, 5, 5, 1}}, {1, {19}}},
+     .constant = 6},
+    {.attrs = "strides=2,2 pads=0,0,1,1",
+     .n_in = 3,
+     .in = {{4, {3, 6, 8, 24}}, {4, {24, 3, 3, 1}}, {1, {24}}},
+     .constant = 6},
     {.attrs = "pads=1,0", /* one dimension */
      .n_in = 3,
      .in = {{3, {2, 6, 5}}, {3, {5, 3, 1}}, {1, {5}}},
@@ -254,12 +235,13 @@ const sqz_op sqz_op_dwconv2d = {
     .n_in_max = 3,
     .n_out_min = 1,
     .n_out_max = 1,
+    .traits = SQZ_T_FUSES,
     .layout = SQZ_L_CHANNELS,
     .infer = infer,
     .run = run,
     .cost = cost,
     .prepare = prepare,
-    .run_int = run_int,
+    .run_int = run,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Conv", .since = UINT8_MAX, .write = write}, /* read by conv2d */
     .cases = cases,

@@ -15,23 +15,6 @@ static void *block(size_t bytes) /* exact; never NULL */
     return p;
 }
 
-static int8_t *random_s8(sqz_rng *r, size_t n)
-{
-    int8_t *p = block(n);
-    bool extreme = sqz_rng_below(r, 4) == 0; /* saturation inside a kernel shows on the corners */
-    for (size_t i = 0; i < n; i++)
-        p[i] = extreme ? (int8_t)(sqz_rng_below(r, 2) ? 127 : -128)
-                       : (int8_t)((int)sqz_rng_below(r, 256) - 128);
-    return p;
-}
-
-static sqz_packed_v1 packed(size_t n, size_t k, const int8_t *w, size_t ld_n, size_t ld_k)
-{
-    sqz_packed_v1 p = {n, k, block(sqz_pack_v1_bytes(n, k))};
-    sqz_pack_v1(&p, w, ld_n, ld_k);
-    return p;
-}
-
 /* The kernels that the processor has, each instruction set once. */
 static size_t implementations(sqz_kernels out[SQZ_N_ISA])
 {
@@ -40,81 +23,6 @@ static size_t implementations(sqz_kernels out[SQZ_N_ISA])
         if (sqz_isa_supported((sqz_isa)isa))
             sqz_kernels_select(&out[n++], (sqz_isa)isa);
     return n;
-}
-
-static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
-{
-    (void)state;
-    sqz_rng r = {SEED, 1 << 20};
-    sqz_kernels set[SQZ_N_ISA];
-    size_t n_set = implementations(set);
-    for (int round = 0; round < ROUNDS; round++) {
-        size_t n = 1 + sqz_rng_below(&r, 70), taps = 1 + sqz_rng_below(&r, 26);
-        int8_t *x[26] = {0}, *w = random_s8(&r, n * taps);
-        sqz_packed_v1 p = packed(n, taps, w, 1, n); /* (taps, n) */
-        for (size_t t = 0; t < taps; t++)
-            x[t] = random_s8(&r, n);
-        for (size_t s = 0; s < n_set; s++) {
-            int32_t *c = block(n * sizeof *c);
-            set[s].dwconv_s8(&p, (const int8_t *const *)x, c);
-            for (size_t j = 0; j < n; j++) {
-                int32_t want = 0;
-                for (size_t t = 0; t < taps; t++)
-                    want += x[t][j] * w[t * n + j];
-                if (c[j] != want)
-                    fail_msg("%s: n %zu taps %zu at %zu: %d, expected %d", sqz_isa_name(set[s].isa),
-                             n, taps, j, c[j], want);
-            }
-            free(c);
-        }
-        for (size_t t = 0; t < taps; t++)
-            free(x[t]);
-        free(w);
-        free(p.data);
-    }
-}
-
-static void test_dwconv_f32_is_the_sum_for_every_instruction_set(void **state)
-{
-    (void)state;
-    sqz_rng r = {SEED, 5 << 20};
-    sqz_kernels set[SQZ_N_ISA];
-    size_t n_set = implementations(set);
-    for (int round = 0; round < ROUNDS; round++) {
-        size_t n = 1 + sqz_rng_below(&r, 40), taps = sqz_rng_below(&r, 10);
-        float *x[10] = {0}, *w[10] = {0}, *bias = block(n * sizeof *bias);
-        bool with = sqz_rng_below(&r, 2);
-        for (size_t j = 0; j < n; j++)
-            bias[j] = (float)sqz_rng_normal(&r);
-        for (size_t t = 0; t < taps; t++) {
-            x[t] = block(n * sizeof *bias);
-            w[t] = block(n * sizeof *bias);
-            for (size_t j = 0; j < n; j++) {
-                x[t][j] = (float)sqz_rng_normal(&r);
-                w[t][j] = (float)sqz_rng_normal(&r);
-            }
-        }
-        for (size_t s = 0; s < n_set; s++) {
-            float *y = block(n * sizeof *y);
-            set[s].dwconv_f32(n, taps, (const float *const *)x, (const float *const *)w,
-                              with ? bias : NULL, y);
-            for (size_t j = 0; j < n; j++) {
-                double want = with ? bias[j] : 0, size = fabs(want);
-                for (size_t t = 0; t < taps; t++) {
-                    want += (double)x[t][j] * w[t][j];
-                    size += fabs((double)x[t][j] * w[t][j]);
-                }
-                /* at most 10 products and 10 sums, 2^-24 each */
-                assert_true(fabs(y[j] - want) <= 20 * 6e-8 * size);
-            }
-            free(y);
-        }
-        for (size_t t = 0; t < taps; t++) {
-            free(x[t]);
-            free(w[t]);
-        }
-        free(bias);
-    }
 }
 
 /* An accumulator: small, anything, or a corner; acc + bias must fit. */
@@ -233,9 +141,9 @@ static void test_quantize_s8_is_qround_for_every_instruction_set(void **state)
 static void test_packing_refuses_what_does_not_fit(void **state)
 {
     (void)state;
-    assert_int_equal(sqz_pack_v1_bytes(SIZE_MAX / 2, 64), 0);
-    assert_int_equal(sqz_pack_v1_bytes(64, SIZE_MAX / 2), 0);
-    assert_int_equal(sqz_pack_v1_bytes(17, 5), 2 * 64 * 3);
+    assert_int_equal(sqz_pack_s8_bytes(SIZE_MAX / 2, 1, 64), 0);
+    assert_int_equal(sqz_pack_s8_bytes(64, 2, SIZE_MAX / 2), 0);
+    assert_int_equal(sqz_pack_s8_bytes(17, 3, 5), 2 * 64 * 7);
 }
 
 static void test_a_cap_selects_no_wider_kernels(void **state)
@@ -249,8 +157,6 @@ static void test_a_cap_selects_no_wider_kernels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dwconv_s8_is_exact_for_every_instruction_set),
-        cmocka_unit_test(test_dwconv_f32_is_the_sum_for_every_instruction_set),
         cmocka_unit_test(test_requant_s8_is_the_runtimes_for_every_instruction_set),
         cmocka_unit_test(test_minmax_f32_skips_nan_for_every_instruction_set),
         cmocka_unit_test(test_quantize_s8_is_qround_for_every_instruction_set),
