@@ -181,8 +181,9 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(round)                                                                                       \
     M(floor)                                                                                       \
     M(ceil)                                                                                        \
-    M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) \
-        M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+    M(affine)                                                                                      \
+    M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf)    \
+        M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -243,6 +244,26 @@ typedef struct sqz_operand {
 typedef enum sqz_bin_kind { SQZ_BIN_none, SQZ_BIN_KINDS(SQZ_BIN_KIND) SQZ_N_BIN } sqz_bin_kind;
 typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sqz_operand *b,
                                float *y, size_t rows, size_t n);
+
+/* ---- pools: m output pixels of n channels, side by side ----
+ * Pixel p takes ny x nx taps: x[p*step + ky*line + kx*next + j] for channel j, all inside the image
+ * and at least one; y[p*ldy + j]. Counted in elements. */
+typedef struct sqz_taps {
+    size_t m, n, step, ldy, ny, line, nx, next;
+} sqz_taps;
+typedef void (*sqz_maxpool_f32_fn)(const sqz_taps *w, const float *x, float *y); /* a NaN stays */
+typedef void (*sqz_maxpool_s8_fn)(const sqz_taps *w, const int8_t *x, int8_t *y);
+/* The sum of the taps over `count`. Taps are added in order, in runs of SQZ_AVGPOOL_RUN and then
+ * run to run. */
+#define SQZ_AVGPOOL_RUN ((size_t)64)
+typedef void (*sqz_avgpool_f32_fn)(const sqz_taps *w, float count, const float *x, float *y);
+/* y = sqz_rt_small_to_s8(start + sum, mult, shift, zero, -128, 127); |start + sum| < 2^22. */
+typedef struct sqz_average_s8 {
+    int32_t start, mult, shift, zero;
+    sqz_factor f; /* of mult and shift: sqz_factor_small */
+} sqz_average_s8;
+typedef void (*sqz_avgpool_s8_fn)(const sqz_taps *w, const sqz_average_s8 *a, const int8_t *x,
+                                  int8_t *y);
 
 #define SQZ_FIELD_scalar(kernel) sqz_##kernel##_fn kernel;
 #define SQZ_FIELD_avx2(kernel)
