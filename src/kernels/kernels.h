@@ -182,7 +182,8 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(floor)                                                                                       \
     M(ceil)                                                                                        \
     M(affine)                                                                                      \
-    M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf)    \
+    M(clip)                                                                                        \
+    M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf)            \
         M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
@@ -264,6 +265,17 @@ typedef struct sqz_average_s8 {
 } sqz_average_s8;
 typedef void (*sqz_avgpool_s8_fn)(const sqz_taps *w, const sqz_average_s8 *a, const int8_t *x,
                                   int8_t *y);
+
+/* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
+typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,
+                                  size_t rows, size_t n);
+
+/* ---- moves: y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; elements of 4 bytes and of 1 ----
+ */
+typedef void (*sqz_transpose_b4_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,
+                                    size_t ldy);
+typedef void (*sqz_transpose_b1_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,
+                                    size_t ldy);
 
 #define SQZ_FIELD_scalar(kernel) sqz_##kernel##_fn kernel;
 #define SQZ_FIELD_avx2(kernel)
