@@ -12,7 +12,10 @@
 #    define INLINE static
 #endif
 
-enum { ROWS = 10, PANELS = 4 };
+enum { ROWS = 10, PANELS = 4, LINE = 64, BLOCK = 64 };
+
+#define CACHE                                                                                      \
+    ((size_t)320 << 10) /* bytes of the panels of a group: they and the next ones stay near */
 
 typedef struct product { /* what stays the same for all tiles of a group of panels */
     const sqz_left *l;
@@ -21,6 +24,8 @@ typedef struct product { /* what stays the same for all tiles of a group of pane
     size_t panel;      /* floats */
     size_t column;     /* first output of the group */
     __mmask16 columns; /* outputs of the last panel */
+    const char *ahead; /* weights that come next */
+    size_t step;       /* bytes of them to ask for in every BLOCK terms */
 } product;
 
 /* Adds one term: wide panels, and a narrow one behind them. */
@@ -51,20 +56,24 @@ INLINE void term(const size_t rows, const size_t wide, const size_t narrow, cons
 static void add_and_store(const product *q, size_t rows, size_t panels, size_t r0,
                           float sums[ROWS][PANELS * SQZ_PANEL])
 {
-    const sqz_out_f32 *o = q->o;
-    for (size_t r = 0; r < rows; r++)
+    const sqz_out_f32 o = *q->o;
+    const __m512 lo = _mm512_set1_ps(o.lo), hi = _mm512_set1_ps(o.hi);
+    const __mmask16 last = q->columns;
+    const size_t column = q->column;
+    for (size_t r = 0; r < rows; r++) {
+        const float *add = o.add ? o.add + (r0 + r) * o.ld_add + column : NULL;
+        float *y = o.y + (r0 + r) * o.ld + column;
         for (size_t p = 0; p < panels; p++) {
-            const __mmask16 mask = p + 1 == panels ? q->columns : 0xffff;
-            const size_t j = q->column + p * SQZ_PANEL;
+            const __mmask16 mask = p + 1 == panels ? last : 0xffff;
             __m512 v = _mm512_loadu_ps(sums[r] + p * SQZ_PANEL);
-            if (o->bias)
-                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o->bias + j));
-            if (o->add)
-                v = _mm512_add_ps(v,
-                                  _mm512_maskz_loadu_ps(mask, o->add + (r0 + r) * o->ld_add + j));
-            v = _mm512_min_ps(_mm512_set1_ps(o->hi), _mm512_max_ps(_mm512_set1_ps(o->lo), v));
-            _mm512_mask_storeu_ps(o->y + (r0 + r) * o->ld + j, mask, v);
+            if (o.bias)
+                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, o.bias + column + p * SQZ_PANEL));
+            if (add)
+                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, add + p * SQZ_PANEL));
+            v = _mm512_min_ps(hi, _mm512_max_ps(lo, v));
+            _mm512_mask_storeu_ps(y + p * SQZ_PANEL, mask, v);
         }
+    }
 }
 
 /* Results from row r0 on. The second operand of max and min is the result when one is a NaN. */
@@ -90,6 +99,15 @@ INLINE void store(const size_t rows, const size_t wide, const size_t narrow, con
         add_and_store(q, rows, wide + narrow, r0, sums);
 }
 
+/* Asks for what a tile will add. */
+static void expect(const product *q, size_t rows, size_t panels, size_t r0)
+{
+    const float *add = q->o->add + r0 * q->o->ld_add + q->column;
+    for (size_t r = 0; r < rows; r++, add += q->o->ld_add)
+        for (size_t p = 0; p < panels; p++)
+            _mm_prefetch(add + p * SQZ_PANEL, _MM_HINT_T0);
+}
+
 /* Rows `first` .. of the product, which begin at row[]. */
 INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, const product *q,
                  const char *const row[ROWS], size_t first)
@@ -98,6 +116,8 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
     __m256 low[ROWS];
     const size_t panel = q->panel;
     const float *w = q->w;
+    if (q->o->add)
+        expect(q, rows, wide + narrow, first);
 #pragma GCC unroll 10
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4
@@ -107,14 +127,19 @@ INLINE void tile(const size_t rows, const size_t wide, const size_t narrow, cons
             low[r] = _mm256_loadu_ps(w + wide * panel);
     }
     w += SQZ_PANEL;
-    const char *at[ROWS];
+    const char *at[ROWS], *ahead = q->ahead;
 #pragma GCC unroll 10
     for (size_t r = 0; r < rows; r++)
         at[r] = row[r];
     for (size_t s = 0; s < q->l->n_seg; s++) {
         size_t t = q->l->seg[s], end = t + q->l->len * sizeof(float);
-        for (; t < end; t += sizeof(float), w += SQZ_PANEL)
-            term(rows, wide, narrow, panel, at, t, w, sum, low);
+        while (t < end) {
+            const size_t stop = end - t > BLOCK * sizeof(float) ? t + BLOCK * sizeof(float) : end;
+            for (const char *to = ahead + q->step; ahead < to; ahead += LINE)
+                _mm_prefetch(ahead, _MM_HINT_T1);
+            for (; t < stop; t += sizeof(float), w += SQZ_PANEL)
+                term(rows, wide, narrow, panel, at, t, w, sum, low);
+        }
     }
     store(rows, wide, narrow, q, first, sum, low);
 }
@@ -169,12 +194,17 @@ static const shape shapes[2 * PANELS] = {
     {6, {FROM_1(4, 0)}},
 };
 
-/* All rows of one group of panels, in tiles whose sizes differ by at most one. */
-static void group(const product *q, const shape *s)
+static size_t up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* All rows of one group of panels, in tiles whose sizes differ by at most one; meanwhile the next
+ * weights, so many bytes, come near. */
+static void group(product q, const shape *s, size_t next)
 {
-    const sqz_left *l = q->l;
+    const sqz_left *l = q.l;
     const char *line = l->a, *row[ROWS];
-    size_t column = 0, n_tile = (l->m + s->most - 1) / s->most;
+    const size_t n_tile = up(l->m, s->most), blocks = l->n_seg * up(l->len, BLOCK);
+    size_t column = 0;
+    q.step = n_tile > 1 && blocks ? up(next, n_tile * blocks * LINE) * LINE : 0;
     for (size_t i = 0, t = 0; t < n_tile; t++) {
         const size_t rows = (l->m - i) / (n_tile - t);
         for (size_t r = 0; r < rows; r++) {
@@ -184,7 +214,8 @@ static void group(const product *q, const shape *s)
                 line += l->line;
             }
         }
-        s->tile[rows - 1](q, row, i);
+        s->tile[rows - 1](&q, row, i);
+        q.ahead += q.step * blocks;
         i += rows;
     }
 }
@@ -192,19 +223,20 @@ static void group(const product *q, const shape *s)
 void sqz_gemm_f32_avx512vnni(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
                              const sqz_out_f32 *o)
 {
-    const size_t k = l->n_seg * l->len, half = SQZ_PANEL / 2;
-    product q = {.l = l, .o = o, .panel = (1 + k) * SQZ_PANEL};
-    /* the panels of a group stay in the second-level cache while the rows pass */
-    size_t most = l->m > 6 ? 640 * 1024 / (q.panel * sizeof(float)) : PANELS;
-    most = most < 1 ? 1 : most < PANELS ? most : PANELS;
+    const size_t panel = (1 + l->n_seg * l->len) * SQZ_PANEL, bytes = panel * sizeof(float);
+    const size_t n_panel = up(w->n, SQZ_PANEL), half = SQZ_PANEL / 2;
+    const size_t fit = CACHE / bytes, most = l->m <= 6 || fit > PANELS ? PANELS : fit ? fit : 1;
+    product q = {.l = l, .o = o, .panel = panel};
     for (size_t j = begin; j < end;) {
-        size_t left = (end - j + SQZ_PANEL - 1) / SQZ_PANEL, n_group = (left + most - 1) / most;
-        size_t wide = left / n_group * SQZ_PANEL, n = end - j < wide ? end - j : wide;
-        size_t last = (n - 1) % SQZ_PANEL + 1;
-        q.w = (const float *)w->data + j / SQZ_PANEL * q.panel;
+        const size_t at = j / SQZ_PANEL, left = up(end - j, SQZ_PANEL),
+                     panels = left / up(left, most);
+        const size_t n = end - j < panels * SQZ_PANEL ? end - j : panels * SQZ_PANEL;
+        const size_t rest = n_panel - at - panels, next = rest < panels ? rest : panels;
+        q.w = (const float *)w->data + at * panel;
+        q.ahead = (const char *)(q.w + panels * panel);
         q.column = j;
-        q.columns = (__mmask16)(0xffffu >> (SQZ_PANEL - last));
-        group(&q, &shapes[(n + half - 1) / half - 1]);
+        q.columns = (__mmask16)(0xffffu >> (SQZ_PANEL - 1 - (n - 1) % SQZ_PANEL));
+        group(q, &shapes[up(n, half) - 1], n_panel * bytes > CACHE ? next * bytes : 0);
         j += n;
     }
 }

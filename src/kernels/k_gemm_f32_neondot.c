@@ -1,5 +1,5 @@
-/* gemm_f32 with NEON: a panel is four registers; tiles of 6 rows of a panel, or 12 of a half one,
- * keep 24 sums in the 32 registers. */
+/* gemm_f32 with NEON: a panel is four registers; tiles of 5 rows of a panel, or 8 of a half one,
+ * leave registers for the weights and for a number of each row. */
 #include "kernels/kernels.h"
 #include <arm_neon.h>
 #include <math.h>
@@ -11,7 +11,7 @@
 #    define INLINE static
 #endif
 
-enum { LANES = 4, ROWS = 12, VECTORS = 8 };
+enum { LANES = 4, ROWS = 8, VECTORS = 8 };
 
 typedef struct product { /* what stays the same for all tiles of a group of panels */
     const sqz_left *l;
@@ -58,7 +58,7 @@ INLINE void store(const size_t rows, const size_t vectors, const product *q, siz
     float sums[ROWS][VECTORS * LANES];
     float *y = plain ? o.y + r0 * o.ld + q->column : sums[0];
     const size_t ld = plain ? o.ld : VECTORS * LANES;
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++, y += ld)
 #pragma GCC unroll 8
         for (size_t v = 0; v < vectors; v++)
@@ -81,7 +81,7 @@ INLINE void tile(const size_t rows, const size_t vectors, const product *q,
     const char *at[ROWS];
     const size_t panel = q->panel;
     const float *w = q->w;
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
         at[r] = row[r];
 #pragma GCC unroll 8
@@ -96,7 +96,7 @@ INLINE void tile(const size_t rows, const size_t vectors, const product *q,
 #pragma GCC unroll 8
             for (size_t v = 0; v < vectors; v++)
                 b[v] = quarter(w, panel, v);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
             for (size_t r = 0; r < rows; r++) {
                 const float32x4_t x = vld1q_dup_f32((const float *)(const void *)(at[r] + t));
 #pragma GCC unroll 8
@@ -115,24 +115,19 @@ typedef void (*tile_fn)(const product *q, const char *const row[ROWS], size_t fi
     {                                                                                              \
         tile(rows, vectors, q, row, first);                                                        \
     }
-#define UP_TO_6(vectors)                                                                           \
+#define UP_TO_5(vectors)                                                                           \
     TILE(1, vectors)                                                                               \
     TILE(2, vectors)                                                                               \
     TILE(3, vectors)                                                                               \
     TILE(4, vectors)                                                                               \
-    TILE(5, vectors)                                                                               \
-    TILE(6, vectors)
+    TILE(5, vectors)
 #define FROM_1(vectors)                                                                            \
-    tile_1_##vectors, tile_2_##vectors, tile_3_##vectors, tile_4_##vectors, tile_5_##vectors,      \
-        tile_6_##vectors
-UP_TO_6(2)
+    tile_1_##vectors, tile_2_##vectors, tile_3_##vectors, tile_4_##vectors, tile_5_##vectors
+UP_TO_5(2)
+TILE(6, 2)
 TILE(7, 2)
 TILE(8, 2)
-TILE(9, 2)
-TILE(10, 2)
-TILE(11, 2)
-TILE(12, 2)
-UP_TO_6(4)
+UP_TO_5(4)
 TILE(1, 8)
 TILE(2, 8)
 
@@ -141,8 +136,8 @@ typedef struct shape { /* of a group of panels: the tiles by rows */
     tile_fn tile[ROWS];
 } shape;
 static const shape shapes[] = {
-    {2, 12, {FROM_1(2), tile_7_2, tile_8_2, tile_9_2, tile_10_2, tile_11_2, tile_12_2}},
-    {4, 6, {FROM_1(4)}},
+    {2, 8, {FROM_1(2), tile_6_2, tile_7_2, tile_8_2}},
+    {4, 5, {FROM_1(4)}},
     {8, 2, {tile_1_8, tile_2_8}}, /* few rows: loads of weights one behind the other */
 };
 
