@@ -183,8 +183,9 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(ceil)                                                                                        \
     M(affine)                                                                                      \
     M(clip)                                                                                        \
-    M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf)            \
-        M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+    M(leaky_relu)                                                                                  \
+    M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign)  \
+        M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -265,6 +266,21 @@ typedef struct sqz_average_s8 {
 } sqz_average_s8;
 typedef void (*sqz_avgpool_s8_fn)(const sqz_taps *w, const sqz_average_s8 *a, const int8_t *x,
                                   int8_t *y);
+/* ---- rows (rows_f32.h): sums in an order that is the same on every instruction set ---- */
+/* Each of `rows` rows of n > 0: y = e^(x - max) / sum, or its logarithm; y may be x. A row of
+ * -infinity only is uniform. */
+typedef void (*sqz_softmax_f32_fn)(size_t rows, size_t n, const float *x, float *y, int log_of);
+/* Each row: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, scale and bias of n numbers
+ * or NULL; not centered: y = x / sqrt(mean of x^2 + epsilon) * scale + bias. y may be x; mean and
+ * inverse (of the root), one for each row, may be NULL. */
+typedef struct sqz_row_norm {
+    size_t n; /* > 0 */
+    const float *scale, *bias;
+    double epsilon;
+    int centered;
+} sqz_row_norm;
+typedef void (*sqz_norm_f32_fn)(const sqz_row_norm *p, size_t rows, const float *x, float *y,
+                                float *mean, float *inverse);
 
 /* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
 typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,

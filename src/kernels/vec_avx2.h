@@ -51,4 +51,17 @@ V vi vi_shl23(vi a) { return _mm256_slli_epi32(a, 23); }
 V vi vi_sar23(vi a) { return _mm256_srai_epi32(a, 23); }
 V vi vi_sar1(vi a) { return _mm256_srai_epi32(a, 1); }
 V vf v_of_int(vi a) { return _mm256_cvtepi32_ps(a); }
+
+V float v_fold(vf a)
+{
+    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+V float v_fold_max(vf a)
+{
+    const __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
 #endif

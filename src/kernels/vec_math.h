@@ -68,6 +68,13 @@ V vf v_exp(vf x)
     return v_scale(v_add(v_set(1), v_exp_poly(s.r)), s.n, s.k);
 }
 
+/* e^x for x <= 0 */
+V vf v_exp_neg(vf x)
+{
+    const v_split s = v_reduce(v_least(x, -104));
+    return v_scale(v_add(v_set(1), v_exp_poly(s.r)), s.n, s.k);
+}
+
 /* e^x for |x| < 87 */
 V vf v_exp_normal(vf x)
 {
@@ -114,7 +121,7 @@ V vf v_tanh(vf x)
 
 V vf v_sigmoid(vf x)
 {
-    const vf e = v_exp(v_neg(v_abs(x)));
+    const vf e = v_exp_neg(v_neg(v_abs(x)));
     return v_div(v_sel(v_lt(x, v_set(0)), e, v_set(1)), v_add(e, v_set(1)));
 }
 
@@ -133,7 +140,7 @@ V vf v_erf(vf x)
 /* max(x, 0) + ln(1 + u), u = e^-|x|: ln(1 + u) = 2 artanh(u / (2 + u)) */
 V vf v_softplus(vf x)
 {
-    const vf u = v_exp(v_neg(v_abs(x))), s = v_div(u, v_add(u, v_set(2))), t = v_mul(s, s);
+    const vf u = v_exp_neg(v_neg(v_abs(x))), s = v_div(u, v_add(u, v_set(2))), t = v_mul(s, s);
     const vf p = V_POLY(t, 6.666667461e-01f, 3.999888301e-01f, 2.861673236e-01f, 2.142912447e-01f,
                         2.429618090e-01f);
     return v_add(v_max(x, v_set(0)), v_fma(v_mul(p, t), s, v_add(s, s)));

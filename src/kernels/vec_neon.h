@@ -54,4 +54,11 @@ V vi vi_shl23(vi a) { return vshlq_n_s32(a, 23); }
 V vi vi_sar23(vi a) { return vshrq_n_s32(a, 23); }
 V vi vi_sar1(vi a) { return vshrq_n_s32(a, 1); }
 V vf v_of_int(vi a) { return vcvtq_f32_s32(a); }
+
+V float v_fold(vf a)
+{
+    const float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
+}
+V float v_fold_max(vf a) { return vmaxvq_f32(a); }
 #endif

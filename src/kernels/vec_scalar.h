@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define V static inline __attribute__((always_inline))
-enum { VW = 1 }; /* floats of a vector; divides SQZ_LANES */
+enum { VW = 1 }; /* floats of a vector; divides LANES of rows_f32.h */
 typedef float vf;
 typedef int32_t vi;
 typedef int vm; /* of a comparison */
@@ -60,4 +60,8 @@ V vi vi_shl23(vi a) { return (vi)((uint32_t)a << 23); }
 V vi vi_sar23(vi a) { return a >> 23; }
 V vi vi_sar1(vi a) { return a >> 1; }
 V vf v_of_int(vi a) { return (vf)a; }
+
+/* All lanes as one: halves are added to halves, the same tree for every width. */
+V float v_fold(vf a) { return a; }
+V float v_fold_max(vf a) { return a; } /* of lanes that are not NaN */
 #endif

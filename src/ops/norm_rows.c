@@ -148,34 +148,9 @@ sqz_status sqz_row_norm_prepare(sqz_prep *p)
     return SQZ_OK;
 }
 
-/* Eight sums side by side: as fast as the machine adds, and always in the same order. */
-static double total(const float *x, size_t n)
-{
-    double s[8] = {0}, rest = 0;
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            s[k] += (double)x[i + k];
-    for (; i < n; i++)
-        rest += (double)x[i];
-    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) + rest;
-}
-
-static double squares(const float *x, size_t n, double mean)
-{
-    double s[8] = {0}, rest = 0;
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            s[k] += ((double)x[i + k] - mean) * ((double)x[i + k] - mean);
-    for (; i < n; i++)
-        rest += ((double)x[i] - mean) * ((double)x[i] - mean);
-    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) + rest;
-}
-
 typedef struct job {
     const sqz_call *c;
-    bool centered;
+    bool centered, plain; /* plain: scale and bias are one row each, or missing */
     double epsilon;
 } job;
 
@@ -185,25 +160,16 @@ static double number(const sqz_call *c, unsigned k, size_t base, size_t i)
     return (double)SQZ_F32P(c->in[k + 1])[p->plain ? i : base + p->inner[i]];
 }
 
-/* y = (x - mean) * inv, scaled and moved. */
-static void put(const sqz_call *c, size_t row, double mean, double inv)
+/* y holds a normalized row: parameters of any form. */
+static void put(const sqz_call *c, size_t row, float *y)
 {
     const state *s = c->state;
-    const float *x = SQZ_F32P(c->in[0]) + row * s->n;
-    float *y = SQZ_F32P(c->out[0]) + row * s->n;
     size_t base[2] = {0, 0};
-    if (s->p[0].plain && s->p[1].plain) { /* the usual form */
-        const float *scale = SQZ_F32P(c->in[1]), *bias = SQZ_F32P(c->in[2]);
-        for (size_t i = 0; i < s->n; i++)
-            y[i] = (float)(((double)x[i] - mean) * inv * (double)scale[i] + (double)bias[i]);
-        return;
-    }
     for (unsigned k = 0; k < 2; k++)
         if (s->p[k].given && !s->p[k].plain)
             base[k] = offset(&c->in[0]->shape, s->p[k].step, 0, s->axis, row);
     for (size_t i = 0; i < s->n; i++) {
-        double v = ((double)x[i] - mean) * inv;
-        v *= s->p[0].given ? number(c, 0, base[0], i) : 1;
+        const double v = (double)y[i] * (s->p[0].given ? number(c, 0, base[0], i) : 1);
         y[i] = (float)(v + (s->p[1].given ? number(c, 1, base[1], i) : 0));
     }
 }
@@ -213,22 +179,25 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
     const job *j = arg;
     const sqz_call *c = j->c;
     const state *s = c->state;
-    for (size_t r = begin; r < end; r++) {
-        const float *x = SQZ_F32P(c->in[0]) + r * s->n;
-        double mean = j->centered ? total(x, s->n) / (double)s->n : 0;
-        double inv = 1 / sqrt(squares(x, s->n, mean) / (double)s->n + j->epsilon);
-        put(c, r, mean, inv);
-        if (c->n_out > 1)
-            SQZ_F32P(c->out[1])[r] = (float)mean;
-        if (c->n_out > 2)
-            SQZ_F32P(c->out[2])[r] = (float)inv;
-    }
+    sqz_row_norm p = {.n = s->n, .epsilon = j->epsilon, .centered = j->centered};
+    if (j->plain && s->p[0].given)
+        p.scale = SQZ_F32P(c->in[1]);
+    if (j->plain && s->p[1].given)
+        p.bias = SQZ_F32P(c->in[2]);
+    c->ctx->kernels->norm_f32(&p, end - begin, SQZ_F32P(c->in[0]) + begin * s->n,
+                              SQZ_F32P(c->out[0]) + begin * s->n,
+                              c->n_out > 1 && c->out[1] ? SQZ_F32P(c->out[1]) + begin : NULL,
+                              c->n_out > 2 && c->out[2] ? SQZ_F32P(c->out[2]) + begin : NULL);
+    for (size_t r = begin; r < end && !j->plain; r++)
+        put(c, r, SQZ_F32P(c->out[0]) + r * s->n);
     return SQZ_OK;
 }
 
 sqz_status sqz_row_norm_run(const sqz_call *c, bool centered)
 {
     const state *s = c->state;
-    job j = {c, centered, ((const sqz_row_norm_attrs *)c->attrs)->epsilon};
-    return sqz_parallel(c->ctx, s->rows, 16384 / (s->n + 1) + 1, chunk, &j);
+    job j = {c, centered, true, ((const sqz_row_norm_attrs *)c->attrs)->epsilon};
+    for (unsigned k = 0; k < 2; k++)
+        j.plain = j.plain && (!s->p[k].given || s->p[k].plain);
+    return s->n ? sqz_parallel(c->ctx, s->rows, 16384 / s->n + 1, chunk, &j) : SQZ_OK;
 }

@@ -1,19 +1,7 @@
 /* log_softmax: y = x - max - ln(sum(e^(x - max))) along an axis. */
 #include "ops/softmax.h"
 
-static void row(float *y, size_t n, size_t step)
-{
-    float top = y[0];
-    double sum = 0;
-    for (size_t i = 1; i < n; i++)
-        top = y[i * step] > top ? y[i * step] : top;
-    for (size_t i = 0; i < n; i++)
-        sum += exp((double)y[i * step] - (double)top);
-    const double shift = (double)top + log(sum);
-    for (size_t i = 0; i < n; i++)
-        y[i * step] = (float)((double)y[i * step] - shift);
-}
-static sqz_status run(const sqz_call *c) { return sqz_softmax_run(c, row); }
+static sqz_status run(const sqz_call *c) { return sqz_softmax_kernel(c, true); }
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{2, {3, 10}}}, .lo = -4, .hi = 4},

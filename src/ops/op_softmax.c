@@ -3,20 +3,7 @@
 #include "kernels/kernels.h"
 #include "ops/softmax.h"
 
-static void row(float *y, size_t n, size_t step)
-{
-    float top = y[0];
-    double sum = 0;
-    for (size_t i = 1; i < n; i++)
-        top = y[i * step] > top ? y[i * step] : top;
-    for (size_t i = 0; i < n; i++) {
-        y[i * step] = top == -INFINITY ? 1.0f : expf(y[i * step] - top); /* all masked: uniform */
-        sum += (double)y[i * step];
-    }
-    for (size_t i = 0; i < n; i++)
-        y[i * step] = (float)((double)y[i * step] / sum);
-}
-static sqz_status run(const sqz_call *c) { return sqz_softmax_run(c, row); }
+static sqz_status run(const sqz_call *c) { return sqz_softmax_kernel(c, false); }
 
 typedef struct state {
     uint32_t table[256];

@@ -1,5 +1,6 @@
 /* softmax.c: see softmax.h. */
 #include "ops/softmax.h"
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +31,8 @@ void sqz_softmax_cost(const sqz_infer *q, sqz_cost *out)
     out->ops *= 4;
 }
 
+#define GRAIN 16384 /* elements of a chunk, about */
+
 typedef struct job {
     sqz_split3 s;
     sqz_softmax_row_fn row;
@@ -54,8 +57,95 @@ sqz_status sqz_softmax_run(const sqz_call *c, sqz_softmax_row_fn row)
         return SQZ_OK;
     if (c->out[0]->data != c->in[0]->data)
         memcpy(c->out[0]->data, c->in[0]->data, c->out[0]->bytes);
-    return sqz_parallel(c->ctx, j.s.outer * j.s.inner, 1 + 4096 / j.s.n, piece, &j);
+    return sqz_parallel(c->ctx, j.s.outer * j.s.inner, 1 + GRAIN / j.s.n, piece, &j);
 }
+
+/* ---- softmax and its logarithm ---- */
+
+#define COLUMNS 128 /* that are computed side by side where rows lie apart */
+
+typedef struct kernel_job {
+    sqz_split3 s;
+    const sqz_kernels *k;
+    const float *x;
+    float *y;
+    bool log;
+} kernel_job;
+
+static sqz_status row_piece(void *arg, size_t begin, size_t end)
+{
+    const kernel_job *j = arg;
+    j->k->softmax_f32(end - begin, j->s.n, j->x + begin * j->s.n, j->y + begin * j->s.n, j->log);
+    return SQZ_OK;
+}
+
+/* z = a kind b for n numbers. */
+static void combine(const kernel_job *j, sqz_bin_kind kind, const float *a, const float *b,
+                    float *z, size_t n)
+{
+    const sqz_operand xa = {.x = a, .step = 1}, xb = {.x = b, .step = 1};
+    j->k->bin_f32(kind, &xa, &xb, z, 1, n);
+}
+
+/* Columns of a block, line by line: `at` is the first number of line 0. */
+static void columns(const kernel_job *j, size_t at, size_t n)
+{
+    const size_t lines = j->s.n, step = j->s.inner;
+    const float *x = j->x + at, finite[2] = {-FLT_MAX, INFINITY};
+    float *y = j->y + at, top[COLUMNS], sum[COLUMNS] = {0}, e[COLUMNS];
+    memcpy(top, x, n * sizeof *top);
+    for (size_t i = 1; i < lines; i++)
+        combine(j, SQZ_BIN_max, top, x + i * step, top, n);
+    j->k->map_f32(SQZ_MAP_clip, finite, top, top, n);
+    for (size_t i = 0; i < lines; i++) {
+        float *to = j->log ? e : y + i * step;
+        combine(j, SQZ_BIN_sub, x + i * step, top, y + i * step, n);
+        j->k->map_f32(SQZ_MAP_exp, finite, y + i * step, to, n);
+        combine(j, SQZ_BIN_add, sum, to, sum, n);
+    }
+    for (size_t k = 0; k < n; k++) /* a column of -infinity only is uniform */
+        for (size_t i = 0; i < lines && sum[k] == 0; i++)
+            y[i * step + k] = j->log ? 0.0f : 1.0f;
+    for (size_t k = 0; k < n; k++)
+        sum[k] = sum[k] == 0 ? (float)lines : sum[k];
+    if (j->log)
+        j->k->map_f32(SQZ_MAP_log, finite, sum, sum, n);
+    for (size_t i = 0; i < lines; i++)
+        combine(j, j->log ? SQZ_BIN_sub : SQZ_BIN_div, y + i * step, sum, y + i * step, n);
+}
+
+static sqz_status column_piece(void *arg, size_t begin, size_t end)
+{
+    const kernel_job *j = arg;
+    const size_t per = (j->s.inner + COLUMNS - 1) / COLUMNS;
+    for (size_t i = begin; i < end; i++) {
+        const size_t first = i % per * COLUMNS;
+        columns(j, i / per * j->s.n * j->s.inner + first,
+                SQZ_MIN(j->s.inner - first, (size_t)COLUMNS));
+    }
+    return SQZ_OK;
+}
+
+sqz_status sqz_softmax_kernel(const sqz_call *c, bool log)
+{
+    int32_t axis = 0;
+    SQZ_TRY(
+        sqz_axis(c->ctx, ((const sqz_softmax_attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
+    kernel_job j = {.s = sqz_split_at(&c->in[0]->shape, axis),
+                    .k = c->ctx->kernels,
+                    .x = SQZ_F32P(c->in[0]),
+                    .y = SQZ_F32P(c->out[0]),
+                    .log = log};
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    if (j.s.inner == 1)
+        return sqz_parallel(c->ctx, j.s.outer, 1 + GRAIN / j.s.n, row_piece, &j);
+    const size_t per = (j.s.inner + COLUMNS - 1) / COLUMNS,
+                 work = j.s.n * SQZ_MIN(j.s.inner, (size_t)COLUMNS);
+    return sqz_parallel(c->ctx, j.s.outer * per, 1 + GRAIN / work, column_piece, &j);
+}
+
+/* ---- import ---- */
 
 /* Over several dimensions at once: to a matrix and back. The batch stays free where it can. */
 static sqz_status import_flat(sqz_import *im, const sqz_op *op, int32_t axis)

@@ -14,6 +14,8 @@ extern const sqz_attr sqz_softmax_schema[1];
 typedef void (*sqz_softmax_row_fn)(float *y, size_t n, size_t step);
 sqz_status sqz_softmax_infer(sqz_infer *q);
 sqz_status sqz_softmax_run(const sqz_call *c, sqz_softmax_row_fn row);
+/* softmax, or its logarithm. */
+sqz_status sqz_softmax_kernel(const sqz_call *c, bool log);
 void sqz_softmax_cost(const sqz_infer *q, sqz_cost *out);
 sqz_status sqz_softmax_import(sqz_import *im, const sqz_op *op);
 #endif
