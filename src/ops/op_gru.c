@@ -23,9 +23,7 @@ static void open_gates(const sqz_rec_block *k)
         memcpy(to, h, n * sizeof *to); /* something where the sequence is over */
         if (!gates)
             continue;
-        for (size_t j = 0; j < 2 * n; j++)
-            gates[j] += k->rec[row * 3 * n + j];
-        sqz_act_run(k->act, k->clip, gates, 2 * n);
+        sqz_rec_act(k, 0, gates, 2 * n);
         for (size_t j = 0; j < n; j++)
             to[j] *= gates[n + j];
     }
@@ -38,11 +36,8 @@ static void update(const sqz_rec_block *k, const float *rec, float *gates, float
     float *m = gates + 2 * n;
     if (k->v->at->linear_before_reset)
         for (size_t j = 0; j < n; j++)
-            m[j] += r[j] * (rec[2 * n + j] + (k->r_bias ? k->r_bias[2 * n + j] : 0));
-    else
-        for (size_t j = 0; j < n; j++)
-            m[j] += rec[2 * n + j];
-    sqz_act_run(&k->act[1], k->clip, m, n);
+            m[j] += r[j] * rec[2 * n + j];
+    sqz_rec_act(k, 1, m, n);
     for (size_t j = 0; j < n; j++)
         h[j] = (1 - z[j]) * m[j] + z[j] * h[j];
 }
@@ -51,10 +46,12 @@ static void step(const sqz_rec_block *k)
 {
     const size_t n = k->v->units;
     const bool before = k->v->at->linear_before_reset;
-    sqz_rec_product(k, k->h, 0, before ? 3 * n : 2 * n);
+    sqz_rec_add(k, k->h, 0);
+    if (before)
+        sqz_rec_product(k, k->h, 1);
     open_gates(k);
     if (!before)
-        sqz_rec_product(k, k->reset, 2 * n, n);
+        sqz_rec_add(k, k->reset, 1);
     for (size_t row = 0; row < k->rows; row++) {
         float *gates = sqz_rec_gates(k, row);
         if (gates)
@@ -63,7 +60,7 @@ static void step(const sqz_rec_block *k)
 }
 
 static const sqz_rec_kind kind = {
-    .gates = 3, .n_act = 2, .activations = "Sigmoid,Tanh", .step = step};
+    .gates = 3, .first = 2, .n_act = 2, .activations = "Sigmoid,Tanh", .step = step};
 static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
 static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
 static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }

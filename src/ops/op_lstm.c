@@ -29,19 +29,24 @@ static void cell(const sqz_rec_block *k, float *gates, float *h, float *c)
         add_peep(i, k->peep, c, n);
         add_peep(f, k->peep + 2 * n, c, n);
     }
-    sqz_act_run(&k->act[0], k->clip, i, n);
-    if (k->v->at->input_forget)
-        for (size_t j = 0; j < n; j++)
+    if (!k->peep && !k->v->at->input_forget) {
+        sqz_rec_act(k, 0, gates, 3 * n);
+    } else {
+        sqz_rec_act(k, 0, i, n);
+        if (!k->v->at->input_forget)
+            sqz_rec_act(k, 0, f, n);
+        for (size_t j = 0; k->v->at->input_forget && j < n; j++)
             f[j] = 1 - i[j];
-    else
-        sqz_act_run(&k->act[0], k->clip, f, n);
-    sqz_act_run(&k->act[1], k->clip, z, n);
+    }
+    sqz_rec_act(k, 1, z, n);
     for (size_t j = 0; j < n; j++)
         h[j] = c[j] = f[j] * c[j] + i[j] * z[j];
     if (k->peep)
         add_peep(o, k->peep + n, c, n);
-    sqz_act_run(&k->act[0], k->clip, o, n);
-    sqz_act_run(&k->act[2], 0, h, n); /* the cell is not clipped, as in ONNX Runtime */
+    if (k->peep || k->v->at->input_forget)
+        sqz_rec_act(k, 0, o, n);
+    /* the cell is not clipped, as in ONNX Runtime */
+    sqz_act_run(k->call->ctx->kernels, &k->act[2], 0, h, n);
     for (size_t j = 0; j < n; j++)
         h[j] *= o[j];
 }
@@ -49,18 +54,20 @@ static void cell(const sqz_rec_block *k, float *gates, float *h, float *c)
 static void step(const sqz_rec_block *k)
 {
     const size_t n = k->v->units;
-    sqz_rec_product(k, k->h, 0, 4 * n);
+    sqz_rec_add(k, k->h, 0);
     for (size_t r = 0; r < k->rows; r++) {
         float *gates = sqz_rec_gates(k, r);
-        for (size_t j = 0; gates && j < 4 * n; j++)
-            gates[j] += k->rec[r * 4 * n + j];
         if (gates)
             cell(k, gates, k->h + r * n, k->c + r * n);
     }
 }
 
-static const sqz_rec_kind kind = {
-    .gates = 4, .n_act = 3, .activations = "Sigmoid,Tanh,Tanh", .has_cell = true, .step = step};
+static const sqz_rec_kind kind = {.gates = 4,
+                                  .first = 4,
+                                  .n_act = 3,
+                                  .activations = "Sigmoid,Tanh,Tanh",
+                                  .has_cell = true,
+                                  .step = step};
 static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
 static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
 static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }

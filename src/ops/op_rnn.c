@@ -1,24 +1,25 @@
 /* rnn: Elman network: h' = f(W x + R h + b). */
 #include "ops/recurrent.h"
+#include <string.h>
 
 static const sqz_attr schema[] = {SQZ_REC_ROWS};
 
 static void step(const sqz_rec_block *k)
 {
     const size_t n = k->v->units;
-    sqz_rec_product(k, k->h, 0, n);
+    sqz_rec_add(k, k->h, 0);
     for (size_t row = 0; row < k->rows; row++) {
         const float *gates = sqz_rec_gates(k, row);
         float *h = k->h + row * n;
         if (!gates)
             continue;
-        for (size_t j = 0; j < n; j++)
-            h[j] = gates[j] + k->rec[row * n + j];
-        sqz_act_run(k->act, k->clip, h, n);
+        memcpy(h, gates, n * sizeof *h);
+        sqz_rec_act(k, 0, h, n);
     }
 }
 
-static const sqz_rec_kind kind = {.gates = 1, .n_act = 1, .activations = "Tanh", .step = step};
+static const sqz_rec_kind kind = {
+    .gates = 1, .first = 1, .n_act = 1, .activations = "Tanh", .step = step};
 static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
 static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
 static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }

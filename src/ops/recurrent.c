@@ -1,13 +1,13 @@
 /* recurrent.c: see recurrent.h. The input part of all gates is one matrix product over all steps;
  * then blocks of samples walk through the steps side by side. */
 #include "ops/recurrent.h"
-#include "kernels/blas.h"
 #include <limits.h>
 #include <string.h>
 
 enum { X, W, R, B, LENS, H0, C0, PEEP }; /* input slots */
 
-#define BLOCK 32 /* samples that walk together */
+#define BLOCK 32     /* samples that walk together */
+#define WORK  600000 /* products of a chunk of the input part, about: 10 us on one core */
 
 /* ---- shapes ---- */
 
@@ -107,11 +107,90 @@ static bool take(size_t *used, size_t a, size_t b, size_t *at)
            n < SIZE_MAX / 2 / sizeof(float);
 }
 
+/* ---- packed weights ---- */
+
+/* Units of a part of the gates: where they begin, and how many. */
+static size_t part_at(const sqz_rec *v, unsigned part)
+{
+    return part ? v->kind->first * v->units : 0;
+}
+static size_t part_of(const sqz_rec *v, unsigned part)
+{
+    return (part ? v->kind->gates - v->kind->first : v->kind->first) * v->units;
+}
+
+/* Sizes of all packed weights, one behind the other; *floats: all together. */
+static bool plan_weights(sqz_rec *v, size_t *floats)
+{
+    size_t bytes = 0;
+    for (size_t d = 0; d < v->dirs; d++) {
+        v->w[d] = (sqz_packed){.n = v->kind->gates * v->units, .n_seg = 1, .len = v->in};
+        for (unsigned p = 0; p < 2; p++)
+            v->r[d][p] = (sqz_packed){.n = part_of(v, p), .n_seg = 1, .len = v->units};
+        const sqz_packed *all[] = {&v->w[d], &v->r[d][0], &v->r[d][1]};
+        for (size_t i = 0; i < SQZ_COUNT(all); i++) {
+            const size_t more = sqz_pack_f32_bytes(all[i]->n, 1, all[i]->len);
+            if ((all[i]->n && !more) || !sqz_add(bytes, more, &bytes))
+                return false;
+        }
+    }
+    *floats = bytes / sizeof(float);
+    return true;
+}
+
+/* Both biases of direction d, but those of r that are multiplied by the reset gate. */
+static void add_biases(const sqz_rec *v, const float *b, size_t d, float *sum)
+{
+    const size_t wide = v->kind->gates * v->units;
+    const float *of_w = b + 2 * d * wide, *of_r = of_w + wide;
+    const size_t both = v->at->linear_before_reset ? 2 * v->units : wide;
+    for (size_t i = 0; i < wide; i++)
+        sum[i] = i < both ? of_w[i] + of_r[i] : of_w[i];
+}
+
+/* All weights to `to`; b NULL: no biases. `bias` has room for those of one direction. */
+static void pack(sqz_rec *v, const float *const in[B + 1], float *bias, char *to)
+{
+    const size_t wide = v->kind->gates * v->units;
+    for (size_t d = 0; d < v->dirs; d++) {
+        const float *b = in[B], *r = in[R] + d * wide * v->units;
+        if (b)
+            add_biases(v, b, d, bias);
+        v->w[d].data = to;
+        to += sqz_pack_f32_bytes(wide, 1, v->in);
+        sqz_pack_f32(&v->w[d], in[W] + d * wide * v->in, v->in, 1, b ? bias : NULL);
+        for (unsigned p = 0; p < 2; p++) {
+            const size_t from = part_at(v, p);
+            const bool apart = b && p && v->at->linear_before_reset;
+            v->r[d][p].data = to;
+            to += sqz_pack_f32_bytes(v->r[d][p].n, 1, v->units);
+            sqz_pack_f32(&v->r[d][p], r + from * v->units, v->units, 1,
+                         apart ? b + (2 * d + 1) * wide + from : NULL);
+        }
+    }
+}
+
+static sqz_status pack_known(sqz_prep *p, sqz_rec *v, size_t floats)
+{
+    const sqz_tensor *b = p->n_in > B ? p->in[B] : NULL;
+    v->known = p->in[W]->data && p->in[R]->data && (!b || b->data);
+    if (!v->known)
+        return SQZ_OK;
+    char *to = sqz_arena_alloc(p->arena, floats + 1, sizeof(float));
+    float *bias = sqz_arena_alloc(p->arena, v->kind->gates * v->units, sizeof *bias);
+    if (!to || !bias)
+        return SQZ_E_NOMEM;
+    const float *const in[B + 1] = {
+        [W] = p->in[W]->data, [R] = p->in[R]->data, [B] = b ? b->data : NULL};
+    pack(v, in, bias, to);
+    return SQZ_OK;
+}
+
 sqz_status sqz_rec_prepare(sqz_prep *p, const sqz_rec_kind *kind)
 {
     const sqz_rec_attrs *at = p->attrs;
     sqz_rec *v = sqz_arena_alloc(p->arena, 1, sizeof *v);
-    size_t used = 0;
+    size_t used = 0, floats;
     if (!v)
         return SQZ_E_NOMEM;
     *v = (sqz_rec){.kind = kind, .at = at};
@@ -122,10 +201,13 @@ sqz_status sqz_rec_prepare(sqz_prep *p, const sqz_rec_kind *kind)
     v->dirs = (size_t)n_dirs(at);
     const size_t rows = v->dirs * v->batch, wide = kind->gates * v->units;
     SQZ_TRY(sqz_rec_acts(p->ctx, kind, at, v->dirs, v->act));
-    if (!take(&used, v->dirs, wide, &v->bias) || !take(&used, rows * v->steps, wide, &v->gates) ||
-        !take(&used, rows, v->units, &v->h) || !take(&used, rows, v->units, &v->c) ||
-        !take(&used, rows, wide, &v->rec) || !take(&used, rows, v->units, &v->reset) ||
-        !sqz_mul(used, sizeof(float), &p->scratch_bytes))
+    if (!plan_weights(v, &floats))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
+    SQZ_TRY(pack_known(p, v, floats));
+    if (!take(&used, v->known ? 0 : floats, 1, &v->packed) || !take(&used, wide, 1, &v->bias) ||
+        !take(&used, rows * v->steps, wide, &v->gates) || !take(&used, rows, v->units, &v->h) ||
+        !take(&used, rows, v->units, &v->c) || !take(&used, rows, wide, &v->rec) ||
+        !take(&used, rows, v->units, &v->reset) || !sqz_mul(used, sizeof(float), &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "%zu steps of %zu gates: too large", v->steps, wide);
     p->state = v;
     return SQZ_OK;
@@ -145,41 +227,63 @@ static size_t out_at(const sqz_rec *v, size_t t, size_t d, size_t b)
            v->units;
 }
 
-/* ---- the input part ---- */
+/* ---- products ---- */
 
-/* Both biases of direction d, but those of r that are multiplied by the reset gate. */
-static void add_biases(const sqz_rec *v, const float *b, size_t d, float *sum)
+/* y = a . w^T (+ add), a with rows of w->len numbers one behind the other. */
+static void product(const sqz_call *c, const sqz_packed *w, const float *a, size_t rows,
+                    const sqz_out_f32 *out)
 {
-    const size_t wide = v->kind->gates * v->units;
-    const float *of_w = b + 2 * d * wide, *of_r = of_w + wide;
-    const size_t both = v->at->linear_before_reset ? 2 * v->units : wide;
-    for (size_t i = 0; i < wide; i++)
-        sum[i] = i < both ? of_w[i] + of_r[i] : of_w[i];
+    static const size_t start = 0;
+    const sqz_left l = {.a = a,
+                        .m = rows,
+                        .width = rows,
+                        .step = w->len * sizeof(float),
+                        .seg = &start,
+                        .n_seg = 1,
+                        .len = w->len};
+    sqz_out_f32 o = *out;
+    o.lo = -INFINITY;
+    o.hi = INFINITY;
+    if (rows && w->n)
+        c->ctx->kernels->gemm_f32(w, 0, w->n, &l, &o);
 }
 
+typedef struct input_job {
+    const sqz_call *c;
+    size_t dir;
+} input_job;
+
+static sqz_status input_chunk(void *arg, size_t begin, size_t end)
+{
+    const input_job *j = arg;
+    const sqz_rec *v = j->c->state;
+    const size_t wide = v->w[0].n, first = j->dir * v->steps * v->batch + begin;
+    product(j->c, &v->w[j->dir], SQZ_F32P(j->c->in[X]) + begin * v->in, end - begin,
+            &(sqz_out_f32){.y = scratch(j->c, v->gates) + first * wide, .ld = wide});
+    return SQZ_OK;
+}
+
+/* What the input says to the gates, of all steps at once. */
 static sqz_status input_part(const sqz_call *c)
 {
     const sqz_rec *v = c->state;
-    const size_t wide = v->kind->gates * v->units, rows = v->steps * v->batch;
-    const sqz_tensor *b = sqz_input(c, B);
+    const size_t rows = WORK / (v->w[0].n * (v->in + 1)) + 1;
     for (size_t d = 0; d < v->dirs; d++) {
-        float *sum = scratch(c, v->bias) + d * wide;
-        if (b)
-            add_biases(v, SQZ_F32P(b), d, sum);
-        const sqz_sgemm g = {.m = rows,
-                             .n = wide,
-                             .k = v->in,
-                             .a = SQZ_F32P(c->in[X]),
-                             .lda = v->in,
-                             .b = SQZ_F32P(c->in[W]) + d * wide * v->in,
-                             .ldb = v->in,
-                             .b_rows = true,
-                             .bias = b ? sum : NULL,
-                             .c = scratch(c, v->gates) + d * rows * wide,
-                             .ldc = wide};
-        SQZ_TRY(sqz_sgemm_all(c->ctx, &g));
+        input_job j = {c, d};
+        SQZ_TRY(
+            sqz_parallel(c->ctx, v->steps * v->batch, SQZ_MAX(rows, (size_t)48), input_chunk, &j));
     }
     return SQZ_OK;
+}
+
+static void pack_given(const sqz_call *c)
+{
+    sqz_rec *v = c->state;
+    const sqz_tensor *b = sqz_input(c, B);
+    const float *const in[B + 1] = {
+        [W] = SQZ_F32P(c->in[W]), [R] = SQZ_F32P(c->in[R]), [B] = b ? SQZ_F32P(b) : NULL};
+    if (!v->known)
+        pack(v, in, scratch(c, v->bias), (char *)scratch(c, v->packed));
 }
 
 /* ---- the steps ---- */
@@ -213,24 +317,30 @@ float *sqz_rec_gates(const sqz_rec_block *k, size_t row)
                wide;
 }
 
-void sqz_rec_product(const sqz_rec_block *k, const float *a, size_t from, size_t n)
+void sqz_rec_product(const sqz_rec_block *k, const float *a, unsigned part)
 {
-    const size_t h = k->v->units;
-    const float *r = k->r + from * h;
-    const sqz_sgemm g = {.m = k->rows,
-                         .n = n,
-                         .k = h,
-                         .a = a,
-                         .lda = h,
-                         .b = r,
-                         .ldb = h,
-                         .b_rows = true,
-                         .c = k->rec + from,
-                         .ldc = k->v->kind->gates * h};
-    if (k->rows == 1)
-        sqz_sgemv(n, h, r, a, k->rec + from);
-    else
-        sqz_sgemm_rows(&g, 0, k->rows);
+    const sqz_rec *v = k->v;
+    product(k->call, &v->r[k->dir][part], a, k->rows,
+            &(sqz_out_f32){.y = k->rec + part_at(v, part), .ld = v->kind->gates * v->units});
+}
+
+void sqz_rec_add(const sqz_rec_block *k, const float *a, unsigned part)
+{
+    const sqz_rec *v = k->v;
+    const size_t wide = v->kind->gates * v->units, from = part_at(v, part), n = part_of(v, part);
+    if (!sqz_input(k->call, LENS)) { /* all rows are at one step */
+        const size_t ld = v->at->layout ? v->steps * wide : wide;
+        float *gates = sqz_rec_gates(k, 0) + from;
+        product(k->call, &v->r[k->dir][part], a, k->rows,
+                &(sqz_out_f32){.y = gates, .ld = ld, .add = gates, .ld_add = ld});
+        return;
+    }
+    sqz_rec_product(k, a, part);
+    for (size_t row = 0; row < k->rows; row++) {
+        float *gates = sqz_rec_gates(k, row);
+        for (size_t i = from; gates && i < from + n; i++)
+            gates[i] = k->rec[row * wide + i] + gates[i];
+    }
 }
 
 /* The new states go to y; rows whose sequence is over are 0 there. */
@@ -280,14 +390,12 @@ static sqz_rec_block block_of(const sqz_call *c, size_t dir, size_t first)
 {
     const sqz_rec *v = c->state;
     const size_t h = v->units, wide = v->kind->gates * h, row = dir * v->batch + first;
-    const sqz_tensor *b = sqz_input(c, B), *peep = v->kind->has_cell ? sqz_input(c, PEEP) : NULL;
+    const sqz_tensor *peep = v->kind->has_cell ? sqz_input(c, PEEP) : NULL;
     return (sqz_rec_block){.v = v,
                            .call = c,
                            .dir = dir,
                            .first = first,
                            .rows = SQZ_MIN((size_t)BLOCK, v->batch - first),
-                           .r = SQZ_F32P(c->in[R]) + dir * wide * h,
-                           .r_bias = b ? SQZ_F32P(b) + (2 * dir + 1) * wide : NULL,
                            .peep = peep ? SQZ_F32P(peep) + dir * 3 * h : NULL,
                            .act = v->act + dir * v->kind->n_act,
                            .clip = (float)v->at->clip,
@@ -336,6 +444,7 @@ sqz_status sqz_rec_run(const sqz_call *c)
     SQZ_TRY(check_lengths(c));
     if (v->batch == 0)
         return SQZ_OK;
+    pack_given(c);
     SQZ_TRY(input_part(c));
     return sqz_parallel(c->ctx, v->dirs * ((v->batch + BLOCK - 1) / BLOCK), 1, walk, &call);
 }

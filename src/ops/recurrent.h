@@ -74,6 +74,7 @@ typedef struct sqz_rec_kind { /* what tells the operators apart */
     unsigned gates, n_act;
     const char *activations; /* of one direction */
     bool has_cell;           /* inputs 6 (c0) and 7 (peepholes (D,3*H)), output 2 (y_c) */
+    unsigned first; /* gates whose recurrent products are computed together; then the others */
     /* One step of a block: from k->h, k->c and the gates of the input to the new k->h and k->c. */
     void (*step)(const sqz_rec_block *k);
 } sqz_rec_kind;
@@ -83,14 +84,17 @@ typedef struct sqz_rec { /* a node, and what its run keeps in the scratch */
     const sqz_rec_attrs *at;
     size_t steps, batch, in, units, dirs;
     sqz_act act[SQZ_REC_ACTS];
-    size_t bias, gates, h, c, rec, reset; /* where in the scratch, in floats */
+    sqz_packed w[2], r[2][2]; /* of each direction; r in both parts of its gates */
+    bool known;               /* they are constant, and packed already */
+    size_t packed;            /* else where, as the following: in floats of the scratch */
+    size_t bias, gates, h, c, rec, reset;
 } sqz_rec;
 
 struct sqz_rec_block { /* some samples in one direction */
     const sqz_rec *v;
     const sqz_call *call;
     size_t dir, first, rows, step;
-    const float *r, *r_bias, *peep; /* (G*H,H), (G*H) and (3*H) of the direction, or NULL */
+    const float *peep; /* (3*H) of the direction, or NULL */
     const sqz_act *act;
     float clip;
     float *h, *c; /* (rows,H) */
@@ -100,11 +104,17 @@ struct sqz_rec_block { /* some samples in one direction */
 /* What the input and the biases say to the gates of a row at this step, (G*H), to be worked on in
  * place; NULL: its sequence is over. */
 float *sqz_rec_gates(const sqz_rec_block *k, size_t row);
-/* rec = a . r^T for the units [from, from + n) of the gates; a (rows,H). */
-void sqz_rec_product(const sqz_rec_block *k, const float *a, size_t from, size_t n);
+/* a . r^T for part 0 or 1 of the gates, a (rows,H): added to the gates of all rows whose sequence
+ * goes on, or put into k->rec, together with the biases that linear_before_reset keeps apart. */
+void sqz_rec_add(const sqz_rec_block *k, const float *a, unsigned part);
+void sqz_rec_product(const sqz_rec_block *k, const float *a, unsigned part);
 
 /* x[i] = f(clip(x[i])) */
-void sqz_act_run(const sqz_act *a, float clip, float *x, size_t n);
+void sqz_act_run(const sqz_kernels *k, const sqz_act *a, float clip, float *x, size_t n);
+static inline void sqz_rec_act(const sqz_rec_block *k, unsigned i, float *x, size_t n)
+{
+    sqz_act_run(k->call->ctx->kernels, &k->act[i], k->clip, x, n);
+}
 /* Functions of `dirs` directions; alphas and betas are handed out in order. */
 sqz_status sqz_rec_acts(sqz_ctx *ctx, const sqz_rec_kind *kind, const sqz_rec_attrs *at,
                         size_t dirs, sqz_act out[SQZ_REC_ACTS]);

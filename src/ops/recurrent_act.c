@@ -26,30 +26,30 @@ static float apply(const sqz_act *a, float x)
 {
     switch (a->kind) {
     case SQZ_ACT_RELU: return x > 0 ? x : 0;
-    case SQZ_ACT_TANH: return tanhf(x);
-    case SQZ_ACT_SIGMOID: return 1.0f / (1.0f + expf(-x));
     case SQZ_ACT_AFFINE: return a->alpha * x + a->beta;
     case SQZ_ACT_LEAKY_RELU: return x >= 0 ? x : a->alpha * x;
     case SQZ_ACT_THRESHOLDED_RELU: return x >= a->alpha ? x : 0;
     case SQZ_ACT_SCALED_TANH: return a->alpha * tanhf(a->beta * x);
     case SQZ_ACT_HARD_SIGMOID: return fminf(fmaxf(a->alpha * x + a->beta, 0), 1);
-    case SQZ_ACT_ELU: return x >= 0 ? x : a->alpha * expm1f(x);
-    case SQZ_ACT_SOFTSIGN: return x / (1.0f + fabsf(x));
-    case SQZ_ACT_SOFTPLUS: return fmaxf(x, 0) + log1pf(expf(-fabsf(x)));
+    default: return x; /* has a kernel */
     }
-    return x;
 }
 
-void sqz_act_run(const sqz_act *a, float clip, float *x, size_t n)
+/* Those that have a kernel. */
+static const sqz_map_kind kernels[] = {
+    [SQZ_ACT_TANH] = SQZ_MAP_tanh,         [SQZ_ACT_SIGMOID] = SQZ_MAP_sigmoid,
+    [SQZ_ACT_SOFTSIGN] = SQZ_MAP_softsign, [SQZ_ACT_SOFTPLUS] = SQZ_MAP_softplus,
+    [SQZ_ACT_ELU] = SQZ_MAP_elu,
+};
+
+void sqz_act_run(const sqz_kernels *k, const sqz_act *a, float clip, float *x, size_t n)
 {
-    for (size_t i = 0; clip > 0 && i < n; i++)
-        x[i] = x[i] > clip ? clip : x[i] < -clip ? -clip : x[i];
-    if (a->kind == SQZ_ACT_SIGMOID) /* the usual ones without a choice in the loop */
-        for (size_t i = 0; i < n; i++)
-            x[i] = 1.0f / (1.0f + expf(-x[i]));
-    else if (a->kind == SQZ_ACT_TANH)
-        for (size_t i = 0; i < n; i++)
-            x[i] = tanhf(x[i]);
+    const sqz_map_kind kind = a->kind < SQZ_COUNT(kernels) ? kernels[a->kind] : SQZ_MAP_none;
+    const float p[2] = {a->alpha, a->beta}, bounds[2] = {-clip, clip};
+    if (clip > 0)
+        k->map_f32(SQZ_MAP_clip, bounds, x, x, n);
+    if (kind)
+        k->map_f32(kind, p, x, x, n);
     else
         for (size_t i = 0; i < n; i++)
             x[i] = apply(a, x[i]);
