@@ -184,8 +184,9 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(affine)                                                                                      \
     M(clip)                                                                                        \
     M(leaky_relu)                                                                                  \
-    M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign)  \
-        M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+    M(hard_sigmoid)                                                                                \
+    M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) \
+        M(gelu) M(gelu_tanh) M(elu) M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -285,6 +286,23 @@ typedef void (*sqz_norm_f32_fn)(const sqz_row_norm *p, size_t rows, const float 
 /* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
 typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,
                                   size_t rows, size_t n);
+/* y[r] = what row r of n > 0 folds to, for r < rows; max and min are NaN where there is one. */
+#define SQZ_FOLD_KINDS(M)   M(sum) M(abs) M(square) M(max) M(min)
+#define SQZ_FOLD_KIND(kind) SQZ_FOLD_##kind,
+typedef enum sqz_fold_kind {
+    SQZ_FOLD_none,
+    SQZ_FOLD_KINDS(SQZ_FOLD_KIND) SQZ_N_FOLD
+} sqz_fold_kind;
+typedef void (*sqz_fold_f32_fn)(sqz_fold_kind kind, size_t rows, size_t n, const float *x,
+                                double *y);
+/* Columns, line by line: first[j] = sum over rows r of d, second[j] = of d^2, d = x[r*ld + j] -
+ * from[j], for j < n; from NULL: 0. In float: up to some 64 rows at a time. */
+typedef void (*sqz_moments_f32_fn)(size_t rows, size_t n, size_t ld, const float *x,
+                                   const float *from, float *first, float *second);
+/* y[r*ld + j] = (x[r*ld + j] - from[j]) * factor[j] + shift[j]; y may be x. */
+typedef void (*sqz_affine_f32_fn)(size_t rows, size_t n, size_t ld, const float *x,
+                                  const float *from, const float *factor, const float *shift,
+                                  float *y);
 
 /* ---- moves: y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; elements of 4 bytes and of 1 ----
  */

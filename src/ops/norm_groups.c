@@ -1,8 +1,10 @@
 /* norm_groups.c: see norm.h, groups. A part is some groups of one sample: its channels lie side by
  * side in every pixel. */
 #include "ops/norm.h"
+#include <string.h>
 
 #define CHANNELS 64 /* of a part, but at least one group */
+#define LINES    64 /* pixels that are added up in float */
 
 sqz_status sqz_group_norm_infer(sqz_infer *q)
 {
@@ -24,11 +26,13 @@ sqz_status sqz_group_norm_infer(sqz_infer *q)
 
 void sqz_group_norm_cost(const sqz_infer *q, sqz_cost *out) { sqz_row_norm_cost(q, out); }
 
-/* For every channel of every sample: a sum, then the mean, then the factor. */
+/* For every channel of every sample: two sums, and four floats. */
+#define ROOM (2 * sizeof(double) + 4 * sizeof(float))
+
 sqz_status sqz_group_norm_prepare(sqz_prep *p)
 {
     size_t channels = p->in[1]->count, n;
-    if (!sqz_mul(2 * sizeof(double) * (size_t)p->in[0]->shape.dim[0], channels, &n))
+    if (!sqz_mul(ROOM * (size_t)p->in[0]->shape.dim[0], channels, &n))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "%zu channels: too large", channels);
     p->scratch_bytes = n;
     return SQZ_OK;
@@ -41,16 +45,24 @@ typedef struct job {
     size_t pixels, together;        /* together: groups of a part */
 } job;
 
-/* Adds (x - from)^power of every pixel to sum; n channels. */
-static void add_up(const job *j, const float *x, size_t n, const double *from, double *sum)
+typedef struct room {       /* of a part: n channels */
+    double *first, *second; /* means over the group of d and d^2, d = x - from */
+    float *from, *a, *b, *factor;
+} room;
+
+/* Sums over all pixels, then means over each group. */
+static void add_up(const job *j, const float *x, size_t n, const room *m, bool squares)
 {
     for (size_t k = 0; k < n; k++)
-        sum[k] = 0;
-    for (size_t p = 0; p < j->pixels; p++, x += j->channels)
+        m->first[k] = m->second[k] = 0;
+    for (size_t p = 0; p < j->pixels; p += LINES) {
+        j->c->ctx->kernels->moments_f32(SQZ_MIN(j->pixels - p, (size_t)LINES), n, j->channels,
+                                        x + p * j->channels, m->from, m->a, m->b);
         for (size_t k = 0; k < n; k++) {
-            double v = from ? (double)x[k] - from[k] : (double)x[k];
-            sum[k] += from ? v * v : v;
+            m->first[k] += (double)m->a[k];
+            m->second[k] += squares ? (double)m->b[k] : 0;
         }
+    }
 }
 
 /* Every channel gets the mean over its group. */
@@ -65,23 +77,36 @@ static void spread(const job *j, size_t n, double *v)
     }
 }
 
-/* n channels of one sample, from channel `first` on. */
+/* n channels of one sample, from channel `first` on. The mean is found to float; what that leaves
+ * is in the mean of the differences. */
 static void part(const job *j, size_t sample, size_t first, size_t n)
 {
     const size_t at = sample * j->pixels * j->channels + first;
     const float *x = SQZ_F32P(j->c->in[0]) + at;
     const float *scale = SQZ_F32P(j->c->in[1]) + first, *bias = SQZ_F32P(j->c->in[2]) + first;
     float *y = SQZ_F32P(j->c->out[0]) + at;
-    double *mean = (double *)j->c->scratch + 2 * (sample * j->channels + first), *factor = mean + n;
-    add_up(j, x, n, NULL, mean);
-    spread(j, n, mean);
-    add_up(j, x, n, mean, factor);
-    spread(j, n, factor);
+    char *own = (char *)j->c->scratch + ROOM * (sample * j->channels + first);
+    room m = {.first = (double *)(void *)own};
+    m.second = m.first + n;
+    m.from = (float *)(m.second + n);
+    m.a = m.from + n;
+    m.b = m.a + n;
+    m.factor = m.b + n;
+    memset(m.from, 0, n * sizeof *m.from);
+    add_up(j, x, n, &m, false);
+    spread(j, n, m.first);
     for (size_t k = 0; k < n; k++)
-        factor[k] = (double)scale[k] / sqrt(factor[k] + j->epsilon);
-    for (size_t p = 0; p < j->pixels; p++, x += j->channels, y += j->channels)
-        for (size_t k = 0; k < n; k++)
-            y[k] = (float)(((double)x[k] - mean[k]) * factor[k] + (double)bias[k]);
+        m.from[k] = (float)m.first[k];
+    add_up(j, x, n, &m, true);
+    spread(j, n, m.first);
+    spread(j, n, m.second);
+    for (size_t k = 0; k < n; k++) {
+        const double rest = m.first[k],
+                     f = (double)scale[k] / sqrt(m.second[k] - rest * rest + j->epsilon);
+        m.factor[k] = (float)f;
+        m.a[k] = (float)((double)bias[k] - rest * f);
+    }
+    j->c->ctx->kernels->affine_f32(j->pixels, n, j->channels, x, m.from, m.factor, m.a, y);
 }
 
 static sqz_status chunk(void *arg, size_t begin, size_t end)

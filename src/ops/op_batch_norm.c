@@ -41,36 +41,29 @@ static sqz_status infer(sqz_infer *q)
 
 static sqz_status prepare(sqz_prep *p)
 {
-    p->scratch_bytes = 2 * p->in[1]->count * sizeof(float); /* a factor and a sum per channel */
+    p->scratch_bytes = p->in[1]->count * sizeof(float); /* a factor per channel */
     return SQZ_OK;
 }
 
 static sqz_status chunk(void *arg, size_t begin, size_t end)
 {
     const sqz_call *c = arg;
-    size_t n = c->in[1]->count;
-    const float *factor = c->scratch, *sum = factor + n;
-    for (size_t i = begin; i < end; i++) {
-        const float *x = SQZ_F32P(c->in[0]) + i * n;
-        float *y = SQZ_F32P(c->out[0]) + i * n;
-        for (size_t k = 0; k < n; k++)
-            y[k] = x[k] * factor[k] + sum[k];
-    }
+    const size_t n = c->in[1]->count;
+    const float *factor = c->scratch;
+    c->ctx->kernels->affine_f32(end - begin, n, n, SQZ_F32P(c->in[0]) + begin * n,
+                                SQZ_F32P(c->in[3]), factor, SQZ_F32P(c->in[2]),
+                                SQZ_F32P(c->out[0]) + begin * n);
     return SQZ_OK;
 }
 
 static sqz_status run(const sqz_call *c)
 {
     const sqz_batch_norm_attrs *a = c->attrs;
-    const float *scale = SQZ_F32P(c->in[1]), *bias = SQZ_F32P(c->in[2]);
-    const float *mean = SQZ_F32P(c->in[3]), *variance = SQZ_F32P(c->in[4]);
-    size_t n = c->in[1]->count;
-    float *factor = c->scratch, *sum = factor + n;
-    for (size_t k = 0; k < n; k++) {
-        double f = scale[k] / sqrt(variance[k] + a->epsilon);
-        factor[k] = (float)f;
-        sum[k] = (float)(bias[k] - mean[k] * f);
-    }
+    const float *scale = SQZ_F32P(c->in[1]), *variance = SQZ_F32P(c->in[4]);
+    const size_t n = c->in[1]->count;
+    float *factor = c->scratch;
+    for (size_t k = 0; k < n; k++)
+        factor[k] = (float)(scale[k] / sqrt(variance[k] + a->epsilon));
     sqz_call call = *c;
     return n ? sqz_parallel(c->ctx, c->out[0]->count / n, 16384 / n + 1, chunk, &call) : SQZ_OK;
 }

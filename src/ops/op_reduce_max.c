@@ -3,8 +3,12 @@
 
 SQZ_REDUCE_FOLD(real, double, v > a || isnan(v) ? v : a)
 SQZ_REDUCE_FOLD(whole, int64_t, v > a ? v : a)
-static const sqz_reducer reducer = {
-    .real = real, .whole = whole, .start = -INFINITY, .start_whole = INT64_MIN, .order = true};
+static const sqz_reducer reducer = {.real = real,
+                                    .whole = whole,
+                                    .start = -INFINITY,
+                                    .start_whole = INT64_MIN,
+                                    .order = true,
+                                    .fast = SQZ_FOLD_max};
 SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {

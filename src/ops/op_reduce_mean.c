@@ -8,7 +8,8 @@ static double finish(double acc, double second, double n)
     (void)second;
     return acc / n;
 }
-static const sqz_reducer reducer = {.real = real, .whole = whole, .finish = finish};
+static const sqz_reducer reducer = {
+    .real = real, .whole = whole, .finish = finish, .fast = SQZ_FOLD_sum};
 SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -2,6 +2,7 @@
 #include "ops/reduce.h"
 #include "kernels/multiplier.h"
 #include "runtime/sqz_rt.h"
+#include <string.h>
 
 #define BLOCK SQZ_REDUCE_BLOCK /* elements that are converted and accumulated together */
 
@@ -59,6 +60,8 @@ typedef struct walk {
     const sqz_rt_pool *grid; /* of int8 codes, which are folded as doubles; else NULL */
     sqz_fold_fn fold;
     bool whole; /* folds int64 */
+    bool fast;  /* by kernels */
+    const sqz_kernels *kernels;
 } walk;
 
 static void append(axes *a, size_t dim, size_t step)
@@ -190,14 +193,74 @@ static void block(const walk *w, size_t outer, size_t from, size_t n)
         store_one(w, to + i, acc[i], acc[BLOCK + i].d);
 }
 
+/* ---- the same by kernels: float, and the reduced axes lie side by side ---- */
+
+#define LINES 64 /* that are added up in float */
+
+/* Rows begin .. end-1: all of a row goes. */
+static void fast_rows(const walk *w, size_t begin, size_t end)
+{
+    double acc[BLOCK];
+    for (size_t i = begin, n; i < end; i += n) {
+        n = SQZ_MIN(end - i, (size_t)BLOCK);
+        w->kernels->fold_f32(w->r->fast, n, w->inner, SQZ_F32P(w->x) + i * w->inner, acc);
+        for (size_t k = 0; k < n; k++)
+            store_one(w, i + k, (word){.d = acc[k]}, 0);
+    }
+}
+
+/* n columns of the lines behind outer place `outer`. */
+static void fast_columns(const walk *w, size_t outer, size_t from, size_t n)
+{
+    const size_t lines = w->gone.total, ld = w->inner;
+    const float *x = SQZ_F32P(w->x) + outer * lines * ld + from;
+    const bool top = w->r->fast == SQZ_FOLD_max || w->r->fast == SQZ_FOLD_min;
+    float first[BLOCK], second[BLOCK];
+    double acc[BLOCK] = {0};
+    memcpy(first, x, n * sizeof *first);
+    for (size_t i = 1; top && i < lines; i++) {
+        const sqz_operand a = {.x = first, .step = 1}, b = {.x = x + i * ld, .step = 1};
+        w->kernels->bin_f32(w->r->fast == SQZ_FOLD_max ? SQZ_BIN_max : SQZ_BIN_min, &a, &b, first,
+                            1, n);
+    }
+    for (size_t k = 0; top && k < n; k++)
+        acc[k] = (double)first[k];
+    for (size_t i = 0; !top && i < lines; i += LINES) {
+        w->kernels->moments_f32(SQZ_MIN(lines - i, (size_t)LINES), n, ld, x + i * ld, NULL, first,
+                                second);
+        for (size_t k = 0; k < n; k++)
+            acc[k] += (double)(w->r->fast == SQZ_FOLD_sum ? first[k] : second[k]);
+    }
+    for (size_t k = 0; k < n; k++)
+        store_one(w, outer * w->inner + from + k, (word){.d = acc[k]}, 0);
+}
+
+/* Whether these can do it: rows, or columns without sums of magnitudes. */
+static bool is_fast(const walk *w)
+{
+    if (!w->r->fast || w->grid || w->whole || w->x->dtype != SQZ_F32 || w->y->dtype != SQZ_F32)
+        return false;
+    if (!w->inner_kept)
+        return w->gone.n == 0;
+    return w->r->fast != SQZ_FOLD_abs && w->gone.n == 1 && w->gone.step[0] == w->inner &&
+           (w->kept.n == 0 || (w->kept.n == 1 && w->kept.step[0] == w->gone.dim[0] * w->inner));
+}
+
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const walk *w = arg;
     const size_t per = w->inner_kept ? (w->inner + BLOCK - 1) / BLOCK : 1;
+    if (w->fast && !w->inner_kept) {
+        fast_rows(w, begin, end);
+        return SQZ_OK;
+    }
     for (size_t i = begin; i < end; i++) {
         size_t from = i % per * BLOCK;
         size_t n = w->inner_kept ? SQZ_MIN(w->inner - from, (size_t)BLOCK) : 1;
-        block(w, i / per, from, n);
+        if (w->fast)
+            fast_columns(w, i / per, from, n);
+        else
+            block(w, i / per, from, n);
     }
     return SQZ_OK;
 }
@@ -232,6 +295,8 @@ static sqz_status run_walk(const sqz_call *c, const sqz_reducer *r, const sqz_rt
         return SQZ_OK;
     }
     plan(&w, mask);
+    w.kernels = c->ctx->kernels;
+    w.fast = is_fast(&w);
     size_t blocks = w.kept.total * (w.inner_kept ? (w.inner + BLOCK - 1) / BLOCK : 1);
     size_t work = w.x->count / blocks; /* not 0: every block has an element */
     return sqz_parallel(c->ctx, blocks, 1 + 16384 / work, piece, &w);

@@ -1,6 +1,9 @@
 /* reduce.h: sums, means, extremes over any set of axes. An operator gives its folds; walking the
- * axes, types and the int8 mean are done here. Floats are folded in double, integers in int64,
- * which wraps around; both in a fixed order, so that results do not depend on threads. */
+ * axes, types and the int8 mean are done here. Integers are folded in
+ * int64, which wraps around, floats in double, or by blocks in float where there is a kernel (float
+ * rows, and lines of float columns); all in a fixed order, so that results do not depend on
+ * threads.
+ */
 #ifndef SQZ_REDUCE_H
 #define SQZ_REDUCE_H
 #include "ops/ew.h"
@@ -45,6 +48,7 @@ typedef struct sqz_reducer {
     int64_t start_whole;
     bool order; /* asks which is larger: uint64 is shifted by 2^63, bool is a type of it */
     double (*finish)(double acc, double second, double n); /* NULL: as it is */
+    sqz_fold_kind fast; /* what `real` is, for the kernels; none: no such kernel */
 } sqz_reducer;
 sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r);
 sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r);

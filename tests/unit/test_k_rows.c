@@ -1,4 +1,5 @@
-/* softmax_f32 and norm_f32: the same bits on every instruction set, errors against long double. */
+/* softmax_f32, norm_f32, fold_f32, moments_f32 and affine_f32: the same bits on every instruction
+ * set, errors against long double. */
 #include "kernels/kernels.h"
 #include "sqz_test.h"
 #include <math.h>
@@ -155,12 +156,100 @@ static void test_normalization_is_exact_and_the_same_everywhere(void **state)
     }
 }
 
+/* ---- folds of rows and columns ---- */
+
+static double fold(sqz_fold_kind kind, const float *x, size_t n)
+{
+    double sum = 0, top = x[0];
+    for (size_t i = 0; i < n; i++) {
+        const double v = x[i];
+        sum += kind == SQZ_FOLD_abs ? fabs(v) : kind == SQZ_FOLD_square ? v * v : v;
+        if (kind == SQZ_FOLD_max ? v > top || isnan(v) : v < top || isnan(v))
+            top = v;
+    }
+    return kind == SQZ_FOLD_max || kind == SQZ_FOLD_min ? top : sum;
+}
+
+static void test_folds_of_rows(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 2};
+    sqz_kernels set[SQZ_N_ISA];
+    const size_t n_set = implementations(set);
+    for (int round = 0; round < 500; round++) {
+        const sqz_fold_kind kind = (sqz_fold_kind)(1 + round % (SQZ_N_FOLD - 1));
+        const size_t rows = 1 + sqz_rng_below(&r, 3);
+        const size_t n = 1 + sqz_rng_below(&r, round % 50 ? 100 : 5000);
+        float *x = random_row(&r, rows * n, -1, 1);
+        if (round % 10 == 0 && (kind == SQZ_FOLD_max || kind == SQZ_FOLD_min))
+            x[sqz_rng_below(&r, n)] = NAN;
+        double first[3];
+        for (size_t s = 0; s < n_set; s++) {
+            double y[3];
+            set[s].fold_f32(kind, rows, n, x, y);
+            if (s == 0)
+                memcpy(first, y, sizeof y);
+            for (size_t i = 0; i < rows; i++) {
+                const double want = fold(kind, x + i * n, n);
+                assert_true(y[i] == first[i] || (isnan(y[i]) && isnan(first[i])));
+                /* blocks of up to 32 additions in float, of partial sums of random sign */
+                if (!(fabs(y[i] - want) <= 32 * 0x1p-24 * sqrt((double)n)) &&
+                    !(isnan(want) && isnan(y[i])))
+                    fail_msg("kind %d, n %zu: %.17g, expected %.17g", (int)kind, n, y[i], want);
+            }
+        }
+        free(x);
+    }
+}
+
+static void test_moments_and_affine_maps_of_columns(void **state)
+{
+    (void)state;
+    sqz_rng r = {SEED, 3};
+    sqz_kernels set[SQZ_N_ISA];
+    const size_t n_set = implementations(set);
+    for (int round = 0; round < 300; round++) {
+        const size_t rows = 1 + sqz_rng_below(&r, 64), n = 1 + sqz_rng_below(&r, 150);
+        const size_t ld = n + sqz_rng_below(&r, 4), count = (rows - 1) * ld + n;
+        float *x = random_row(&r, count, -1, 1), *from = random_row(&r, n, -1, 1);
+        float *factor = random_row(&r, n, -2, 2), *shift = random_row(&r, n, -1, 1);
+        const float *less = round % 2 ? from : NULL;
+        for (size_t s = 0; s < n_set; s++) {
+            float *a = block(n), *b = block(n), *y = block(count);
+            memcpy(y, x, count * sizeof *y);
+            set[s].moments_f32(rows, n, ld, x, less, a, b);
+            set[s].affine_f32(rows, n, ld, y, from, factor, shift, y);
+            for (size_t j = 0; j < n; j++) {
+                float first = 0, second = 0; /* the order is that of the rows: exact */
+                for (size_t i = 0; i < rows; i++) {
+                    const float v = x[i * ld + j], d = v - (less ? less[j] : 0);
+                    first += d;
+                    second = fmaf(d, d, second);
+                    assert_true(y[i * ld + j] == fmaf(v - from[j], factor[j], shift[j]));
+                }
+                assert_true(a[j] == first && b[j] == second);
+            }
+            for (size_t i = 0; i + 1 < rows; i++) /* what lies between the rows stays */
+                assert_memory_equal(y + i * ld + n, x + i * ld + n, (ld - n) * sizeof *y);
+            free(a);
+            free(b);
+            free(y);
+        }
+        free(x);
+        free(from);
+        free(factor);
+        free(shift);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_softmax_is_exact_and_the_same_everywhere),
         cmocka_unit_test(test_softmax_of_masked_rows),
         cmocka_unit_test(test_normalization_is_exact_and_the_same_everywhere),
+        cmocka_unit_test(test_folds_of_rows),
+        cmocka_unit_test(test_moments_and_affine_maps_of_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
