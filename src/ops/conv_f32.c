@@ -4,10 +4,12 @@
 #include "ops/band.h"
 #include "ops/conv.h"
 #include "ops/product.h"
+#include "ops/winograd.h"
 
 typedef struct conv_f32 {
     sqz_conv v;
-    sqz_matrix matrix; /* pointwise: the input is the left side */
+    sqz_winograd *winograd; /* 3x3 where it is faster */
+    sqz_matrix matrix;      /* pointwise: the input is the left side */
     /* else */
     sqz_product p;
     sqz_division s; /* a unit is a line of output */
@@ -103,7 +105,10 @@ sqz_status sqz_conv_f32_prepare(sqz_prep *p, const sqz_conv_shape *s)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_conv_geometry(p, s, &f->v));
     const sqz_weights w = weights_of(&f->v);
+    const size_t tile = sqz_winograd_tile(p, &f->v);
     p->state = f;
+    if (tile)
+        return sqz_winograd_prepare(p, &f->v, tile, &f->winograd);
     if (f->v.pointwise)
         return sqz_matrix_prepare(p, &w, f->v.pixels, f->v.c_in * sizeof(float), &f->matrix);
     f->w = f->v.w;
@@ -198,6 +203,8 @@ sqz_status sqz_conv_f32_run(const sqz_call *c)
 {
     conv_f32 *f = c->state;
     job j = {c, f};
+    if (f->winograd)
+        return sqz_winograd_run(f->winograd, c);
     if (f->v.pointwise)
         return sqz_matrix_run(c, &f->matrix);
     if (c->out[0]->count == 0)

@@ -71,6 +71,10 @@ static const sqz_case cases[] = {
      .n_in = 3,
      .in = {{5, {1, 4, 5, 4, 3}}, {5, {4, 2, 3, 2, 3}}, {1, {4}}},
      .constant = 6},
+    {.attrs = "pads=1,1,1,1", /* large enough for Winograd's form */
+     .n_in = 3,
+     .in = {{4, {2, 12, 11, 16}}, {4, {20, 3, 3, 16}}, {1, {20}}},
+     .constant = 6},
     {.attrs = "pads=1,1,1,1", /* weights that another node computes */
      .n_in = 2,
      .in = {{4, {1, 4, 4, 3}}, {4, {4, 3, 3, 3}}}},
