@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#define SPINS 2000 /* looks before sleeping; some 50 microseconds */
+#define SPINS 8000 /* looks before sleeping; some 100 microseconds */
 
 /* `ticket` is the number of the job (high half) and the next chunk of it (low half). A chunk is
  * taken by a compare-and-swap of both, so a worker that comes late cannot take one of another job.

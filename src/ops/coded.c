@@ -2,7 +2,6 @@
 #include "ops/coded.h"
 #include "ir/qgrid.h"
 #include <math.h>
-#include <string.h>
 
 /* ---- the grid, as the kernels want it ---- */
 
@@ -198,47 +197,14 @@ typedef struct job {
     int32_t *less;
 } job;
 
-/* Largest magnitude; NaN when there is one. */
-static float magnitude(const float *x, size_t n)
-{
-    float most = 0;
-    bool nan = false;
-    for (size_t i = 0; i < n; i++) {
-        const float v = fabsf(x[i]);
-        most = v > most ? v : most;
-        nan |= v != v;
-    }
-    return nan ? NAN : most;
-}
-
-/* One block of a row: n numbers on a grid of -127..127, then zeros. */
-static void quantize_block(const job *j, const float *x, size_t n, size_t at)
-{
-    const sqz_kernels *kern = j->c->ctx->kernels;
-    int8_t *q = j->q + at * j->s->w.block;
-    const float scale = magnitude(x, n) / 127.0f;
-    int32_t sum = 0;
-    memset(q + n, 0, j->s->w.block - n);
-    if (scale > 0)
-        kern->quantize_s8(n, x, scale, 0, q);
-    else
-        memset(q, 0, n); /* zeros, or NaN, which the scale hands on */
-    for (size_t i = 0; i < n; i++) {
-        q[i] = q[i] == -128 ? -127 : q[i]; /* a scale of few bits may be too small by as many */
-        sum += q[i];
-    }
-    j->scale[at] = scale;
-    j->less[at] = -sum;
-}
-
 static sqz_status quantize_rows(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
     const sqz_blockw *w = &j->s->w;
-    const float *x = SQZ_F32P(j->c->in[0]);
-    for (size_t i = begin; i < end; i++) {
-        const size_t row = i / w->n_block, from = i % w->n_block * w->block;
-        quantize_block(j, x + row * w->k + from, SQZ_MIN(w->block, w->k - from), i);
+    for (size_t r = begin; r < end; r++) {
+        const size_t at = r * w->n_block;
+        j->c->ctx->kernels->block_rows(w->k, w->block, SQZ_F32P(j->c->in[0]) + r * w->k,
+                                       j->q + at * w->block, j->scale + at, j->less + at);
     }
     return SQZ_OK;
 }
@@ -298,8 +264,7 @@ sqz_status sqz_coded_run(const sqz_call *c)
         j.q = c->scratch;
         j.scale = (float *)(void *)((char *)c->scratch + s->at_scale);
         j.less = (int32_t *)(void *)((char *)c->scratch + s->at_less);
-        SQZ_TRY(
-            sqz_parallel(c->ctx, s->m * s->w.n_block, 65536 / s->w.block + 1, quantize_rows, &j));
+        SQZ_TRY(sqz_parallel(c->ctx, s->m, 32768 / s->w.k + 1, quantize_rows, &j));
     }
     return sqz_parallel(c->ctx, (s->w.n + SQZ_PANEL - 1) / SQZ_PANEL, s->grain, chunk, &j);
 }

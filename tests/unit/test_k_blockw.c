@@ -238,6 +238,66 @@ static void test_results_do_not_depend_on_how_rows_and_outputs_are_split(void **
     }
 }
 
+/* What the contract says; rintf rounds halves to even. */
+static void codes_of_block(const float *x, size_t n, size_t block, int8_t *q, float *scale,
+                           int32_t *less)
+{
+    float most = 0;
+    bool nan = false;
+    for (size_t i = 0; i < n; i++) {
+        most = fmaxf(most, fabsf(x[i]));
+        nan = nan || isnan(x[i]);
+    }
+    *scale = nan ? NAN : most / 127.0f;
+    *less = 0;
+    for (size_t i = 0; i < block; i++) {
+        const bool some = i<n && * scale> 0 && *scale < INFINITY;
+        q[i] = some ? (int8_t)fmaxf(-127.0f, fminf(127.0f, rintf(x[i] / *scale))) : 0;
+        *less -= q[i];
+    }
+}
+
+static void test_rows_become_the_same_codes_for_every_instruction_set(void **state)
+{
+    (void)state;
+    static const float odd[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-45f, -3e-45f, 3e38f};
+    sqz_rng r = {SEED, 3 << 24};
+    sqz_kernels set[SQZ_N_ISA];
+    const size_t n_set = implementations(set);
+    for (int round = 0; round < 1000; round++) {
+        const size_t k = 1 + sqz_rng_below(&r, 200), block = 8 * (1 + sqz_rng_below(&r, 12));
+        const size_t n_block = (k + block - 1) / block;
+        const uint64_t kind = sqz_rng_below(&r, 3); /* normal, odd numbers, ties */
+        float *x = block_of(k * sizeof *x), *scale = block_of(n_block * sizeof *scale);
+        int8_t *q = block_of(n_block * block), want[96];
+        int32_t *less = block_of(n_block * sizeof *less);
+        for (size_t i = 0; i < k; i++) {
+            x[i] = (float)sqz_rng_normal(&r);
+            if (kind == 1 && sqz_rng_below(&r, 8) == 0)
+                x[i] = odd[sqz_rng_below(&r, SQZ_COUNT(odd))];
+            if (kind == 2)
+                x[i] = i % block == 0 ? 127.0f : 0.5f * (float)((int)sqz_rng_below(&r, 508) - 254);
+        }
+        for (size_t s = 0; s < n_set; s++) {
+            memset(q, 0x55, n_block * block);
+            set[s].block_rows(k, block, x, q, scale, less);
+            for (size_t b = 0; b < n_block; b++) {
+                float one;
+                int32_t sum;
+                const size_t n = k - b * block < block ? k - b * block : block;
+                codes_of_block(x + b * block, n, block, want, &one, &sum);
+                assert_memory_equal(q + b * block, want, block);
+                assert_int_equal(less[b], sum);
+                assert_true(isnan(one) ? isnan(scale[b]) : memcmp(&one, &scale[b], 4) == 0);
+            }
+        }
+        free(x);
+        free(scale);
+        free(q);
+        free(less);
+    }
+}
+
 static void test_sizes_that_do_not_fit_are_told(void **state)
 {
     (void)state;
@@ -253,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_rows_of_floats_give_the_sum_for_every_instruction_set),
         cmocka_unit_test(test_rows_of_codes_give_the_same_bits_for_every_instruction_set),
         cmocka_unit_test(test_results_do_not_depend_on_how_rows_and_outputs_are_split),
+        cmocka_unit_test(test_rows_become_the_same_codes_for_every_instruction_set),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
