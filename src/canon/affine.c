@@ -5,14 +5,14 @@
 
 static const struct linear { /* slots and, for the weights, the axis of the output channels */
     const char *op;
-    unsigned weight, bias; /* bias 0: the operator has none */
-    int axis;              /* negative: from the end */
+    unsigned weight, bias;
+    int axis; /* negative: from the end */
 } linear_row[] = {
     {"conv2d", 1, 2, 0},          /* (O,Kh,Kw,I/g) */
     {"dwconv2d", 1, 2, 0},        /* (O,Kh,Kw,1) */
     {"conv_transpose", 1, 2, -1}, /* (I,Kh,Kw,O/g) */
     {"gemm", 1, 2, 0},            /* (O,I) */
-    {"matmul", 1, 0, -1},         /* (I,O) */
+    {"matmul", 1, 2, -1},         /* (I,O) */
 };
 
 static const struct linear *find_linear(const sqz_op *op)
@@ -81,6 +81,8 @@ static bool has_input(const sqz_node *p, unsigned slot)
     return slot && slot < p->n_in && p->in[slot] != SQZ_NONE;
 }
 
+static bool is_matmul(const struct linear *l) { return strcmp(l->op, "matmul") == 0; }
+
 static bool can_fold(const sqz_folder *f, const sqz_node *p, const struct linear *l, sqz_vid y,
                      const sqz_affine *k)
 {
@@ -90,9 +92,8 @@ static bool can_fold(const sqz_folder *f, const sqz_node *p, const struct linear
         !sqz_shape_eq(s, &sqz_val(f->g, y)->shape) || s->rank < 1 ||
         (size_t)s->dim[s->rank - 1] != k->n || !weights_fit(l, w, k->n))
         return false;
-    if (!l->bias) /* matmul becomes gemm to get a bias: matrices only */
-        return !shifts(k) ||
-               (s->rank == 2 && w->shape.rank == 2 && sqz_val(f->g, p->in[0])->shape.rank == 2);
+    if (is_matmul(l) && w->shape.rank != 2 && shifts(k))
+        return false; /* one bias for many right sides */
     if (!has_input(p, l->bias))
         return true;
     const sqz_value *b = sqz_val(f->g, p->in[l->bias]);
@@ -176,7 +177,8 @@ static sqz_status move_bias(sqz_folder *f, sqz_nid id, unsigned slot, const sqz_
     return put_constant(f, id, slot, &t);
 }
 
-/* matmul (M,I).(I,O) is gemm with the transposed weights, which has a bias. */
+/* matmul (M,I).(I,O) with a bias is gemm with the transposed weights, which runtimes know better.
+ */
 static sqz_status become_gemm(sqz_folder *f, sqz_nid id)
 {
     static const int swap[] = {1, 0};
@@ -185,7 +187,7 @@ static sqz_status become_gemm(sqz_folder *f, sqz_nid id)
         sqz_tensor_permute(f->g->ctx, sqz_val(f->g, sqz_nod(f->g, id)->in[1])->constant, swap, &t));
     SQZ_TRY(put_constant(f, id, 1, &t));
     sqz_nod(f->g, id)->op = sqz_op_find("gemm");
-    return SQZ_OK;
+    return sqz_node_set_attrs(f->g, id, NULL);
 }
 
 /* ---- structure ---- */
@@ -214,7 +216,7 @@ sqz_status sqz_fold_affine(sqz_folder *f, sqz_nid id, sqz_vid x, const sqz_affin
         return SQZ_OK;
     if (k->scale)
         SQZ_TRY(scale_weights(f, p, l, k));
-    if (!l->bias && shifts(k)) {
+    if (is_matmul(l) && shifts(k) && sqz_val(f->g, sqz_nod(f->g, p)->in[0])->shape.rank == 2) {
         SQZ_TRY(become_gemm(f, p));
         l = find_linear(sqz_nod(f->g, p)->op);
     }

@@ -310,6 +310,45 @@ static sqz_status read_integers(sqz_qdq_work *w, sqz_node *n)
     return SQZ_OK;
 }
 
+/* MatMul and the Add of a constant row behind it, whose sum is quantized, are one product with a
+ * bias where that has an integer form. */
+static sqz_status join_bias(sqz_qdq_work *w, sqz_nid id)
+{
+    sqz_node *n = sqz_nod(w->g, id);
+    const sqz_vid y = n->out[0];
+    sink to;
+    if (!sqz_qdq_is_op(n, "matmul") || n->n_in != 2 || sqz_n_uses(&w->u, y) != 1 ||
+        w->u.node[w->u.first[y]] == SQZ_NONE)
+        return SQZ_OK;
+    const sqz_nid add = w->u.node[w->u.first[y]];
+    sqz_node *s = sqz_nod(w->g, add);
+    if (!sqz_qdq_is_op(s, "add") || s->n_in != 2)
+        return SQZ_OK;
+    const sqz_vid bias = s->in[s->in[0] == y ? 1 : 0];
+    const sqz_value *b = under(w, bias), *b_real = sqz_val(w->g, bias);
+    const int64_t columns = sqz_val(w->g, n->in[1])->shape.dim[1];
+    sqz_vid in[3] = {n->in[0], n->in[1], bias};
+    sqz_node both = *n;
+    both.in = in;
+    both.n_in = 3;
+    both.out = s->out;
+    if (sqz_val(w->g, n->in[1])->shape.rank != 2 || !b->constant || b_real->shape.rank != 1 ||
+        b_real->shape.dim[0] != columns || b_real->dtype != SQZ_F32 ||
+        !find_sink(w, s->out[0], &to) || !rule_holds(w, &both, sqz_val(w->g, to.result)->quant))
+        return SQZ_OK;
+    n->in = sqz_arena_alloc(&w->g->arena, 3, sizeof *n->in);
+    if (!n->in)
+        return SQZ_E_NOMEM;
+    memcpy(n->in, in, sizeof in);
+    n->n_in = 3;
+    n->out[0] = s->out[0];
+    sqz_val(w->g, n->out[0])->producer = id;
+    s->n_out = 0; /* its output lives on */
+    sqz_graph_remove(w->g, add);
+    sqz_graph_remove_value(w->g, y);
+    return SQZ_OK;
+}
+
 static sqz_status fold(sqz_qdq_work *w, sqz_nid id)
 {
     sqz_node *n = sqz_nod(w->g, id);
@@ -415,6 +454,9 @@ static sqz_status rewrite(sqz_qdq_work *w, const options *o)
     SQZ_TRY(sqz_qdq_spread(w));
     if (!o->literal) {
         SQZ_TRY(sqz_qdq_hoist(w));
+        for (sqz_nid id = 0; id < w->g->n_node; id++)
+            if (!sqz_nod(w->g, id)->dead)
+                SQZ_TRY(join_bias(w, id));
         SQZ_EACH_NODE(w->g, id) { SQZ_TRY(fold(w, id)); }
         shorten_round_trips(w);
     }

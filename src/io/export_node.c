@@ -215,14 +215,34 @@ static sqz_status set_domain(sqz_onnx_export *e, const char *domain, Onnx__NodeP
     return SQZ_OK;
 }
 
+/* What ONNX's operator cannot add itself is added to its result by a node that makes n's output. */
+static sqz_status add_bias(sqz_onnx_export *e, const sqz_node *n, const char *bias,
+                           Onnx__NodeProto *p)
+{
+    Onnx__NodeProto *sum;
+    const char *between = sqz_onnx_fresh(e),
+               *name = sqz_arena_printf(&e->arena, "%s_bias", n->name);
+    if (!between || !name)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_onnx_new_node(e, "Add", name, 2, 1, &sum));
+    sum->input[0] = (char *)(uintptr_t)between;
+    sum->input[1] = (char *)(uintptr_t)bias;
+    sum->output[0] = p->output[0];
+    p->output[0] = (char *)(uintptr_t)between;
+    return SQZ_OK;
+}
+
 static sqz_status operator_node(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
 {
     Onnx__NodeProto *p;
+    const char *bias = NULL;
     const char **in = sqz_arena_alloc(&e->arena, SQZ_EXPORT_INPUTS, sizeof *in);
     if (!in)
         return SQZ_E_NOMEM;
     SQZ_TRY(spell(e, n, x));
     SQZ_TRY(inputs(e, x, in));
+    if (x->adds)
+        SQZ_TRY(sqz_onnx_real(e, x->add, &bias));
     SQZ_TRY(sqz_onnx_new_node(e, x->op_type, n->name, x->n_in, n->n_out, &p));
     for (unsigned k = 0; k < x->n_in; k++)
         p->input[k] = (char *)(uintptr_t)in[k];
@@ -234,8 +254,11 @@ static sqz_status operator_node(sqz_onnx_export *e, const sqz_node *n, sqz_expor
         SQZ_TRY(sqz_onnx_before(e, n->out[k], &name));
         p->output[k] = (char *)(uintptr_t)name;
     }
+    const char *made = p->output[0];
+    if (x->adds)
+        SQZ_TRY(add_bias(e, n, bias, p));
     for (unsigned k = 0; k < n->n_out; k++)
-        SQZ_TRY(sqz_onnx_after(e, n->out[k], p->output[k]));
+        SQZ_TRY(sqz_onnx_after(e, n->out[k], k ? p->output[k] : made));
     return SQZ_OK;
 }
 

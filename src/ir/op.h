@@ -201,6 +201,8 @@ typedef struct sqz_export { /* what an export hook fills: the node in the file's
         bool is_const, is_float, scalar;
     } in[SQZ_EXPORT_INPUTS];
     unsigned n_in;
+    bool adds; /* ONNX's operator lacks the bias `add`: a node Add follows it */
+    sqz_vid add;
 } sqz_export;
 sqz_status
 sqz_export_schema(sqz_export *e); /* the default: attributes by schema, slots from `since` on */

@@ -30,5 +30,5 @@ sqz_status sqz_run_recipe(sqz_graph *g, const char *recipe, sqz_env *env);
 /* Quantized models compute in floating point between their pairs, as ONNX defines
  * it. */
 #define SQZ_CANONICAL_LITERAL "fold_const,widen,fold_qdq(literal=1),layout,fold_bn,dce"
-#define SQZ_CANONICAL "fold_const,widen,fold_qdq,layout,fold_bn,dce"
+#define SQZ_CANONICAL "fold_const,widen,fold_qdq,layout,fuse_gelu,fold_bn,dce"
 #endif

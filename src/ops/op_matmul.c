@@ -1,4 +1,5 @@
-/* matmul: y(...,M,N) = a(...,M,K) . b(...,K,N), batch dimensions broadcast as in NumPy; an operand
+/* matmul: y(...,M,N) = a(...,M,K) . b(...,K,N) + bias(N), batch dimensions broadcast as in NumPy;
+ * the bias, for one right side only, is an Add of its own in files; an operand
  * of rank 1 is a row (a) or a column (b) whose dimension leaves the result. On integers b is a
  * constant matrix, one scale for each of its columns. */
 #include "kernels/blas.h"
@@ -58,6 +59,22 @@ static sqz_status check_types(const sqz_infer *q)
     return sqz_check_types(q);
 }
 
+static sqz_status check_bias(const sqz_infer *q, int64_t n)
+{
+    const sqz_value *c = q->n_in > 2 ? q->in[2] : NULL;
+    const sqz_shape want = {1, {n}};
+    if (!c)
+        return SQZ_OK;
+    if (q->in[0]->dtype == SQZ_F64 || (is_whole(q->in[0]->dtype) && !q->in[0]->quant))
+        return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "a bias of a product of %s",
+                        sqz_dtype_name(q->in[0]->dtype));
+    if (q->in[1]->shape.rank != 2 || !sqz_shape_eq(&c->shape, &want))
+        return sqz_fail(q->ctx, SQZ_E_SHAPE,
+                        "the bias must have one number for each of %lld outputs of one matrix",
+                        (long long)n);
+    return SQZ_OK;
+}
+
 static sqz_status infer(sqz_infer *q)
 {
     const sqz_shape *a = &q->in[0]->shape, *b = &q->in[1]->shape;
@@ -73,7 +90,7 @@ static sqz_status infer(sqz_infer *q)
         q->out[0].dim[q->out[0].rank++] = s.m;
     if (b->rank > 1)
         q->out[0].dim[q->out[0].rank++] = s.n;
-    return SQZ_OK;
+    return check_bias(q, s.n);
 }
 
 static void cost(const sqz_infer *q, sqz_cost *out)
@@ -221,10 +238,12 @@ static sqz_status prepare(sqz_prep *p)
                            .ld_k = at->trans_b ? 1 : n,
                            .groups = 1,
                            .channel_axis = 1,
-                           .slot = 1};
+                           .slot = 1,
+                           .bias = 2};
     if (sqz_is_coded(p))
-        return sqz_coded_prepare(
-            p, &(sqz_coded_options){.axis = at->trans_b ? 1 : 0, .int8_rows = at->int8_rows != 0});
+        return sqz_coded_prepare(p, &(sqz_coded_options){.axis = at->trans_b ? 1 : 0,
+                                                         .bias = 2,
+                                                         .int8_rows = at->int8_rows != 0});
     if (sqz_is_integer(p)) {
         if (b->shape.rank != 2 || !b->data || at->trans_b)
             return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
@@ -240,11 +259,22 @@ static sqz_status prepare(sqz_prep *p)
     return sqz_matrix_prepare(p, &w, p->out[0]->count / n, k * sizeof(float), m);
 }
 
+/* ---- ONNX has no bias here ---- */
+
+static sqz_status write(sqz_export *e)
+{
+    e->adds = e->n_in > 2 && e->in[2].value != SQZ_NONE;
+    e->add = e->adds ? e->in[2].value : SQZ_NONE;
+    e->n_in = 2;
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{2, {3, 6}}, {2, {6, 5}}}, .constant = 2},
     {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {2, {4, 9}}}, .constant = 2},
     {.attrs = "", .n_in = 2, .in = {{4, {2, 1, 3, 4}}, {3, {5, 4, 2}}}},
     {.attrs = "", .n_in = 2, .in = {{1, {4}}, {2, {4, 3}}}, .constant = 2},
+    {.attrs = "", .n_in = 3, .in = {{3, {2, 3, 4}}, {2, {4, 9}}, {1, {9}}}, .constant = 6},
     {.attrs = "trans_b=1", .n_in = 2, .in = {{4, {2, 3, 5, 4}}, {4, {2, 3, 6, 4}}}},
     {.attrs = "", .n_in = 2, .in = {{2, {3, 4}}, {1, {4}}}},
     {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {3, {1, 4, 2}}}, .dtype = {SQZ_F64, SQZ_F64}},
@@ -269,7 +299,7 @@ const sqz_op sqz_op_matmul = {
              .opts = schema,
              .n_opts = SQZ_COUNT(schema)},
     .n_in_min = 2,
-    .n_in_max = 2,
+    .n_in_max = 3,
     .n_out_min = 1,
     .n_out_max = 1,
     .traits = SQZ_T_F64 | SQZ_T_FUSES | SQZ_T_CODED,
@@ -279,8 +309,8 @@ const sqz_op sqz_op_matmul = {
     .cost = cost,
     .prepare = prepare,
     .run_int = sqz_fc_run_s8,
-    .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .channel_axis = -1},
-    .onnx = {.op_type = "MatMul", .since = 1},
+    .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = -1},
+    .onnx = {.op_type = "MatMul", .since = 1, .write = write},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

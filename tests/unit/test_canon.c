@@ -173,10 +173,48 @@ static void test_matrix_products_get_their_bias(void **state)
     (void)snprintf(text, sizeof text,
                    "%sa = matmul(x, w)\nb = mul(a, o)\ny = sub(b, k)\noutput y\n", m);
     expect(text, FOLD, 1);
-    /* stacks of matrices: only factors fold */
+    /* rows of rows stay a matmul */
     expect("graph \"\"\ninput x f32 1x4x2\nconst w f32 2x3 = 1 2 3 4 5 6\nconst k f32 3 = 1 2 -3\n"
            "a = matmul(x, w)\nb = mul(a, k)\ny = add(b, k)\noutput y\n",
+           FOLD, 1);
+    /* stacks of right sides: only factors fold */
+    expect("graph \"\"\ninput x f32 2x1x2\nconst w f32 2x2x3 = 1 2 3 4 5 6 7 8 9 1 2 3\n"
+           "const k f32 3 = 1 2 -3\na = matmul(x, w)\nb = mul(a, k)\ny = add(b, k)\noutput y\n",
            FOLD, 2);
+}
+
+#define G                                                                                          \
+    "graph \"\"\ninput x f32 1x8\nconst r f32 1 = 1.4142135\nconst i f32 1 = 0.70710677\n"         \
+    "const o f32 1 = 1\nconst h f32 1 = 0.5\nconst t f32 1 = 2\n"
+
+static void test_the_parts_of_gelu_become_one_node(void **state)
+{
+    (void)state;
+    static const char *const form[] = {
+        "a = div(x, r)\ne = erf(a)\ns = add(e, o)\nm = mul(x, s)\ny = mul(m, h)\noutput y\n",
+        "a = mul(i, x)\ne = erf(a)\ns = add(o, e)\nm = mul(s, x)\ny = div(m, t)\noutput y\n",
+        "a = mul(x, i)\ne = erf(a)\ns = add(e, o)\nm = mul(s, h)\ny = mul(x, m)\noutput y\n",
+        "b = mul(x, h)\na = div(x, r)\ne = erf(a)\ns = add(e, o)\ny = mul(b, s)\noutput y\n"};
+    static const char *const other[] = {
+        "a = div(x, t)\ne = erf(a)\ns = add(e, o)\nm = mul(x, s)\ny = mul(m, h)\noutput y\n",
+        "a = div(x, r)\ne = erf(a)\ns = add(e, h)\nm = mul(x, s)\ny = mul(m, h)\noutput y\n",
+        "a = div(x, r)\ne = erf(a)\ns = add(e, o)\nm = mul(x, s)\ny = mul(m, i)\noutput y\n",
+        "a = div(x, r)\ne = erf(a)\ns = add(e, o)\nm = mul(s, s)\ny = mul(m, h)\noutput y\n",
+        "a = div(x, r)\ne = erf(a)\ns = add(e, o)\nm = mul(x, s)\ny = mul(m, h)\noutput y, s\n"};
+    sqz_ctx *ctx = test_ctx();
+    char text[700];
+    for (size_t i = 0; i < SQZ_COUNT(form); i++) {
+        (void)snprintf(text, sizeof text, "%s%s", G, form[i]);
+        sqz_graph *g = after(ctx, text, "fuse_gelu,dce", 1);
+        assert_string_equal(sqz_nod(g, g->first)->op->info.name, "gelu");
+        assert_string_equal(sqz_val(g, g->output[0])->name, "y");
+        sqz_graph_free(g);
+    }
+    sqz_ctx_free(ctx);
+    for (size_t i = 0; i < SQZ_COUNT(other); i++) {
+        (void)snprintf(text, sizeof text, "%s%s", G, other[i]);
+        expect(text, "fuse_gelu,dce", 5);
+    }
 }
 
 static void test_constants_fold_unless_they_explode(void **state)
@@ -307,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_shared_weights_are_copied_before_they_change),
         cmocka_unit_test(test_arithmetic_per_channel_folds),
         cmocka_unit_test(test_matrix_products_get_their_bias),
+        cmocka_unit_test(test_the_parts_of_gelu_become_one_node),
         cmocka_unit_test(test_constants_fold_unless_they_explode),
         cmocka_unit_test(test_dead_code_goes),
         cmocka_unit_test(test_equal_constants_become_one),

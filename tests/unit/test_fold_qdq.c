@@ -195,6 +195,39 @@ static void test_a_network_comes_back_as_the_same_integers(void **p)
     }
 }
 
+/* (1,5,4) . (4,6) + (6): in the file MatMul and Add between the pairs. */
+static void test_the_bias_of_a_matmul_comes_back(void **p)
+{
+    state *s = *p;
+    sqz_rng r = {.seed = 9};
+    const sqz_shape shape = {3, {1, 5, 4}};
+    float scale[6];
+    int32_t zero[6] = {0};
+    sqz_vid v[3];
+    TEST_OK(s->ctx, sqz_graph_create(s->ctx, &s->g));
+    TEST_OK(s->ctx, sqz_graph_input(s->g, "x", SQZ_F32, &shape, &v[0]));
+    v[0] = on_grid(s->g, node(s->g, "quantize", "dtype=s8", v, 1), 0.02f, -3);
+    v[1] = weights(s->g, &r, (sqz_shape){2, {4, 6}});
+    for (int i = 0; i < 6; i++)
+        scale[i] = 0.002f + 0.0004f * (float)i;
+    TEST_OK(s->ctx, sqz_value_set_quant(s->g, v[1], SQZ_S8, 1, 6, scale, zero));
+    v[2] = bias(s->g, &r, v[1], 0.02f);
+    v[0] = on_grid(s->g, node(s->g, "matmul", "", v, 3), 0.03f, 5);
+    v[0] = node(s->g, "dequantize", "", v, 1);
+    TEST_OK(s->ctx, sqz_graph_set_outputs(s->g, v, 1));
+    TEST_OK(s->ctx, sqz_graph_verify(s->g));
+    through_a_file(s, "fold_qdq,dce");
+    assert_int_equal(count(s->back, "add"), 0);
+    assert_int_equal(count(s->back, "matmul"), 1);
+    assert_int_equal(count(s->back, "dequantize"), 1);
+    size_t n, m;
+    float *a = outputs(s, s->g, 3, false, &n), *b = outputs(s, s->back, 3, false, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(a, b, n * sizeof *a);
+    free(a);
+    free(b);
+}
+
 static void test_a_second_trip_gives_the_same_bytes(void **p)
 {
     state *s = *p;
@@ -373,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_a_network_comes_back_as_the_same_integers),
         T(test_a_second_trip_gives_the_same_bytes),
+        T(test_the_bias_of_a_matmul_comes_back),
         T(test_unary_functions_take_any_grids),
         T(test_movers_get_one_grid),
         T(test_uint8_is_shifted_and_written_as_uint8),
