@@ -196,6 +196,39 @@ SQZ_API sqz_status sqz_model_output(const sqz_model *m, uint32_t i, const char *
 /* Runs `batch` samples. in[i] and out[i] are contiguous float32 in the layout of the file. */
 SQZ_API sqz_status sqz_model_run(sqz_model *m, int64_t batch, const float *const *in,
                                  float *const *out);
+
+/* ---- sessions: a model made ready to run, for applications ----
+ * Weights are kept once, in the form that the kernels read; nothing is allocated while running. */
+typedef struct sqz_session sqz_session;
+typedef struct sqz_session_options {
+    size_t struct_size;
+    int64_t batch;   /* 0: the file's; 1 where that is open */
+    int32_t literal; /* as in sqz_job */
+    int32_t reserved;
+} sqz_session_options;
+#define SQZ_SESSION_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(sqz_session_options), 0, 0, 0                                                       \
+    }
+typedef struct sqz_port { /* an input or output, in the file's layout, at the session's batch */
+    size_t struct_size;
+    const char *name, *type; /* type: "f32", "s64", ... */
+    int64_t dim[8];
+    uint32_t rank;
+    size_t bytes;
+} sqz_port;
+/* opt NULL: all defaults. */
+SQZ_API sqz_status sqz_session_open(sqz_ctx *ctx, const sqz_model_source *source,
+                                    const sqz_session_options *opt, sqz_session **out);
+SQZ_API void sqz_session_free(sqz_session *s); /* NULL is accepted */
+SQZ_API uint32_t sqz_session_n_inputs(const sqz_session *s);
+SQZ_API uint32_t sqz_session_n_outputs(const sqz_session *s);
+/* Fills *out, whose struct_size is set. */
+SQZ_API sqz_status sqz_session_input(const sqz_session *s, uint32_t i, sqz_port *out);
+SQZ_API sqz_status sqz_session_output(const sqz_session *s, uint32_t i, sqz_port *out);
+/* in[i] and out[i] are contiguous, of the port's type and shape, and stay the caller's. */
+SQZ_API sqz_status sqz_session_run(sqz_session *s, const void *const *in, void *const *out);
+
 /* The graph as text, for reading and for bug reports; free with sqz_text_free. */
 SQZ_API sqz_status sqz_model_text(const sqz_model *m, char **out);
 SQZ_API void sqz_text_free(sqz_ctx *ctx, char *text);

@@ -81,7 +81,13 @@ static sqz_status make_steps(sqz_exec *e)
     e->step = sqz_arena_alloc(&e->arena, e->n_step + 1u, sizeof *e->step);
     if (!e->step)
         return SQZ_E_NOMEM;
-    sqz_step_env env = {.ctx = e->ctx, .g = e->g, .arena = &e->arena, .tensor = e->tensor};
+    sqz_spent spent;
+    SQZ_TRY(sqz_spent_begin(e->g, &e->arena, &spent));
+    sqz_step_env env = {.ctx = e->ctx,
+                        .g = e->g,
+                        .arena = &e->arena,
+                        .tensor = e->tensor,
+                        .spent = e->opt.keep_all ? NULL : &spent};
     uint32_t i = 0;
     SQZ_EACH_NODE(e->g, id)
     {
@@ -138,10 +144,9 @@ static sqz_status unfold_weights(sqz_graph *g)
     return s;
 }
 
-static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
+static sqz_status create(sqz_exec *e, int64_t batch)
 {
-    SQZ_TRY(check_layout(g));
-    SQZ_TRY(sqz_graph_clone(g, &e->g));
+    SQZ_TRY(check_layout(e->g));
     if (batch && e->g->n_input && batch != sqz_val(e->g, e->g->input[0])->shape.dim[0])
         SQZ_TRY(sqz_graph_set_batch(e->g, batch));
     SQZ_TRY(sqz_keep_codes(e->g));
@@ -152,24 +157,35 @@ static sqz_status create(sqz_exec *e, const sqz_graph *g, int64_t batch)
     return make_steps(e);
 }
 
-sqz_status sqz_exec_create(const sqz_graph *g, int64_t batch, const sqz_exec_options *opt,
-                           sqz_exec **out)
+sqz_status sqz_exec_adopt(sqz_graph *g, int64_t batch, const sqz_exec_options *opt, sqz_exec **out)
 {
     *out = NULL;
     sqz_exec *e = sqz_calloc(g->ctx, 1, sizeof *e);
-    if (!e)
+    if (!e) {
+        sqz_graph_free(g);
         return SQZ_E_NOMEM;
+    }
+    e->g = g;
     e->ctx = g->ctx;
     e->arena.ctx = g->ctx;
     if (opt)
         e->opt = *opt;
-    sqz_status s = create(e, g, batch);
+    sqz_status s = create(e, batch);
     if (s != SQZ_OK) {
         sqz_exec_free(e);
         return s;
     }
     *out = e;
     return SQZ_OK;
+}
+
+sqz_status sqz_exec_create(const sqz_graph *g, int64_t batch, const sqz_exec_options *opt,
+                           sqz_exec **out)
+{
+    sqz_graph *own;
+    *out = NULL;
+    SQZ_TRY(sqz_graph_clone(g, &own));
+    return sqz_exec_adopt(own, batch, opt, out);
 }
 
 void sqz_exec_free(sqz_exec *e)

@@ -64,6 +64,9 @@ typedef struct sqz_exec_options {
 } sqz_exec_options;
 sqz_status sqz_exec_create(const sqz_graph *g, int64_t batch, const sqz_exec_options *opt,
                            sqz_exec **out);
+/* The same without a copy of the graph: takes it over, also on failure. Weights that operators have
+ * packed are given back one by one, so they are never there twice. */
+sqz_status sqz_exec_adopt(sqz_graph *g, int64_t batch, const sqz_exec_options *opt, sqz_exec **out);
 void sqz_exec_free(sqz_exec *e); /* NULL is fine */
 /* in[i]: float32 (or the input's type), contiguous, in the layout that the graph's input value has
  * now (channel_last or not); out[i]: of the output value's shape and type. */
@@ -79,6 +82,20 @@ sqz_nid sqz_exec_leader(const sqz_exec *e, sqz_nid n);
 /* Seconds of node n and of all that is fused into it, summed over runs; time_nodes only. */
 double sqz_exec_seconds(const sqz_exec *e, sqz_nid n);
 size_t sqz_exec_bytes(const sqz_exec *e); /* activations and scratch */
+/* Constants that are not read any more while an executor is made (spent.c): counts readers, then
+ * drops the numbers of each constant whose last reader has packed them. */
+typedef struct sqz_spent {
+    uint32_t *readers; /* of each value */
+} sqz_spent;
+sqz_status sqz_spent_begin(const sqz_graph *g, sqz_arena *a, sqz_spent *s);
+/* Node n is prepared and set sqz_prep.spent; tensor: of each value. */
+void sqz_spent_node(sqz_spent *s, sqz_graph *g, const sqz_node *n, uint32_t spent,
+                    sqz_tensor *tensor);
+/* Samples (n, C, rest...) to (n, rest..., C) with elements of `elem` bytes (turn.c). */
+typedef struct sqz_turn {
+    size_t n, channels, rest, elem;
+} sqz_turn;
+sqz_status sqz_turn_last(sqz_ctx *ctx, const sqz_turn *t, const void *from, void *to);
 /* 1 when the graph can run any batch (set_batch works and outputs scale), else the file's fixed
  * batch. */
 sqz_status sqz_graph_max_batch(const sqz_graph *g, int64_t wanted, int64_t *out);

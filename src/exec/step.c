@@ -156,9 +156,10 @@ static sqz_call call_of(const sqz_step_env *env, const sqz_node *n, const operan
 }
 
 static sqz_status prepare(sqz_step_env *env, const sqz_node *n, const operands *o, sqz_call *c,
-                          size_t *scratch)
+                          size_t *scratch, uint32_t *spent)
 {
     *scratch = 0;
+    *spent = 0;
     if (!n->op->prepare)
         return SQZ_OK;
     sqz_prep p = {.ctx = env->ctx,
@@ -174,6 +175,7 @@ static sqz_status prepare(sqz_step_env *env, const sqz_node *n, const operands *
     SQZ_TRY(sqz_note(env->ctx, n->op->prepare(&p), "node '%s' (%s)", n->name, n->op->info.name));
     c->state = p.state;
     *scratch = p.scratch_bytes;
+    *spent = p.spent;
     return SQZ_OK;
 }
 
@@ -185,6 +187,7 @@ static sqz_status prepare_link(sqz_step_env *env, const sqz_link *link, sqz_vid 
     sqz_call *c = sqz_arena_alloc(env->arena, 1, sizeof *c);
     operands o;
     size_t scratch;
+    uint32_t spent;
     if (!c)
         return SQZ_E_NOMEM;
     SQZ_TRY(make_operands(env, n, n->n_in, &o));
@@ -204,7 +207,7 @@ static sqz_status prepare_link(sqz_step_env *env, const sqz_link *link, sqz_vid 
     o.seen[0] = seen;
     o.in[0] = o.out[0] = &env->tensor[result];
     *c = call_of(env, n, &o);
-    SQZ_TRY(prepare(env, n, &o, c, &scratch));
+    SQZ_TRY(prepare(env, n, &o, c, &scratch, &spent));
     if (scratch)
         return sqz_fail(env->ctx, SQZ_E_INTERNAL, "node '%s' (%s) wants scratch in a chain",
                         n->name, n->op->info.name);
@@ -251,6 +254,7 @@ sqz_status sqz_step_prepare(sqz_step_env *env, sqz_step *s)
     const sqz_chain *h = s->chain;
     operands o;
     size_t scratch;
+    uint32_t spent;
     SQZ_TRY(make_operands(env, n, h ? h->n_in : n->n_in, &o));
     if (h)
         o.out_q[0] = sqz_val(env->g, h->own)->quant;
@@ -265,7 +269,9 @@ sqz_status sqz_step_prepare(sqz_step_env *env, sqz_step *s)
     }
     if (!s->run || s->run == copy_view)
         return SQZ_OK;
-    SQZ_TRY(prepare(env, n, &o, &s->call, &scratch));
+    SQZ_TRY(prepare(env, n, &o, &s->call, &scratch, &spent));
     env->scratch_bytes = SQZ_MAX(env->scratch_bytes, scratch);
+    if (env->spent)
+        sqz_spent_node(env->spent, env->g, n, spent, env->tensor);
     return SQZ_OK;
 }

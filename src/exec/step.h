@@ -14,9 +14,10 @@ typedef struct sqz_step {
 
 typedef struct sqz_step_env {
     sqz_ctx *ctx;
-    const sqz_graph *g;
+    sqz_graph *g;
     sqz_arena *arena;     /* lives as long as the steps */
     sqz_tensor *tensor;   /* of each value; data of activations may be set later */
+    sqz_spent *spent;     /* gives back constants that operators have packed; NULL: none */
     size_t scratch_bytes; /* most that a step asks for */
 } sqz_step_env;
 /* s->node, id and chain are set; fills the rest. call.scratch is left to the caller. */

@@ -74,6 +74,8 @@ typedef struct sqz_prep {
     const sqz_fused *fused; /* NULL: nothing; only its bias has numbers */
     void *state;            /* to set; NULL: none */
     size_t scratch_bytes;   /* to set */
+    uint32_t spent; /* to set: bit k: the run does not read constant input k any more, as it is in
+                       the state: its memory may go */
 } sqz_prep;
 
 /* ---- cost ---- */
