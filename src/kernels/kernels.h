@@ -18,6 +18,11 @@ typedef enum sqz_isa {
     SQZ_N_ISA
 } sqz_isa;
 
+/* `rounds` rounds of multiply-adds that wait for nothing, in float or int8; returns how many
+ * operations they were, a multiply-add being two. sink: 4 floats, the first three the factor, the
+ * term and the integer; the last takes the result. See peaks.h. */
+typedef uint64_t (*sqz_peak_fn)(int integer, size_t rounds, float *sink);
+
 /* ---- sums of products: y(m,n) = sum over k of left(m,k) * right(k,n) ----
  * Right side, n outputs of k = n_seg * len terms, packed once (pack.c) in an order that is the same
  * for every instruction set: panels of SQZ_PANEL outputs one after the other, outputs beyond n
@@ -310,8 +315,9 @@ typedef struct sqz_requant { /* each column (output) its own factor */
     M(hard_sigmoid)                                                                                \
     M(hard_swish)                                                                                  \
     M(exp)                                                                                         \
-    M(log) M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) \
-        M(elu) M(selu)
+    M(log)                                                                                         \
+    M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) \
+        M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
     typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
     typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
