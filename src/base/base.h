@@ -81,6 +81,8 @@ typedef struct sqz_arena {
     struct sqz_block *head;
 } sqz_arena;
 void *sqz_arena_alloc(sqz_arena *a, size_t count, size_t elem);
+/* The same with undefined contents, for who writes all of it. */
+void *sqz_arena_room(sqz_arena *a, size_t count, size_t elem);
 char *sqz_arena_strdup(sqz_arena *a, const char *text);
 char *sqz_arena_strndup(sqz_arena *a, const char *text, size_t n);
 SQZ_PRINTF(2, 3) char *sqz_arena_printf(sqz_arena *a, const char *fmt, ...);
@@ -142,6 +144,17 @@ void sqz_sha256_end(sqz_sha256 *s, char hex[65]);
 /* Whole file into a fresh block (free with sqz_free), one 0 byte after the end. Missing:
  * E_NOTFOUND. */
 sqz_status sqz_file_read(sqz_ctx *ctx, const char *path, size_t limit, void **data, size_t *bytes);
+/* The same without a copy where that is possible: a large file is mapped for reading, and no 0 byte
+ * may follow. A file that another program shortens meanwhile ends the process, as everywhere. */
+typedef struct sqz_file_bytes {
+    const void *data;
+    size_t bytes;
+    void *own; /* NULL: mapped */
+} sqz_file_bytes;
+sqz_status sqz_file_view(sqz_ctx *ctx, const char *path, size_t limit, sqz_file_bytes *out);
+/* What lies wholly within is not needed for now: mapped pages leave the memory. */
+void sqz_file_release(const sqz_file_bytes *f, const void *from, size_t bytes);
+void sqz_file_close(sqz_ctx *ctx, sqz_file_bytes *f);
 sqz_status sqz_file_sha256(sqz_ctx *ctx, const char *path, char hex[65]);
 /* Atomic output: writes go to a temporary file beside `path`; commit flushes, syncs and renames;
  * abort (or a kill) leaves the old file untouched. Use: begin, write..., then commit or abort. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,6 +106,47 @@ sqz_status sqz_file_read(sqz_ctx *ctx, const char *path, size_t limit, void **da
     if (fd >= 0)
         (void)close(fd);
     return s;
+}
+
+#define MAP_FROM ((size_t)1 << 20) /* bytes; smaller files are cheaper to read */
+
+sqz_status sqz_file_view(sqz_ctx *ctx, const char *path, size_t limit, sqz_file_bytes *out)
+{
+    int fd = -1;
+    struct stat st = {0};
+    *out = (sqz_file_bytes){0};
+    sqz_status s = open_input(ctx, path, &fd, &st);
+    if (s == SQZ_OK && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= limit &&
+        (size_t)st.st_size >= MAP_FROM) {
+        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map != MAP_FAILED)
+            *out = (sqz_file_bytes){.data = map, .bytes = (size_t)st.st_size};
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    if (s != SQZ_OK || out->data)
+        return s;
+    s = sqz_file_read(ctx, path, limit, &out->own, &out->bytes);
+    out->data = out->own;
+    return s;
+}
+
+void sqz_file_release(const sqz_file_bytes *f, const void *from, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)from + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)from + bytes) / page * page;
+    if (f && f->data && !f->own && begin < end) /* read again from the file if need be */
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+void sqz_file_close(sqz_ctx *ctx, sqz_file_bytes *f)
+{
+    if (f->own)
+        sqz_free(ctx, f->own);
+    else if (f->data)
+        (void)munmap((void *)(uintptr_t)f->data, f->bytes);
+    *f = (sqz_file_bytes){0};
 }
 
 sqz_status sqz_file_sha256(sqz_ctx *ctx, const char *path, char hex[65])

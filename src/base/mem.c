@@ -87,7 +87,7 @@ struct sqz_block {
     unsigned char *base;
 };
 
-void *sqz_arena_alloc(sqz_arena *a, size_t count, size_t elem)
+void *sqz_arena_room(sqz_arena *a, size_t count, size_t elem)
 {
     size_t bytes, rounded;
     if (!sqz_mul(count, elem, &bytes) || !sqz_add(bytes, SQZ_ALIGN, &rounded)) {
@@ -115,7 +115,14 @@ void *sqz_arena_alloc(sqz_arena *a, size_t count, size_t elem)
     }
     void *out = a->head->base + a->head->used;
     a->head->used += bytes;
-    memset(out, 0, bytes);
+    return out;
+}
+
+void *sqz_arena_alloc(sqz_arena *a, size_t count, size_t elem)
+{
+    void *out = sqz_arena_room(a, count, elem);
+    if (out)
+        memset(out, 0, SQZ_MAX(count * elem, (size_t)1));
     return out;
 }
 

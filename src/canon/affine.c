@@ -131,11 +131,18 @@ static sqz_status scale_weights(sqz_folder *f, sqz_nid id, const struct linear *
     sqz_tensor t;
     for (int32_t i = axis + 1; i < w->shape.rank; i++)
         inner *= (size_t)w->shape.dim[i];
-    SQZ_TRY(sqz_tensor_alloc(f->g->ctx, SQZ_F32, &w->shape, &t));
+    if (used_once(f, sqz_nod(f->g, id)->in[l->weight]) && sqz_tensor_alone(w))
+        sqz_tensor_share(w, &t); /* in place: no other graph, no other node */
+    else
+        SQZ_TRY(sqz_tensor_room(f->g->ctx, SQZ_F32, &w->shape, &t));
     /* groups lie one after another along axis 0; with one group this is `k->scale` by channel */
-    for (size_t i = 0; i < t.count; i++) {
-        size_t group = i / (t.count / (k->n / own));
-        SQZ_F32P(&t)[i] = (float)((double)SQZ_F32P(w)[i] * k->scale[group * own + i / inner % own]);
+    const size_t per_group = t.count / (k->n / own);
+    for (size_t i = 0; i < t.count; i += inner) {
+        const double scale = k->scale[i / per_group * own + i / inner % own];
+        const float *from = SQZ_F32P(w) + i;
+        float *to = SQZ_F32P(&t) + i;
+        for (size_t j = 0; j < inner; j++)
+            to[j] = (float)((double)from[j] * scale);
     }
     return put_constant(f, id, l->weight, &t);
 }

@@ -342,7 +342,15 @@ static sqz_status turned_tensor(work *w, sqz_vid v, int32_t rank, sqz_tensor *ou
         perm[i] = sqz_axis_to_file(i, rank);
     }
     t.shape = s;
-    return sqz_tensor_permute(w->g->ctx, &t, perm, out);
+    size_t wide = 0; /* axes behind the channels that are longer than 1 */
+    for (int32_t i = 2; i < rank; i++)
+        wide += s.dim[i] != 1;
+    if (wide && s.dim[1] != 1)
+        return sqz_tensor_permute(w->g->ctx, &t, perm, out);
+    for (int32_t i = 0; i < rank; i++) /* the same bytes */
+        t.shape.dim[i] = s.dim[perm[i]];
+    sqz_tensor_share(&t, out);
+    return SQZ_OK;
 }
 
 static sqz_status variant_of(work *w, sqz_vid v, int32_t rank, sqz_vid *out)

@@ -55,13 +55,15 @@ static void describe(const void *bytes, size_t n, sqz_import_source *source)
 sqz_status sqz_import_file(sqz_ctx *ctx, const sqz_import_options *opt, sqz_import_source *source,
                            sqz_graph **out)
 {
-    void *bytes;
-    size_t n;
+    sqz_file_bytes file;
+    sqz_import_options o = *opt;
     *out = NULL;
-    SQZ_TRY(sqz_file_read(ctx, opt->path, MODEL_LIMIT, &bytes, &n));
-    sqz_status s = sqz_note(ctx, sqz_import_bytes(ctx, bytes, n, opt, out), "%s", opt->path);
+    o.file = &file;
+    SQZ_TRY(sqz_file_view(ctx, opt->path, MODEL_LIMIT, &file));
+    sqz_status s = sqz_note(ctx, sqz_import_bytes(ctx, file.data, file.bytes, &o, out), "%s",
+                            opt->path);
     if (s == SQZ_OK && source)
-        describe(bytes, n, source);
-    sqz_free(ctx, bytes);
+        describe(file.data, file.bytes, source);
+    sqz_file_close(ctx, &file);
     return s;
 }

@@ -118,14 +118,11 @@ static sqz_status build(sqz_onnx_import *im)
 static sqz_status load(sqz_ctx *ctx, const void *bytes, size_t n, const sqz_import_options *opt,
                        sqz_onnx_import *im)
 {
-    ProtobufCAllocator al = sqz_onnx_allocator(ctx);
-    SQZ_TRY(sqz_onnx_scan(ctx, bytes, n, &onnx__model_proto__descriptor));
-    Onnx__ModelProto *m = onnx__model_proto__unpack(&al, n, bytes);
-    if (!m)
-        return sqz_fail(ctx, SQZ_E_FORMAT, "not an ONNX model, or not enough memory to unpack it");
+    sqz_onnx_lean lean;
+    SQZ_TRY(sqz_onnx_unpack(ctx, bytes, n, &lean));
     im->ctx = im->arena.ctx = ctx;
     im->where = "";
-    im->model = m;
+    im->model = lean.model;
     im->opt = opt;
     sqz_status s = build(im);
     if (im->g) { /* their memory is the import's */
@@ -133,7 +130,7 @@ static sqz_status load(sqz_ctx *ctx, const void *bytes, size_t n, const sqz_impo
         im->g->n_given = 0;
     }
     sqz_arena_free(&im->arena);
-    onnx__model_proto__free_unpacked(m, &al);
+    sqz_onnx_lean_free(&lean);
     return s;
 }
 

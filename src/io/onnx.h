@@ -32,6 +32,23 @@ sqz_status sqz_onnx_scan(sqz_ctx *ctx, const void *bytes, size_t n,
 /* protobuf-c's allocator on top of the context. `a` must outlive what is unpacked with it. */
 ProtobufCAllocator sqz_onnx_allocator(sqz_ctx *ctx);
 
+/* ---- onnx_lean.c ---- */
+typedef struct sqz_onnx_part { /* raw_data of initializer `index` of the graph */
+    size_t index;
+    const unsigned char *data;
+    size_t n;
+} sqz_onnx_part;
+typedef struct sqz_onnx_lean { /* a model whose large initializers point into the file's bytes */
+    sqz_ctx *ctx;
+    ProtobufCAllocator allocator;
+    Onnx__ModelProto *model;
+    sqz_onnx_part *part;
+    size_t n, room;
+} sqz_onnx_lean;
+/* Scans and unpacks; `out` stays where it is, and bytes stay readable, until it is freed. */
+sqz_status sqz_onnx_unpack(sqz_ctx *ctx, const void *bytes, size_t n, sqz_onnx_lean *out);
+void sqz_onnx_lean_free(sqz_onnx_lean *l);
+
 /* ---- onnx_tensor.c ---- */
 /* Fresh tensor with the numbers of `p`. `path` of the model file for external data, or NULL. */
 sqz_status sqz_onnx_tensor(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *path,

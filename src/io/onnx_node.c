@@ -103,8 +103,10 @@ sqz_status sqz_onnx_value(sqz_onnx_import *im, const char *name, sqz_vid *out)
             return SQZ_OK;
         if (i == SQZ_NONE)
             continue;
-        SQZ_TRY(sqz_onnx_tensor(at->ctx, at->graph->initializer[i], at->opt ? at->opt->path : NULL,
-                                &t));
+        const Onnx__TensorProto *p = at->graph->initializer[i];
+        SQZ_TRY(sqz_onnx_tensor(at->ctx, p, at->opt ? at->opt->path : NULL, &t));
+        if (at->opt && p->has_raw_data)
+            sqz_file_release(at->opt->file, p->raw_data.data, p->raw_data.len);
         SQZ_TRY(sqz_graph_constant(at->g, name, &t, out));
         sqz_onnx_names_set(&at->value, name, *out);
         return SQZ_OK;

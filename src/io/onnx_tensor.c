@@ -163,7 +163,8 @@ static sqz_status decode(sqz_ctx *ctx, const Onnx__TensorProto *p, const char *p
         s = sqz_onnx_external(ctx, p, path, d, &shape, out);
     } else {
         SQZ_TRY(check_size(ctx, p, out));
-        SQZ_TRY(sqz_tensor_alloc(ctx, d, &shape, out));
+        SQZ_TRY(p->has_raw_data ? sqz_tensor_room(ctx, d, &shape, out)
+                                : sqz_tensor_alloc(ctx, d, &shape, out));
         s = fill(ctx, p, out);
     }
     if (s == SQZ_OK)

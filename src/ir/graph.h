@@ -72,6 +72,10 @@ typedef struct sqz_tensor {
 
 /* Owns fresh, zeroed memory. */
 sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out);
+/* The same with undefined contents, for who writes all of it. */
+sqz_status sqz_tensor_room(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out);
+/* Its memory can be written and nobody else refers to it. */
+bool sqz_tensor_alone(const sqz_tensor *t);
 /* Owns a part of a file that is mapped for reading: `data` lies in the map, which the last reference
  * takes down (on failure at once). */
 sqz_status sqz_tensor_map(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *map,

@@ -15,7 +15,7 @@ sqz_status sqz_tensor_view(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *
     return sqz_shape_count(ctx, s, d, &out->count, &out->bytes);
 }
 
-sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out)
+sqz_status sqz_tensor_room(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out)
 {
     sqz_tensor t;
     *out = (sqz_tensor){0};
@@ -26,14 +26,25 @@ sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_t
         sqz_free(ctx, own);
         return SQZ_E_NOMEM;
     }
-    if (t.bytes)
-        memset(block, 0, t.bytes);
     *own = (sqz_data){.bytes = t.bytes, .block = block};
     atomic_init(&own->refs, 1);
     t.own = own;
     t.data = block;
     *out = t;
     return SQZ_OK;
+}
+
+sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out)
+{
+    SQZ_TRY(sqz_tensor_room(ctx, d, s, out));
+    if (out->bytes)
+        memset(out->data, 0, out->bytes);
+    return SQZ_OK;
+}
+
+bool sqz_tensor_alone(const sqz_tensor *t)
+{
+    return t->own && t->own->block && atomic_load(&t->own->refs) == 1;
 }
 
 sqz_status sqz_tensor_map(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *map,
@@ -263,15 +274,23 @@ sqz_status sqz_tensor_cast(sqz_ctx *ctx, const sqz_tensor *from, sqz_dtype d, sq
     return SQZ_OK;
 }
 
-static void copy_element(sqz_tensor *to, size_t i, const sqz_tensor *from, size_t j, size_t size)
+/* Elements i, i + 1, ... of `to` are elements j, j + step, ... of `from`. */
+static void copy_run(sqz_tensor *to, size_t i, const sqz_tensor *from, size_t j, size_t step,
+                     size_t n)
 {
-    switch (size) {
-    case 1: AT(uint8_t, to, i) = AT(uint8_t, from, j); break;
-    case 2: AT(uint16_t, to, i) = AT(uint16_t, from, j); break;
-    case 4: AT(uint32_t, to, i) = AT(uint32_t, from, j); break;
-    case 8: AT(uint64_t, to, i) = AT(uint64_t, from, j); break;
-    default: set_nibble(to, i, nibble(from, j)); break;
+    const size_t size = sqz_dtype_bits(from->dtype) / 8;
+    if (step == 1 && size) {
+        memcpy((char *)to->data + i * size, (const char *)from->data + j * size, n * size);
+        return;
     }
+    for (size_t k = 0; k < n; k++, j += step)
+        switch (size) {
+        case 1: AT(uint8_t, to, i + k) = AT(uint8_t, from, j); break;
+        case 2: AT(uint16_t, to, i + k) = AT(uint16_t, from, j); break;
+        case 4: AT(uint32_t, to, i + k) = AT(uint32_t, from, j); break;
+        case 8: AT(uint64_t, to, i + k) = AT(uint64_t, from, j); break;
+        default: set_nibble(to, i + k, nibble(from, j)); break;
+        }
 }
 
 sqz_status sqz_tensor_permute(sqz_ctx *ctx, const sqz_tensor *from, const int *perm,
@@ -293,12 +312,15 @@ sqz_status sqz_tensor_permute(sqz_ctx *ctx, const sqz_tensor *from, const int *p
             stride[i] = perm[i] == a ? step : stride[i];
         step *= (size_t)from->shape.dim[a];
     }
+    while (rank > 0 && s.dim[rank - 1] == 1)
+        rank--; /* runs along the last axis that has a length */
     sqz_tensor t;
     SQZ_TRY(sqz_tensor_alloc(ctx, from->dtype, &s, &t));
-    size_t size = sqz_dtype_bits(from->dtype) / 8, j = 0;
-    for (size_t i = 0; i < t.count; i++) {
-        copy_element(&t, i, from, j, size);
-        for (int a = rank - 1; a >= 0; a--) { /* odometer over the output's axes */
+    const size_t run = rank ? (size_t)s.dim[rank - 1] : 1, along = rank ? stride[rank - 1] : 1;
+    size_t j = 0;
+    for (size_t i = 0; i < t.count; i += run) {
+        copy_run(&t, i, from, j, along, run);
+        for (int a = rank - 2; a >= 0; a--) { /* odometer over the output's other axes */
             j += stride[a];
             if (++at[a] < (size_t)s.dim[a])
                 break;

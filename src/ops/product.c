@@ -24,7 +24,7 @@ sqz_status sqz_product_prepare(const sqz_prep *p, const sqz_weights *w, sqz_prod
     if (!sqz_mul(each, w->groups, &bytes) || !bytes)
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the weights are too large");
     const bool known = p->in[w->slot]->data && (!bias || bias->data);
-    char *data = known ? sqz_arena_alloc(p->arena, bytes, 1) : NULL;
+    char *data = known ? sqz_arena_room(p->arena, bytes, 1) : NULL;
     out->packed = sqz_arena_alloc(p->arena, w->groups, sizeof *out->packed);
     if ((known && !data) || !out->packed)
         return SQZ_E_NOMEM;
