@@ -75,17 +75,23 @@ void sqz_free_aligned(sqz_ctx *ctx, void *p)
 }
 
 /* ---- arena ---- */
-#ifdef SQZ_ARENA_STRICT
-#    define SQZ_ARENA_BLOCK ((size_t)0)
-#else
-#    define SQZ_ARENA_BLOCK ((size_t)65536)
-#endif
-
 struct sqz_block {
     struct sqz_block *next;
     size_t used, size;
     unsigned char *base;
 };
+
+/* Blocks grow with the arena: what is not touched costs no memory, and large blocks have large
+ * pages. */
+#ifdef SQZ_ARENA_STRICT
+static size_t block_size(const sqz_arena *a) { return (void)a, 0; }
+#else
+static size_t block_size(const sqz_arena *a)
+{
+    const size_t last = a->head ? a->head->size : (size_t)32 << 10;
+    return last < (size_t)16 << 20 ? 2 * last : (size_t)32 << 20;
+}
+#endif
 
 void *sqz_arena_room(sqz_arena *a, size_t count, size_t elem)
 {
@@ -103,7 +109,7 @@ void *sqz_arena_room(sqz_arena *a, size_t count, size_t elem)
         a->head->used = (a->head->used + SQZ_ALIGN - 1) & ~(size_t)(SQZ_ALIGN - 1);
 #endif
     if (!a->head || a->head->used > a->head->size || a->head->size - a->head->used < bytes) {
-        size_t size = SQZ_MAX(bytes, SQZ_ARENA_BLOCK);
+        size_t size = SQZ_MAX(bytes, block_size(a));
         struct sqz_block *b = sqz_malloc(a->ctx, sizeof *b);
         unsigned char *base = b ? sqz_malloc_aligned(a->ctx, size) : NULL;
         if (!base) {

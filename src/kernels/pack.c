@@ -11,6 +11,30 @@ size_t sqz_pack_f32_bytes(size_t n, size_t n_seg, size_t len)
     return fits ? bytes : 0;
 }
 
+typedef float v4 __attribute__((vector_size(16)));
+
+static v4 load(const float *p)
+{
+    v4 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static void store(float *p, v4 v) { memcpy(p, &v, sizeof v); }
+
+/* 4 terms of 4 outputs: a square transposed in registers. */
+static void turn4(float *at, const float *w, size_t ld_n)
+{
+    const v4 a = load(w), b = load(w + ld_n), c = load(w + 2 * ld_n), d = load(w + 3 * ld_n);
+    const v4 p = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const v4 q = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const v4 r = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const v4 s = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store(at, __builtin_shufflevector(p, r, 0, 1, 4, 5));
+    store(at + SQZ_PANEL, __builtin_shufflevector(p, r, 2, 3, 6, 7));
+    store(at + 2 * SQZ_PANEL, __builtin_shufflevector(q, s, 0, 1, 4, 5));
+    store(at + 3 * SQZ_PANEL, __builtin_shufflevector(q, s, 2, 3, 6, 7));
+}
+
 /* Terms of n outputs into a panel: output by output, a few terms at a time, so that the lines they
  * are written to stay in the first-level cache. */
 static void turn(float *at, const float *w, size_t n, size_t k, size_t ld_n, size_t ld_k)
@@ -18,7 +42,16 @@ static void turn(float *at, const float *w, size_t n, size_t k, size_t ld_n, siz
     enum { TERMS = 64 };
     for (size_t first = 0; first < k; first += TERMS) {
         const size_t end = SQZ_MIN(k, first + TERMS);
-        for (size_t i = 0; i < n; i++)
+        size_t i = 0;
+        for (; ld_k == 1 && i + 4 <= n; i += 4) {
+            size_t t = first;
+            for (; t + 4 <= end; t += 4)
+                turn4(at + t * SQZ_PANEL + i, w + i * ld_n + t, ld_n);
+            for (; t < end; t++)
+                for (size_t j = i; j < i + 4; j++)
+                    at[t * SQZ_PANEL + j] = w[j * ld_n + t];
+        }
+        for (; i < n; i++)
             for (size_t t = first; t < end; t++)
                 at[t * SQZ_PANEL + i] = w[i * ld_n + t * ld_k];
     }

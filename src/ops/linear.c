@@ -210,7 +210,7 @@ static sqz_status pack_depthwise(const sqz_prep *p, const sqz_weights *w, const 
     return SQZ_OK;
 }
 
-sqz_status sqz_linear_prepare(const sqz_prep *p, const sqz_weights *w, sqz_linear **out)
+sqz_status sqz_linear_prepare(sqz_prep *p, const sqz_weights *w, sqz_linear **out)
 {
     const int8_t *v;
     SQZ_TRY(check_grids(p, w));
@@ -222,6 +222,7 @@ sqz_status sqz_linear_prepare(const sqz_prep *p, const sqz_weights *w, sqz_linea
     l->in_zero = (int8_t)p->in_q[0]->zero[0];
     SQZ_TRY(channels(p, w, v, &l->out));
     SQZ_TRY(w->depthwise ? pack_depthwise(p, w, v, l) : pack(p, w, v, l));
+    p->spent |= 1u << w->slot | (w->bias ? 1u << w->bias : 0);
     *out = l;
     return SQZ_OK;
 }

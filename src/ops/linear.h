@@ -28,7 +28,7 @@ static inline bool sqz_is_integer(const sqz_prep *p) { return p->in_q[0] && p->o
 /* Checks the grids, packs the weights, makes multipliers; all in p->arena. Refuses, with a
  * sentence, what the kernels cannot do: weights that are no constant or have a zero point, grouped
  * scales, other types than int8 activations, an accumulator that may not fit 32 bits. */
-sqz_status sqz_linear_prepare(const sqz_prep *p, const sqz_weights *w, sqz_linear **out);
+sqz_status sqz_linear_prepare(sqz_prep *p, const sqz_weights *w, sqz_linear **out);
 
 /* dim as size_t; shapes were checked by inference. */
 static inline size_t sqz_dim(const sqz_tensor *t, int32_t axis)

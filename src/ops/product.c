@@ -15,7 +15,7 @@ static void pack(const sqz_product *p, const float *w, const float *bias)
     }
 }
 
-sqz_status sqz_product_prepare(const sqz_prep *p, const sqz_weights *w, sqz_product *out)
+sqz_status sqz_product_prepare(sqz_prep *p, const sqz_weights *w, sqz_product *out)
 {
     const sqz_tensor *bias = w->bias && w->bias < p->n_in ? p->in[w->bias] : NULL;
     *out = (sqz_product){.w = *w, .n = w->n / w->groups};
@@ -31,8 +31,10 @@ sqz_status sqz_product_prepare(const sqz_prep *p, const sqz_weights *w, sqz_prod
     for (size_t g = 0; g < w->groups; g++)
         out->packed[g] = (sqz_packed){out->n, 1, w->k, known ? data + g * each : NULL};
     out->shared = known ? 0 : bytes;
-    if (known)
+    if (known) {
         pack(out, p->in[w->slot]->data, numbers(bias));
+        p->spent |= 1u << w->slot | (bias ? 1u << w->bias : 0);
+    }
     return SQZ_OK;
 }
 

@@ -12,7 +12,7 @@ typedef struct sqz_product {
     size_t shared;      /* bytes at the begin of the scratch for weights that are not constant */
 } sqz_product;
 /* Packs constant weights with their biases; others wait for sqz_product_start. */
-sqz_status sqz_product_prepare(const sqz_prep *p, const sqz_weights *w, sqz_product *out);
+sqz_status sqz_product_prepare(sqz_prep *p, const sqz_weights *w, sqz_product *out);
 void sqz_product_start(const sqz_call *c, sqz_product *p); /* before the chunks of a run */
 
 /* ---- a part of the result ---- */

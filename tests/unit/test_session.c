@@ -137,6 +137,54 @@ static void test_turning_is_a_transpose(void **state)
     sqz_ctx_free(ctx);
 }
 
+typedef struct count { /* an allocator that knows how much is there */
+    size_t now;
+} count;
+static void *count_alloc(void *user, size_t n)
+{
+    size_t *p = malloc(n + 64);
+    if (!p)
+        return NULL;
+    *p = n;
+    ((count *)user)->now += n;
+    return (char *)p + 64;
+}
+static void count_free(void *user, void *p)
+{
+    ((count *)user)->now -= *(size_t *)(void *)((char *)p - 64);
+    free((char *)p - 64);
+}
+
+/* A square product of n x n, float: its weights are there once, and those of a clone stay. */
+static void test_packed_weights_are_given_back(void **state)
+{
+    (void)state;
+    enum { N = 512, WEIGHTS = N * N * 4 };
+    count c = {0};
+    sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
+    o.allocator = (sqz_allocator){&c, count_alloc, count_free};
+    net n = {.r = {.seed = 3}};
+    assert_int_equal(sqz_ctx_create(&o, &n.ctx), SQZ_OK);
+    TEST_OK(n.ctx, sqz_graph_create(n.ctx, &n.g));
+    sqz_vid x = net_input(&n, (sqz_shape){2, {4, N}});
+    sqz_vid w = net_const(&n, "w", (sqz_shape){2, {N, N}}, 1);
+    net_finish(&n, 1, (sqz_vid[1]){net_binary(&n, "gemm", "y", x, w)});
+    const float first = net_numbers(&n, "w")[0];
+    sqz_exec *a, *b;
+    sqz_graph *own;
+    TEST_OK(n.ctx, sqz_exec_create(n.g, 0, NULL, &a));
+    assert_true(net_numbers(&n, "w")[0] == first); /* the caller's graph keeps its numbers */
+    sqz_exec_free(a);
+    TEST_OK(n.ctx, sqz_graph_clone(n.g, &own));
+    sqz_graph_free(n.g);
+    assert_true(c.now > WEIGHTS);
+    TEST_OK(n.ctx, sqz_exec_adopt(own, 0, NULL, &b));
+    assert_true(c.now < WEIGHTS * 3 / 2); /* packed ones alone */
+    sqz_exec_free(b);
+    sqz_ctx_free(n.ctx);
+    assert_int_equal(c.now, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_ports_are_those_of_the_file),
         cmocka_unit_test(test_refusals_say_what_is_wrong),
         cmocka_unit_test(test_turning_is_a_transpose),
+        cmocka_unit_test(test_packed_weights_are_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
