@@ -151,13 +151,14 @@ typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi
 typedef void (*sqz_quantize_s8_fn)(size_t n, const float *x, float scale, int32_t zero, int8_t *q);
 
 /* ---- products with weights that stay codes of 4 or 8 bits ----
- * Each block of `block` successive terms of an output has a scale and perhaps a zero point.
- * Panels of SQZ_PANEL outputs follow one another; a panel is, for each block, SQZ_PANEL float
- * scales and then the codes, 8 bits: for every 4 successive terms SQZ_PANEL x 4 bytes, 4 bits:
- * for every 8 successive terms SQZ_PANEL x 4 bytes, terms 0..3 in the low halves and 4..7 in
- * the high ones, and behind the last block, where there are `zeros`, SQZ_PANEL bytes of them
- * for each block. The last block ends with the 8 terms that hold term k - 1. What lies beyond k
- * or n is 0. */
+ * Each block of `block` successive terms of an output has a scale and perhaps a zero point. Panels
+ * of SQZ_PANEL outputs follow one another; a panel is, for each block, SQZ_PANEL float scales and
+ * then the codes,
+ *   8 bits: for every 4 successive terms SQZ_PANEL x 4 bytes,
+ *   4 bits: for every 8 successive terms SQZ_PANEL x 4 bytes, terms 0..3 in the low halves and 4..7
+ *           in the high ones,
+ * and behind the last block, where there are `zeros`, SQZ_PANEL bytes of them for each block. The
+ * last block ends with the 8 terms that hold term k - 1. What lies beyond k or n is 0. */
 typedef struct sqz_blockw {
     size_t n, k, block, n_block; /* block: a multiple of 8 */
     unsigned bits;               /* 4 or 8 */
@@ -176,8 +177,8 @@ static inline const uint8_t *sqz_blockw_zeros(const sqz_blockw *w, const uint8_t
 {
     return panel + SQZ_PANEL * (4 * w->n_block + (w->k + 7) / 8 * w->bits);
 }
-/* Sets n_block and panel from n, k, block, bits and zeros (pack_block.c); bytes of data, 0:
- * does not fit size_t. */
+/* Sets n_block and panel from n, k, block, bits and zeros (pack_block.c); bytes of data, 0: does
+ * not fit size_t. */
 size_t sqz_blockw_bytes(sqz_blockw *w);
 /* What is packed for output i: code of term t, scale and zero point of block b. */
 typedef struct sqz_blockw_source {
@@ -187,78 +188,21 @@ typedef struct sqz_blockw_source {
     int32_t (*zero)(const void *arg, size_t i, size_t b); /* asked where there are zeros */
 } sqz_blockw_source;
 void sqz_blockw_pack(const sqz_blockw *w, const sqz_blockw_source *s, size_t begin, size_t end);
-/* y(r,j) = sum over blocks b of scale(j,b) * sum over t in b of (w(j,t) - zero) * x(r,t) for r
- * < m and outputs begin <= j < end, begin a multiple of SQZ_PANEL: a chain of fused
- * multiply-adds over the terms of a block, one over the blocks, whatever m, begin and end are.
- */
+/* y(r,j) = sum over blocks b of scale(j,b) * sum over t in b of (w(j,t) - zero) * x(r,t) for r < m
+ * and outputs begin <= j < end, begin a multiple of SQZ_PANEL: a chain of fused multiply-adds over
+ * the terms of a block, one over the blocks, whatever m, begin and end are. */
 typedef void (*sqz_blockw_f32_fn)(const sqz_blockw *w, size_t begin, size_t end, size_t m,
                                   const float *x, size_t ldx, float *y, size_t ldy);
-/* Rows on grids of their own: int8 codes without zero point, one scale for each block of a row.
- */
+/* Rows on grids of their own: int8 codes without zero point, one scale for each block of a row. */
 typedef struct sqz_block_rows {
     size_t m;
     const int8_t *q;     /* m x n_block * block; 0 beyond k */
     const float *scale;  /* m x n_block */
     const int32_t *less; /* m x n_block: minus the sum of the block's codes */
 } sqz_block_rows;
-/* y(r,j) = sum over b of (scale(j,b) * x.scale(r,b)) * sum over t in b of (w(j,t) - zero) *
- * x.q(r,t): the inner sum in int32, the outer a chain of fused multiply-adds. Bit for bit. */
-typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
-                                 const sqz_block_rows *x, float *y, size_t ldy);
-/* ---- products with weights that stay codes of 4 or 8 bits ----
- * Each block of `block` successive terms of an output has a scale and perhaps a zero point.
- * Panels of SQZ_PANEL outputs follow one another; a panel is, for each block, SQZ_PANEL float
- * scales and then the codes, 8 bits: for every 4 successive terms SQZ_PANEL x 4 bytes, 4 bits:
- * for every 8 successive terms SQZ_PANEL x 4 bytes, terms 0..3 in the low halves and 4..7 in
- * the high ones, and behind the last block, where there are `zeros`, SQZ_PANEL bytes of them
- * for each block. The last block ends with the 8 terms that hold term k - 1. What lies beyond k
- * or n is 0. */
-typedef struct sqz_blockw {
-    size_t n, k, block, n_block; /* block: a multiple of 8 */
-    unsigned bits;               /* 4 or 8 */
-    int zeros;                   /* each block of each output has a zero point of its own */
-    int32_t zero;                /* else all have this one; 0 .. 255 */
-    size_t panel;                /* bytes from panel to panel: a multiple of 64 */
-    void *data;                  /* aligned to 64 bytes */
-} sqz_blockw;
-/* Terms of block b that lie in the panel, and where its zero points begin. */
-static inline size_t sqz_blockw_len(const sqz_blockw *w, size_t b)
-{
-    const size_t left = (w->k + 7) / 8 * 8 - b * w->block;
-    return left < w->block ? left : w->block;
-}
-static inline const uint8_t *sqz_blockw_zeros(const sqz_blockw *w, const uint8_t *panel)
-{
-    return panel + SQZ_PANEL * (4 * w->n_block + (w->k + 7) / 8 * w->bits);
-}
-/* Sets n_block and panel from n, k, block, bits and zeros (pack_block.c); bytes of data, 0:
- * does not fit size_t. */
-size_t sqz_blockw_bytes(sqz_blockw *w);
-/* What is packed for output i: code of term t, scale and zero point of block b. */
-typedef struct sqz_blockw_source {
-    const void *arg;
-    int32_t (*code)(const void *arg, size_t i, size_t t); /* 0 .. 2^bits - 1 */
-    float (*scale)(const void *arg, size_t i, size_t b);
-    int32_t (*zero)(const void *arg, size_t i, size_t b); /* asked where there are zeros */
-} sqz_blockw_source;
-void sqz_blockw_pack(const sqz_blockw *w, const sqz_blockw_source *s, size_t begin, size_t end);
-/* y(r,j) = sum over blocks b of scale(j,b) * sum over t in b of (w(j,t) - zero) * x(r,t) for r
- * < m and outputs begin <= j < end, begin a multiple of SQZ_PANEL: a chain of fused
- * multiply-adds over the terms of a block, one over the blocks, whatever m, begin and end are.
- */
-typedef void (*sqz_blockw_f32_fn)(const sqz_blockw *w, size_t begin, size_t end, size_t m,
-                                  const float *x, size_t ldx, float *y, size_t ldy);
-/* Rows on grids of their own: int8 codes without zero point, one scale for each block of a row.
- */
-typedef struct sqz_block_rows {
-    size_t m;
-    const int8_t *q;     /* m x n_block * block; 0 beyond k */
-    const float *scale;  /* m x n_block */
-    const int32_t *less; /* m x n_block: minus the sum of the block's codes */
-} sqz_block_rows;
-/* One row of k floats on such grids: for each block scale = max |x| / 127, NaN when there is
- * one in the block, and q = clamp(round_half_even(x / scale), -127, 127); 0 where the scale is
- * not positive and finite, and up to the end of the last block. block is a multiple of 8. */
+/* One row of k floats on such grids: for each block scale = max |x| / 127, NaN when there is one in
+ * the block, and q = clamp(round_half_even(x / scale), -127, 127); 0 where the scale is not
+ * positive and finite, and up to the end of the last block. block is a multiple of 8. */
 typedef void (*sqz_block_rows_fn)(size_t k, size_t block, const float *x, int8_t *q, float *scale,
                                   int32_t *less);
 /* y(r,j) = sum over b of (scale(j,b) * x.scale(r,b)) * sum over t in b of (w(j,t) - zero) *
