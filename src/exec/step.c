@@ -175,7 +175,8 @@ static sqz_status prepare(sqz_step_env *env, const sqz_node *n, const operands *
     SQZ_TRY(sqz_note(env->ctx, n->op->prepare(&p), "node '%s' (%s)", n->name, n->op->info.name));
     c->state = p.state;
     *scratch = p.scratch_bytes;
-    *spent = p.spent;
+    /* inputs of its own: what is fused in reads the ones behind them */
+    *spent = o->n_in < 32 ? p.spent & ((1u << o->n_in) - 1) : p.spent;
     return SQZ_OK;
 }
 

@@ -60,7 +60,8 @@ INLINE void put(const bool plain, const bool full, const dw_s8 *q, const dw_s8_p
                 lanes sum)
 {
     int8_t *y = q->y + row * q->ld + p->c;
-    __m512i v = plain ? finish_sum(&p->f, (__m512i)sum) : finish_any(&p->f, (__m512i)sum);
+    __m512i v = plain ? finish_usual(FINISH_PLAIN, &p->f, (__m512i)sum)
+                      : finish_any(&p->f, (__m512i)sum);
     __m128i codes = _mm512_cvtsepi32_epi8(v);
     if (full)
         _mm_storeu_si128((void *)y, codes);
@@ -185,7 +186,7 @@ INLINE void columns(const bool plain, const bool full, const shape s, const size
     FORM(name##_any, false, false, s, rows)                                                        \
     static void name(const dw_s8 *q, const dw_s8_panel *p, size_t i, size_t j, size_t end)         \
     {                                                                                              \
-        if (p->f.kind != FINISH_PLAIN)                                                             \
+        if (p->f.kind == FINISH_ANY)                                                               \
             name##_any(*q, p, i, j, end);                                                          \
         else if (p->in != 0xffff)                                                                  \
             name##_plain(*q, p, i, j, end);                                                        \
