@@ -227,6 +227,26 @@ typedef enum sqz_bin_kind { SQZ_BIN_none, SQZ_BIN_KINDS(SQZ_BIN_KIND) SQZ_N_BIN 
 typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sqz_operand *b,
                                float *y, size_t rows, size_t n);
 
+/* ---- pools: m output pixels of n channels, side by side ----
+ * Pixel p takes ny x nx taps: x[p*step + ky*line + kx*next + j] for channel j, all inside the image
+ * and at least one; y[p*ldy + j]. Counted in elements. */
+typedef struct sqz_taps {
+    size_t m, n, step, ldy, ny, line, nx, next;
+} sqz_taps;
+typedef void (*sqz_maxpool_f32_fn)(const sqz_taps *w, const float *x, float *y); /* a NaN stays */
+typedef void (*sqz_maxpool_s8_fn)(const sqz_taps *w, const int8_t *x, int8_t *y);
+/* The sum of the taps over `count`. Taps are added in order, in runs of SQZ_AVGPOOL_RUN and then
+ * run to run. */
+#define SQZ_AVGPOOL_RUN ((size_t)64)
+typedef void (*sqz_avgpool_f32_fn)(const sqz_taps *w, float count, const float *x, float *y);
+/* y = sqz_rt_small_to_s8(start + sum, mult, shift, zero, -128, 127); |start + sum| < 2^22. */
+typedef struct sqz_average_s8 {
+    int32_t start, mult, shift, zero;
+    sqz_factor f; /* of mult and shift: sqz_factor_small */
+} sqz_average_s8;
+typedef void (*sqz_avgpool_s8_fn)(const sqz_taps *w, const sqz_average_s8 *a, const int8_t *x,
+                                  int8_t *y);
+
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
     sqz_bin_f32_fn bin_f32;
@@ -245,6 +265,10 @@ typedef struct sqz_kernels {
     sqz_mul_s8_fn mul_s8;
     sqz_lut_s8_fn lut_s8;
     sqz_dequantize_s8_fn dequantize_s8;
+    sqz_maxpool_f32_fn maxpool_f32;
+    sqz_maxpool_s8_fn maxpool_s8;
+    sqz_avgpool_f32_fn avgpool_f32;
+    sqz_avgpool_s8_fn avgpool_s8;
 } sqz_kernels;
 
 #define SQZ_KERNEL(kernel, isa) extern __typeof__(*(sqz_##kernel##_fn)0) sqz_##kernel##_##isa;

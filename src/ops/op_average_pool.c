@@ -39,7 +39,7 @@ const sqz_op sqz_op_average_pool = {
     .run = sqz_pool_run_average,
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare_average,
-    .run_int = sqz_pool_int_average,
+    .run_int = sqz_pool_run_average,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "AveragePool", .since = 1, .import = sqz_pool_import},
     .cases = cases,

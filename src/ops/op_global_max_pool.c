@@ -17,7 +17,7 @@ const sqz_op sqz_op_global_max_pool = {
     .run = sqz_pool_run_max,
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare_max,
-    .run_int = sqz_pool_int_max,
+    .run_int = sqz_pool_run_max,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "GlobalMaxPool", .since = 1},
     .cases = cases,

@@ -45,7 +45,7 @@ const sqz_op sqz_op_max_pool = {
     .run = sqz_pool_run_max,
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare_max,
-    .run_int = sqz_pool_int_max,
+    .run_int = sqz_pool_run_max,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "MaxPool", .since = 1, .import = import},
     .cases = cases,

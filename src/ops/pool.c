@@ -2,6 +2,7 @@
 #include "ops/pool.h"
 #include "kernels/multiplier.h"
 #include "ops/ew.h"
+#include "ops/pool_rows.h"
 #include "runtime/sqz_rt.h"
 #include <string.h>
 
@@ -134,30 +135,8 @@ typedef struct state {
     bool count_pad;
     bool columns_first; /* storage_order 1 of the indices */
     double p;
-    sqz_rt_pool rt;
+    sqz_rt_pool rt; /* averages of int8: grids and factors only */
 } state;
-
-static sqz_rt_pool rt_of(const state *s)
-{
-    const sqz_window *w = &s->w;
-    enum { H = SQZ_AXIS_H, W = SQZ_AXIS_W };
-    return (sqz_rt_pool){.in_h = (int32_t)w->in[H],
-                         .in_w = (int32_t)w->in[W],
-                         .c = (int32_t)s->c,
-                         .out_h = (int32_t)w->out[H],
-                         .out_w = (int32_t)w->out[W],
-                         .k_h = (int32_t)w->k[H],
-                         .k_w = (int32_t)w->k[W],
-                         .stride_h = (int32_t)w->stride[H],
-                         .stride_w = (int32_t)w->stride[W],
-                         .dil_h = (int32_t)w->dil[H],
-                         .dil_w = (int32_t)w->dil[W],
-                         .pad_top = (int32_t)w->begin[H],
-                         .pad_left = (int32_t)w->begin[W],
-                         .pad_bottom = (int32_t)w->end[H],
-                         .pad_right = (int32_t)w->end[W],
-                         .count_pad = s->count_pad};
-}
 
 static sqz_status prepare(sqz_prep *p, const sqz_pool_attrs *at)
 {
@@ -175,7 +154,6 @@ static sqz_status prepare(sqz_prep *p, const sqz_pool_attrs *at)
     if (s->n > INT32_MAX || s->c > INT32_MAX)
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "a tensor of %lld samples and %lld channels",
                         (long long)s->n, (long long)s->c);
-    s->rt = rt_of(s);
     p->state = s;
     return SQZ_OK;
 }
@@ -505,45 +483,23 @@ static sqz_status run(const sqz_call *c, sqz_task_fn piece)
     return sqz_parallel(c->ctx, (size_t)(j.s->n * out[SQZ_AXIS_D] * out[SQZ_AXIS_H]), grain(j.s),
                         piece, &j);
 }
-sqz_status sqz_pool_run_max(const sqz_call *c) { return run(c, max_piece); }
-sqz_status sqz_pool_run_average(const sqz_call *c) { return run(c, average_piece); }
+
+/* Over one or two axes the kernels do it line by line. */
+static sqz_status run_rows(const sqz_call *c, bool average, sqz_task_fn piece)
+{
+    const state *s = c->state;
+    const sqz_pool_rows r = {.w = s->w,
+                             .n = (size_t)s->n,
+                             .c = (size_t)s->c,
+                             .average = average,
+                             .s8 = s->type == SQZ_S8,
+                             .count_pad = s->count_pad,
+                             .rt = &s->rt};
+    const bool kernels = (s->type == SQZ_F32 || s->type == SQZ_S8) && c->n_out == 1;
+    if (kernels && sqz_pool_rows_fit(&r))
+        return sqz_pool_rows_run(c->ctx, &r, c->in[0]->data, c->out[0]->data);
+    return run(c, piece);
+}
+sqz_status sqz_pool_run_max(const sqz_call *c) { return run_rows(c, false, max_piece); }
+sqz_status sqz_pool_run_average(const sqz_call *c) { return run_rows(c, true, average_piece); }
 sqz_status sqz_pool_run_lp(const sqz_call *c) { return run(c, lp_piece); }
-
-/* ---- int8 on a grid: the runtime, a sample at a time; three axes as above ---- */
-
-typedef void (*kernel_fn)(const sqz_rt_pool *p, const int8_t *x, int8_t *y);
-
-static void samples(const job *j, size_t begin, size_t end, kernel_fn kernel)
-{
-    sqz_rt_pool rt = j->s->rt;
-    const size_t in = (size_t)rt.in_h * (size_t)rt.in_w * (size_t)rt.c;
-    const size_t out = (size_t)rt.out_h * (size_t)rt.out_w * (size_t)rt.c;
-    rt.n = (int32_t)(end - begin);
-    kernel(&rt, (const int8_t *)j->x + begin * in, (int8_t *)j->y + begin * out);
-}
-static sqz_status max_samples(void *arg, size_t begin, size_t end)
-{
-    samples(arg, begin, end, sqz_rt_maxpool_s8);
-    return SQZ_OK;
-}
-static sqz_status average_samples(void *arg, size_t begin, size_t end)
-{
-    samples(arg, begin, end, sqz_rt_avgpool_s8);
-    return SQZ_OK;
-}
-
-static sqz_status run_int(const sqz_call *c, sqz_task_fn flat, sqz_task_fn deep)
-{
-    job j = {.s = c->state, .x = c->in[0]->data, .y = c->out[0]->data};
-    if (c->out[0]->count == 0)
-        return SQZ_OK;
-    const sqz_window *w = &j.s->w;
-    if (w->in[SQZ_AXIS_D] > 1 || w->k[SQZ_AXIS_D] > 1 || w->out[SQZ_AXIS_D] > 1)
-        return run(c, deep);
-    return sqz_parallel(c->ctx, (size_t)j.s->n, 1, flat, &j);
-}
-sqz_status sqz_pool_int_max(const sqz_call *c) { return run_int(c, max_samples, max_piece); }
-sqz_status sqz_pool_int_average(const sqz_call *c)
-{
-    return run_int(c, average_samples, average_piece);
-}

@@ -37,9 +37,8 @@ sqz_status sqz_pool_import(sqz_import *im, const sqz_op *op);
 sqz_status sqz_pool_prepare(sqz_prep *p);
 sqz_status sqz_pool_prepare_max(sqz_prep *p);
 sqz_status sqz_pool_prepare_average(sqz_prep *p);
+/* Float and int8 alike. */
 sqz_status sqz_pool_run_max(const sqz_call *c); /* with two outputs: indices too */
 sqz_status sqz_pool_run_average(const sqz_call *c);
 sqz_status sqz_pool_run_lp(const sqz_call *c);
-sqz_status sqz_pool_int_max(const sqz_call *c);
-sqz_status sqz_pool_int_average(const sqz_call *c);
 #endif
