@@ -163,9 +163,10 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
     M(sqrt)                                                                                        \
     M(reciprocal)                                                                                  \
     M(round)                                                                                       \
-    M(floor) M(ceil) M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log)   \
-        M(tanh) M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh)    \
-            M(elu) M(selu)
+    M(floor)                                                                                       \
+    M(ceil) M(affine) M(clip) M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh)    \
+        M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu)     \
+            M(selu)
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -247,6 +248,17 @@ typedef struct sqz_average_s8 {
 typedef void (*sqz_avgpool_s8_fn)(const sqz_taps *w, const sqz_average_s8 *a, const int8_t *x,
                                   int8_t *y);
 
+/* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
+typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,
+                                  size_t rows, size_t n);
+
+/* ---- moves: y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; elements of 4 bytes and of 1 ----
+ */
+typedef void (*sqz_transpose_b4_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,
+                                    size_t ldy);
+typedef void (*sqz_transpose_b1_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,
+                                    size_t ldy);
+
 typedef struct sqz_kernels {
     sqz_isa isa; /* cap that was applied */
     sqz_bin_f32_fn bin_f32;
@@ -269,6 +281,9 @@ typedef struct sqz_kernels {
     sqz_maxpool_s8_fn maxpool_s8;
     sqz_avgpool_f32_fn avgpool_f32;
     sqz_avgpool_s8_fn avgpool_s8;
+    sqz_softmax_s8_fn softmax_s8;
+    sqz_transpose_b4_fn transpose_b4;
+    sqz_transpose_b1_fn transpose_b1;
 } sqz_kernels;
 
 #define SQZ_KERNEL(kernel, isa) extern __typeof__(*(sqz_##kernel##_fn)0) sqz_##kernel##_##isa;

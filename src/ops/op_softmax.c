@@ -1,7 +1,7 @@
 /* softmax: y = e^(x - max) / sum(e^(x - max)) along an axis; int8 output on the grid 1/256, -128.
  */
+#include "kernels/kernels.h"
 #include "ops/softmax.h"
-#include "runtime/sqz_rt.h"
 
 static void row(float *y, size_t n, size_t step)
 {
@@ -52,8 +52,8 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const sqz_call *c = arg;
     const state *s = c->state;
-    sqz_rt_softmax_s8(s->table, SQZ_S8P(c->in[0]) + begin * s->s.n,
-                      SQZ_S8P(c->out[0]) + begin * s->s.n, (int32_t)(end - begin), (int32_t)s->s.n);
+    c->ctx->kernels->softmax_s8(s->table, SQZ_S8P(c->in[0]) + begin * s->s.n,
+                                SQZ_S8P(c->out[0]) + begin * s->s.n, end - begin, s->s.n);
     return SQZ_OK;
 }
 
@@ -66,7 +66,7 @@ static void spread_rows(const sqz_call *c)
         const size_t at = r / s->s.inner * s->s.n * s->s.inner + r % s->s.inner;
         for (size_t i = 0; i < s->s.n; i++)
             x[i] = SQZ_S8P(c->in[0])[at + i * s->s.inner];
-        sqz_rt_softmax_s8(s->table, x, y, 1, (int32_t)s->s.n);
+        c->ctx->kernels->softmax_s8(s->table, x, y, 1, s->s.n);
         for (size_t i = 0; i < s->s.n; i++)
             SQZ_S8P(c->out[0])[at + i * s->s.inner] = y[i];
     }
@@ -77,7 +77,7 @@ static sqz_status run_int(const sqz_call *c)
     const state *s = c->state;
     sqz_call call = *c;
     if (c->out[0]->count && s->s.inner == 1)
-        return sqz_parallel(c->ctx, s->s.outer, 1 + 4096 / s->s.n, piece, &call);
+        return sqz_parallel(c->ctx, s->s.outer, 1 + 16384 / s->s.n, piece, &call);
     if (c->out[0]->count)
         spread_rows(c);
     return SQZ_OK;

@@ -1,4 +1,5 @@
 /* transpose: axis i of the output is axis perm[i] of the input. */
+#include "kernels/kernels.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -45,6 +46,8 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
+#define PIECE ((size_t)1 << 17) /* bytes of one piece of work: some 10 us */
+
 /* Output dimensions with the step of each in the input, in elements; neighbors that stay neighbors
  * are one. */
 typedef struct job {
@@ -52,6 +55,11 @@ typedef struct job {
     size_t dim[SQZ_MAX_RANK], step[SQZ_MAX_RANK], elem;
     const unsigned char *x;
     unsigned char *y;
+    /* Matrices that are turned: the last dimension of the output, and `across`, which is the last
+     * one of the input, in blocks of its indices. */
+    sqz_transpose_b4_fn turn;
+    int32_t across;
+    size_t block, n_block;
 } job;
 
 static void plan(const sqz_call *c, job *j)
@@ -77,12 +85,6 @@ static void gather_row(const unsigned char *x, size_t step, size_t elem, size_t 
 {
     if (step == 1)
         memcpy(y, x, n * elem);
-    else if (elem == 4)
-        for (size_t i = 0; i < n; i++)
-            memcpy(y + i * 4, x + i * step * 4, 4);
-    else if (elem == 1)
-        for (size_t i = 0; i < n; i++)
-            y[i] = x[i * step];
     else
         for (size_t i = 0; i < n; i++)
             memcpy(y + i * elem, x + i * step * elem, elem);
@@ -103,6 +105,48 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
+/* Elements from the begin of the output for each index of dimension d. */
+static size_t distance(const job *j, int32_t d)
+{
+    size_t n = 1;
+    for (int32_t i = d + 1; i < j->n; i++)
+        n *= j->dim[i];
+    return n;
+}
+
+static sqz_status turn_piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const int32_t last = j->n - 1;
+    const size_t rows = j->dim[last], cols = j->dim[j->across], ldy = distance(j, j->across);
+    for (size_t i = begin; i < end; i++) {
+        const size_t col = i % j->n_block * j->block;
+        size_t from = col, to = col * ldy, rest = i / j->n_block;
+        for (int32_t d = last - 1; d >= 0; d--)
+            if (d != j->across) {
+                from += rest % j->dim[d] * j->step[d];
+                to += rest % j->dim[d] * distance(j, d);
+                rest /= j->dim[d];
+            }
+        j->turn(rows, SQZ_MIN(j->block, cols - col), j->x + from * j->elem, j->step[last],
+                j->y + to * j->elem, ldy);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status turn(sqz_ctx *ctx, job *j, size_t count)
+{
+    const size_t rows = j->dim[j->n - 1], bytes = rows * j->elem;
+    j->turn = j->elem == 4 ? ctx->kernels->transpose_b4 : ctx->kernels->transpose_b1;
+    while (j->step[j->across] != 1)
+        j->across++;
+    const size_t cols = j->dim[j->across];
+    j->block = SQZ_MAX(PIECE / bytes / 64, (size_t)1) * 64;
+    j->n_block = (cols + j->block - 1) / j->block;
+    const size_t each = SQZ_MIN(j->block, cols) * bytes;
+    return sqz_parallel(ctx, count / rows / cols * j->n_block, SQZ_MAX(PIECE / each, (size_t)1),
+                        turn_piece, j);
+}
 
 static sqz_status permute(const sqz_call *c, const void *arg)
 {
@@ -113,7 +157,11 @@ static sqz_status permute(const sqz_call *c, const void *arg)
     plan(c, &j);
     if (j.n == 0 || (j.n == 1 && j.step[0] == 1))
         return sqz_view_run(c);
-    return sqz_parallel(c->ctx, c->out[0]->count / j.dim[j.n - 1], 256, piece, &j);
+    const size_t n = j.dim[j.n - 1];
+    if (j.step[j.n - 1] != 1 && (j.elem == 4 || j.elem == 1))
+        return turn(c->ctx, &j, c->out[0]->count);
+    return sqz_parallel(c->ctx, c->out[0]->count / n, PIECE / SQZ_MIN(n * j.elem, PIECE), piece,
+                        &j);
 }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, permute, NULL); }
 
