@@ -212,6 +212,27 @@ static bool is_identity(const int64_t *map, int64_t in, int64_t out)
     return in == out;
 }
 
+/* The runs of the last mapped axis. */
+static sqz_status find_runs(sqz_arena *a, sqz_maps *m)
+{
+    const int64_t *map = m->n_mapped ? m->map[m->n_mapped - 1] : NULL;
+    const int64_t n = m->n_mapped ? m->out[m->n_mapped - 1] : 0;
+    if (n == 0)
+        return SQZ_OK;
+    for (int64_t i = 0; i < n; i++)
+        m->n_run += i == 0 || map[i] != (map[i - 1] < 0 ? -1 : map[i - 1] + 1);
+    sqz_map_run *run = sqz_arena_alloc(a, m->n_run, sizeof *run);
+    if (!run)
+        return SQZ_E_NOMEM;
+    m->run = run--;
+    for (int64_t i = 0; i < n; i++) {
+        if (i == 0 || map[i] != (map[i - 1] < 0 ? -1 : map[i - 1] + 1))
+            *++run = (sqz_map_run){map[i], 0};
+        run->n++;
+    }
+    return SQZ_OK;
+}
+
 sqz_status sqz_maps_prepare(sqz_prep *p, sqz_map_axis_fn fn)
 {
     const sqz_shape *in = &p->in[0]->shape, *out = &p->out[0]->shape;
@@ -235,6 +256,7 @@ sqz_status sqz_maps_prepare(sqz_prep *p, sqz_map_axis_fn fn)
     for (int32_t a = m->n_mapped; a < m->rank; a++)
         m->block *= (size_t)m->out[a];
     p->state = m;
+    SQZ_TRY(find_runs(p->arena, m));
     return sqz_move_prepare(p);
 }
 
@@ -247,8 +269,11 @@ typedef struct maps_job {
 
 static void fill_with(unsigned char *y, const unsigned char *fill, size_t elem, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        memcpy(y + i * elem, fill, elem);
+    if (elem == 1)
+        memset(y, *fill, n);
+    else
+        for (size_t i = 0; i < n; i++)
+            memcpy(y + i * elem, fill, elem);
 }
 
 /* One pass along the last mapped axis: neighbors in the input are copied together. `base` is the
@@ -256,17 +281,17 @@ static void fill_with(unsigned char *y, const unsigned char *fill, size_t elem, 
 static void copy_row(const maps_job *j, int64_t base, unsigned char *y)
 {
     const sqz_maps *m = j->m;
-    const int64_t *map = m->map[m->n_mapped - 1], n = m->out[m->n_mapped - 1];
     const size_t bytes = m->block * j->elem;
-    for (int64_t i = 0, k; i < n; i = k) {
-        int64_t from = base < 0 ? -1 : map[i];
-        for (k = i + 1; k < n && (from < 0 ? base < 0 || map[k] < 0 : map[k] == from + k - i);)
-            k++;
-        if (from < 0)
-            fill_with(y + (size_t)i * bytes, j->fill, j->elem, (size_t)(k - i) * m->block);
+    if (base < 0) {
+        fill_with(y, j->fill, j->elem, (size_t)m->out[m->n_mapped - 1] * m->block);
+        return;
+    }
+    for (const sqz_map_run *r = m->run; r < m->run + m->n_run; r++) {
+        if (r->from < 0)
+            fill_with(y, j->fill, j->elem, (size_t)r->n * m->block);
         else
-            memcpy(y + (size_t)i * bytes, j->x + (size_t)(base + from) * bytes,
-                   (size_t)(k - i) * bytes);
+            sqz_copy(y, j->x + (size_t)(base + r->from) * bytes, (size_t)r->n * bytes);
+        y += (size_t)r->n * bytes;
     }
 }
 
@@ -301,7 +326,8 @@ static sqz_status run_maps(const sqz_call *c, const void *fill)
     size_t rows = 1, row_bytes = (size_t)m->out[m->n_mapped - 1] * m->block * j.elem;
     for (int32_t a = 0; a < m->n_mapped - 1; a++)
         rows *= (size_t)m->out[a];
-    return sqz_parallel(c->ctx, rows, 65536 / SQZ_MIN(row_bytes, (size_t)65536), maps_piece, &j);
+    return sqz_parallel(c->ctx, rows, SQZ_MOVE_PIECE / SQZ_MIN(row_bytes, SQZ_MOVE_PIECE),
+                        maps_piece, &j);
 }
 
 sqz_status sqz_maps_run(const sqz_call *c, const void *fill)

@@ -3,6 +3,7 @@
 #ifndef SQZ_MOVE_H
 #define SQZ_MOVE_H
 #include "ir/op.h"
+#include <string.h>
 
 /* Input i has elements of whole bytes (not packed ones). */
 sqz_status sqz_need_bytes(const sqz_infer *q, unsigned i);
@@ -21,16 +22,49 @@ sqz_status sqz_view_run(const sqz_call *c);
 void sqz_view_cost(const sqz_infer *q, sqz_cost *out); /* nothing */
 void sqz_move_cost(const sqz_infer *q, sqz_cost *out); /* one move for each output element */
 
+/* ---- copies ---- */
+#define SQZ_MOVE_PIECE ((size_t)1 << 18) /* bytes in a piece of work: some 10 us */
+/* n bytes that do not overlap, short ones without a call. */
+static inline void sqz_copy(unsigned char *to, const unsigned char *from, size_t n)
+{
+    if (n > 256) {
+        memcpy(to, from, n);
+    } else if (n >= 16) { /* the last 16 may be copied twice */
+        for (size_t i = 0; i + 16 <= n; i += 16)
+            memcpy(to + i, from + i, 16);
+        memcpy(to + n - 16, from + n - 16, 16);
+    } else if (n >= 4) {
+        const size_t half = n >= 8 ? 8 : 4;
+        memcpy(to, from, half);
+        memcpy(to + n - half, from + n - half, half);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i];
+    }
+}
+/* Rows of n bytes, all distances in bytes. */
+static inline void sqz_copy_rows(unsigned char *to, size_t ld_to, const unsigned char *from,
+                                 size_t ld_from, size_t n, size_t rows)
+{
+    for (size_t i = 0; i < rows; i++)
+        sqz_copy(to + i * ld_to, from + i * ld_from, n);
+}
+
 /* ---- maps: output coordinate o reads input coordinate map[axis][o], -1: the fill value ----
  * Slices, pads, repeats, nearest-neighbor resizing. Shapes are aligned at the end, as broadcasting
  * does. */
 typedef void (*sqz_map_axis_fn)(const void *attrs, const sqz_prep *p, int32_t axis, int64_t in,
                                 int64_t out, int64_t *map);
+typedef struct sqz_map_run { /* of the last mapped axis: neighbors in both, from -1: fill */
+    int64_t from, n;
+} sqz_map_run;
 typedef struct sqz_maps {
     int32_t rank, n_mapped; /* axes from n_mapped on are copied whole */
     int64_t in[SQZ_MAX_RANK], out[SQZ_MAX_RANK];
     size_t block; /* elements of the axes that are copied whole */
     const int64_t *map[SQZ_MAX_RANK];
+    const sqz_map_run *run; /* n_run of them make an output row */
+    size_t n_run;
 } sqz_maps;
 sqz_status sqz_maps_prepare(sqz_prep *p, sqz_map_axis_fn fn); /* p->state becomes the maps */
 sqz_status sqz_maps_run(const sqz_call *c, const void *fill); /* one element; NULL: no -1 in maps */

@@ -49,16 +49,14 @@ typedef struct job {
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
-    unsigned char *y = (unsigned char *)j->c->out[0]->data;
-    for (size_t row = begin; row < end; row++) {
-        unsigned char *to = y + row * j->row_bytes;
-        for (unsigned i = 0; i < j->c->n_in; i++) {
-            sqz_split3 s = sqz_split_at(&j->c->in[i]->shape, j->axis);
-            size_t bytes = s.n * s.inner * j->elem;
-            if (bytes)
-                memcpy(to, (const unsigned char *)j->c->in[i]->data + row * bytes, bytes);
-            to += bytes;
-        }
+    unsigned char *to = (unsigned char *)j->c->out[0]->data + begin * j->row_bytes;
+    for (unsigned i = 0; i < j->c->n_in; i++) {
+        const sqz_split3 s = sqz_split_at(&j->c->in[i]->shape, j->axis);
+        const size_t n = s.n * s.inner * j->elem;
+        const unsigned char *x = j->c->in[i]->data;
+        if (n)
+            sqz_copy_rows(to, j->row_bytes, x + begin * n, n, n, end - begin);
+        to += n;
     }
     return SQZ_OK;
 }
@@ -72,7 +70,8 @@ static sqz_status join(const sqz_call *c, const void *arg)
     SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->out[0]->shape.rank, &j.axis));
     sqz_split3 s = sqz_split_at(&c->out[0]->shape, j.axis);
     j.row_bytes = s.n * s.inner * j.elem;
-    return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
+    return sqz_parallel(c->ctx, s.outer, SQZ_MOVE_PIECE / SQZ_MIN(j.row_bytes, SQZ_MOVE_PIECE),
+                        piece, &j);
 }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, join, NULL); }
 

@@ -1,7 +1,6 @@
 /* gather: slices x[..., indices, ...] along an axis; the dimensions of the indices take the place
  * of that axis. */
 #include "ops/move.h"
-#include <string.h>
 
 typedef struct attrs {
     int64_t axis;
@@ -46,7 +45,7 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     for (size_t i = begin; i < end; i++) {
         const size_t outer = i / j->k->count,
                      at = sqz_index(j->k, i % j->k->count, (int64_t)j->s.n);
-        memcpy(j->y + i * j->bytes, j->x + (outer * j->s.n + at) * j->bytes, j->bytes);
+        sqz_copy(j->y + i * j->bytes, j->x + (outer * j->s.n + at) * j->bytes, j->bytes);
     }
     return SQZ_OK;
 }
@@ -62,8 +61,8 @@ static sqz_status pick(const sqz_call *c, const void *arg)
     SQZ_TRY(sqz_check_indices(c->ctx, j.k, (int64_t)j.s.n));
     if (c->out[0]->count == 0)
         return SQZ_OK;
-    return sqz_parallel(c->ctx, j.s.outer * j.k->count, 65536 / SQZ_MIN(j.bytes, (size_t)65536),
-                        piece, &j);
+    return sqz_parallel(c->ctx, j.s.outer * j.k->count,
+                        SQZ_MOVE_PIECE / SQZ_MIN(j.bytes, SQZ_MOVE_PIECE), piece, &j);
 }
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }

@@ -61,16 +61,14 @@ typedef struct job {
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
-    const unsigned char *x = (const unsigned char *)j->c->in[0]->data;
-    for (size_t row = begin; row < end; row++) {
-        const unsigned char *from = x + row * j->row_bytes;
-        for (unsigned i = 0; i < j->c->n_out; i++) {
-            sqz_split3 s = sqz_split_at(&j->c->out[i]->shape, j->axis);
-            size_t bytes = s.n * s.inner * j->elem;
-            if (bytes)
-                memcpy((unsigned char *)j->c->out[i]->data + row * bytes, from, bytes);
-            from += bytes;
-        }
+    const unsigned char *from = (const unsigned char *)j->c->in[0]->data + begin * j->row_bytes;
+    for (unsigned i = 0; i < j->c->n_out; i++) {
+        const sqz_split3 s = sqz_split_at(&j->c->out[i]->shape, j->axis);
+        const size_t n = s.n * s.inner * j->elem;
+        unsigned char *y = j->c->out[i]->data;
+        if (n)
+            sqz_copy_rows(y + begin * n, n, from, j->row_bytes, n, end - begin);
+        from += n;
     }
     return SQZ_OK;
 }
@@ -84,7 +82,8 @@ static sqz_status cut(const sqz_call *c, const void *arg)
     SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &j.axis));
     sqz_split3 s = sqz_split_at(&c->in[0]->shape, j.axis);
     j.row_bytes = s.n * s.inner * j.elem;
-    return sqz_parallel(c->ctx, s.outer, 65536 / SQZ_MIN(j.row_bytes, (size_t)65536), piece, &j);
+    return sqz_parallel(c->ctx, s.outer, SQZ_MOVE_PIECE / SQZ_MIN(j.row_bytes, SQZ_MOVE_PIECE),
+                        piece, &j);
 }
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, cut, NULL); }
