@@ -102,8 +102,9 @@ sqz_status sqz_ew_part(const sqz_call *c, const sqz_ew_maps *maps, size_t begin,
 
 /* ---- broadcasting ---- */
 
-#define BLOCK   256 /* elements that a repeated operand is spread to */
-#define MOST_IN SQZ_WALK_IN
+#define BLOCK    256  /* elements that a repeated operand is spread to */
+#define REPEATED 2048 /* bytes of repeated rows */
+#define MOST_IN  SQZ_WALK_IN
 
 typedef struct job { /* operands along a walk */
     sqz_walk w;
@@ -158,6 +159,35 @@ static void run_repeating(const job *j, const unsigned char *const from[MOST_IN]
     }
 }
 
+/* Whole rows of two operands, the second or the first of which is the same row in all: repeated in
+ * a block, so that short rows go many at a time. `rows`: how many may. */
+static void run_alike(const job *j, const unsigned char *const from[MOST_IN], unsigned char *y,
+                      size_t n, size_t rows)
+{
+    _Alignas(8) unsigned char block[REPEATED];
+    const unsigned char *x[MOST_IN] = {from[0], from[1], NULL};
+    const unsigned k = j->w.step[j->w.n_dim - 2][0] ? 1 : 0;
+    const size_t bytes = n * j->size[k], m = SQZ_MIN(rows, REPEATED / bytes);
+    for (size_t i = 0; i < m; i++)
+        memcpy(block + i * bytes, from[k], bytes);
+    x[k] = block;
+    for (size_t i = 0, some; i < rows; i += some) {
+        some = SQZ_MIN(m, rows - i);
+        call_row(j, x, y + i * n * j->y_size, some * n);
+        x[!k] += some * n * j->size[!k];
+    }
+}
+
+/* Rows of n elements are short, and one operand repeats its row. */
+static bool is_alike(const job *j, size_t n)
+{
+    const int d = j->w.n_dim - 2; /* the dimension in front of the rows */
+    if (j->n_in != 2 || j->repeats || d < 0 || n * j->size[0] > REPEATED / 4)
+        return false;
+    const size_t *step = j->w.step[d];
+    return (step[0] == 0 && step[1] == n) || (step[1] == 0 && step[0] == n);
+}
+
 /* The kernel takes as many whole rows as lie side by side. */
 static void run_fast(const job *j, size_t at, size_t rows, size_t n, const size_t *from)
 {
@@ -181,7 +211,8 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
         size_t from[MOST_IN];
         const unsigned char *x[MOST_IN] = {0};
         n = SQZ_MIN(wide - col, end - at);
-        rows = j->fast && n == wide ? SQZ_MIN(high - at / wide % high, (end - at) / n) : 1;
+        const bool alike = n == wide && (j->fast || is_alike(j, n));
+        rows = alike ? SQZ_MIN(high - at / wide % high, (end - at) / n) : 1;
         sqz_walk_at(w, at, from);
         for (unsigned k = 0; k < j->n_in; k++)
             x[k] = j->x[k] + from[k] * j->size[k];
@@ -189,6 +220,8 @@ static sqz_status walk_piece(void *arg, size_t begin, size_t end)
             run_fast(j, at, rows, n, from);
         else if (j->repeats)
             run_repeating(j, x, j->y + at * j->y_size, n);
+        else if (alike)
+            run_alike(j, x, j->y + at * j->y_size, n, rows);
         else
             call_row(j, x, j->y + at * j->y_size, n);
     }

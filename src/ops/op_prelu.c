@@ -1,6 +1,7 @@
 /* prelu: y = x where x >= 0, slope[c] * x elsewhere; one slope, or one for each channel. The slope
  * keeps the shape it has in the file, (C,1,1) or (1,C,1,1) or scalar: only its size matters here.
  */
+#include "kernels/kernels.h"
 #include "kernels/multiplier.h"
 #include "ops/build.h"
 #include "ops/linear.h"
@@ -23,17 +24,23 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
+static void row_f32(const float *slope, size_t step, size_t n, const float *x, float *y)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] = x[k] < 0.0f ? slope[k * step] * x[k] : x[k];
+}
+
 static sqz_status chunk_f32(void *arg, size_t begin, size_t end) /* of pixels */
 {
     const sqz_call *c = arg;
-    size_t n = c->in[1]->count;
-    const float *slope = SQZ_F32P(c->in[1]);
-    for (size_t i = begin; i < end; i++) {
-        const float *x = SQZ_F32P(c->in[0]) + i * n;
-        float *y = SQZ_F32P(c->out[0]) + i * n;
-        for (size_t k = 0; k < n; k++)
-            y[k] = x[k] < 0.0f ? slope[k] * x[k] : x[k];
-    }
+    const size_t n = c->in[1]->count;
+    const float *slope = SQZ_F32P(c->in[1]), *x = SQZ_F32P(c->in[0]);
+    float *y = SQZ_F32P(c->out[0]);
+    if (n == 1) /* one slope for all */
+        row_f32(slope, 0, end - begin, x + begin, y + begin);
+    else
+        for (size_t i = begin; i < end; i++)
+            row_f32(slope, 1, n, x + i * n, y + i * n);
     return SQZ_OK;
 }
 
@@ -100,6 +107,11 @@ static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
     const sqz_call *c = arg;
     size_t n = c->in[1]->count;
     const int8_t *table = c->state;
+    if (n == 1) {
+        c->ctx->kernels->lut_s8(table, end - begin, SQZ_S8P(c->in[0]) + begin,
+                                SQZ_S8P(c->out[0]) + begin);
+        return SQZ_OK;
+    }
     for (size_t i = begin; i < end; i++) {
         const int8_t *x = SQZ_S8P(c->in[0]) + i * n;
         int8_t *y = SQZ_S8P(c->out[0]) + i * n;
