@@ -215,23 +215,12 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
  * hard_sigmoid clip(a*x + b, 0, 1); hard_swish x clip(x/6 + 1/2, 0, 1); swish x sigmoid(a*x); elu
  * a (e^x - 1) below 0; selu b*x, b*a (e^x - 1) below 0. NaN gives NaN, infinities their limits.
  */
-#define SQZ_MAP_KINDS(M)                                                                           \
-    M(abs)                                                                                         \
-    M(neg)                                                                                         \
-    M(sqrt)                                                                                        \
-    M(reciprocal)                                                                                  \
-    M(round)                                                                                       \
-    M(floor)                                                                                       \
-    M(ceil)                                                                                        \
-    M(affine)                                                                                      \
-    M(clip)                                                                                        \
-    M(leaky_relu)                                                                                  \
-    M(hard_sigmoid)                                                                                \
-    M(hard_swish)                                                                                  \
-    M(exp)                                                                                         \
-    M(log)                                                                                         \
-    M(tanh)                                                                                        \
-    M(sigmoid) M(erf) M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+/* clang-format off */
+#define SQZ_MAP_KINDS(M) \
+    M(abs) M(neg) M(sqrt) M(reciprocal) M(round) M(floor) M(ceil) M(affine) M(clip) \
+    M(leaky_relu) M(hard_sigmoid) M(hard_swish) M(exp) M(log) M(tanh) M(sigmoid) M(erf) \
+    M(softplus) M(softsign) M(swish) M(mish) M(gelu) M(gelu_tanh) M(elu) M(selu)
+/* clang-format on */
 #define SQZ_MAP_KIND(kind) SQZ_MAP_##kind,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
@@ -341,7 +330,7 @@ typedef enum sqz_fold_kind {
 typedef void (*sqz_fold_f32_fn)(sqz_fold_kind kind, size_t rows, size_t n, const float *x,
                                 double *y);
 /* Columns, line by line: first[j] = sum over rows r of d, second[j] = of d^2, d = x[r*ld + j] -
- * from[j], for j < n; from NULL: 0. In float: up to some 64 rows at a time. */
+ * from[j], for j < n; from NULL: 0; second NULL: not wanted. In float: up to some 64 rows at a time. */
 typedef void (*sqz_moments_f32_fn)(size_t rows, size_t n, size_t ld, const float *x,
                                    const float *from, float *first, float *second);
 /* y[r*ld + j] = (x[r*ld + j] - from[j]) * factor[j] + shift[j]; y may be x. */

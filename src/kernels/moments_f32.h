@@ -4,8 +4,8 @@
 #include "kernels/vec_math.h"
 
 /* nv vectors of columns; left: columns of the last one. */
-V void strip(const int nv, size_t rows, size_t ld, const float *x, const float *from, float *first,
-             float *second, size_t left)
+V void strip(const int nv, const int squares, size_t rows, size_t ld, const float *x,
+             const float *from, float *first, float *second, size_t left)
 {
     vf f[4], a[4], b[4];
     for (int k = 0; k < nv; k++) {
@@ -19,27 +19,40 @@ V void strip(const int nv, size_t rows, size_t ld, const float *x, const float *
             const vf v = n < VW ? v_load_n(x + k * VW, n, 0) : v_load(x + k * VW);
             const vf d = v_sub(v, f[k]);
             a[k] = v_add(a[k], d);
-            b[k] = v_fma(d, d, b[k]);
+            if (squares)
+                b[k] = v_fma(d, d, b[k]);
         }
     for (int k = 0; k < nv; k++) {
         const size_t n = k == nv - 1 ? left : VW;
         if (n < VW) {
             v_store_n(first + k * VW, a[k], n);
-            v_store_n(second + k * VW, b[k], n);
+            if (squares)
+                v_store_n(second + k * VW, b[k], n);
         } else {
             v_store(first + k * VW, a[k]);
-            v_store(second + k * VW, b[k]);
+            if (squares)
+                v_store(second + k * VW, b[k]);
         }
     }
+}
+
+V void strips(const int squares, size_t rows, size_t n, size_t ld, const float *x,
+              const float *from, float *first, float *second)
+{
+    size_t i = 0;
+    for (; i + 4 * VW <= n; i += 4 * VW)
+        strip(4, squares, rows, ld, x + i, from ? from + i : from, first + i,
+              squares ? second + i : second, VW);
+    for (; i < n; i += VW)
+        strip(1, squares, rows, ld, x + i, from ? from + i : from, first + i,
+              squares ? second + i : second, n - i < VW ? n - i : VW);
 }
 
 V void moments_f32(size_t rows, size_t n, size_t ld, const float *x, const float *from,
                    float *first, float *second)
 {
-    size_t i = 0;
-    for (; i + 4 * VW <= n; i += 4 * VW)
-        strip(4, rows, ld, x + i, from ? from + i : from, first + i, second + i, VW);
-    for (; i < n; i += VW)
-        strip(1, rows, ld, x + i, from ? from + i : from, first + i, second + i,
-              n - i < VW ? n - i : VW);
+    if (second)
+        strips(1, rows, n, ld, x, from, first, second);
+    else
+        strips(0, rows, n, ld, x, from, first, second);
 }

@@ -57,7 +57,7 @@ static void add_up(const job *j, const float *x, size_t n, const room *m, bool s
         m->first[k] = m->second[k] = 0;
     for (size_t p = 0; p < j->pixels; p += LINES) {
         j->c->ctx->kernels->moments_f32(SQZ_MIN(j->pixels - p, (size_t)LINES), n, j->channels,
-                                        x + p * j->channels, m->from, m->a, m->b);
+                                        x + p * j->channels, m->from, m->a, squares ? m->b : NULL);
         for (size_t k = 0; k < n; k++) {
             m->first[k] += (double)m->a[k];
             m->second[k] += squares ? (double)m->b[k] : 0;

@@ -227,7 +227,7 @@ static void fast_columns(const walk *w, size_t outer, size_t from, size_t n)
         acc[k] = (double)first[k];
     for (size_t i = 0; !top && i < lines; i += LINES) {
         w->kernels->moments_f32(SQZ_MIN(lines - i, (size_t)LINES), n, ld, x + i * ld, NULL, first,
-                                second);
+                                w->r->fast == SQZ_FOLD_square ? second : NULL);
         for (size_t k = 0; k < n; k++)
             acc[k] += (double)(w->r->fast == SQZ_FOLD_sum ? first[k] : second[k]);
     }

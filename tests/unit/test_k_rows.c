@@ -218,6 +218,7 @@ static void test_moments_and_affine_maps_of_columns(void **state)
             float *a = block(n), *b = block(n), *y = block(count);
             memcpy(y, x, count * sizeof *y);
             set[s].moments_f32(rows, n, ld, x, less, a, b);
+            set[s].moments_f32(rows, n, ld, x, less, a, NULL); /* the sums alone: the same */
             set[s].affine_f32(rows, n, ld, y, from, factor, shift, y);
             for (size_t j = 0; j < n; j++) {
                 float first = 0, second = 0; /* the order is that of the rows: exact */
