@@ -1,7 +1,6 @@
 /* prelu: y = x where x >= 0, slope[c] * x elsewhere; one slope, or one for each channel. The slope
  * keeps the shape it has in the file, (C,1,1) or (1,C,1,1) or scalar: only its size matters here.
  */
-#include "kernels/kernels.h"
 #include "kernels/multiplier.h"
 #include "ops/build.h"
 #include "ops/linear.h"
@@ -24,33 +23,20 @@ static sqz_status infer(sqz_infer *q)
     return SQZ_OK;
 }
 
-static void row_f32(const float *slope, size_t step, size_t n, const float *x, float *y)
+/* Elements begin .. end-1: the rest of a pixel, whole pixels, the begin of one. */
+static sqz_status part_f32(const sqz_call *c, size_t begin, size_t end)
 {
-    for (size_t k = 0; k < n; k++)
-        y[k] = x[k] < 0.0f ? slope[k * step] * x[k] : x[k];
-}
-
-static sqz_status chunk_f32(void *arg, size_t begin, size_t end) /* of pixels */
-{
-    const sqz_call *c = arg;
-    const size_t n = c->in[1]->count;
-    const float *slope = SQZ_F32P(c->in[1]), *x = SQZ_F32P(c->in[0]);
-    float *y = SQZ_F32P(c->out[0]);
-    if (n == 1) /* one slope for all */
-        row_f32(slope, 0, end - begin, x + begin, y + begin);
-    else
-        for (size_t i = begin; i < end; i++)
-            row_f32(slope, 1, n, x + i * n, y + i * n);
+    const size_t all = c->in[1]->count, n = all > 1 ? all : end - begin;
+    for (size_t at = begin, m, rows; at < end; at += m * rows) {
+        const size_t col = all > 1 ? at % n : 0;
+        m = SQZ_MIN(n - col, end - at);
+        rows = m == n ? (end - at) / n : 1;
+        const sqz_operand x = {.x = SQZ_F32P(c->in[0]) + at, .row = n, .step = 1},
+                          slope = {.x = SQZ_F32P(c->in[1]) + col, .step = all > 1};
+        c->ctx->kernels->bin_f32(SQZ_BIN_prelu, &x, &slope, SQZ_F32P(c->out[0]) + at, rows, m);
+    }
     return SQZ_OK;
 }
-
-static sqz_status start(const sqz_call *c, sqz_task_fn fn)
-{
-    sqz_call call = *c;
-    size_t n = c->in[1]->count;
-    return n ? sqz_parallel(c->ctx, c->out[0]->count / n, GRAIN / n + 1, fn, &call) : SQZ_OK;
-}
-static sqz_status run(const sqz_call *c) { return start(c, chunk_f32); }
 
 /* ---- integer: a table of 256 codes for each channel, filled by the runtime ---- */
 
@@ -102,25 +88,28 @@ static sqz_status prepare(sqz_prep *p)
     return fill(p, table);
 }
 
-static sqz_status chunk_s8(void *arg, size_t begin, size_t end)
+static sqz_status part(const sqz_call *c, size_t begin, size_t end)
 {
-    const sqz_call *c = arg;
-    size_t n = c->in[1]->count;
-    const int8_t *table = c->state;
-    if (n == 1) {
-        c->ctx->kernels->lut_s8(table, end - begin, SQZ_S8P(c->in[0]) + begin,
-                                SQZ_S8P(c->out[0]) + begin);
-        return SQZ_OK;
-    }
-    for (size_t i = begin; i < end; i++) {
-        const int8_t *x = SQZ_S8P(c->in[0]) + i * n;
-        int8_t *y = SQZ_S8P(c->out[0]) + i * n;
-        for (size_t k = 0; k < n; k++)
-            y[k] = table[256 * k + (size_t)(x[k] + 128)];
-    }
+    const int8_t *x = SQZ_S8P(c->in[0]), *table = c->state;
+    int8_t *y = SQZ_S8P(c->out[0]);
+    const size_t n = c->in[1]->count;
+    if (!table)
+        return part_f32(c, begin, end);
+    if (n == 1)
+        c->ctx->kernels->lut_s8(table, end - begin, x + begin, y + begin);
+    else
+        for (size_t i = begin, k = begin % n; i < end; i++, k = k + 1 == n ? 0 : k + 1)
+            y[i] = table[256 * k + (size_t)(x[i] + 128)];
     return SQZ_OK;
 }
-static sqz_status run_int(const sqz_call *c) { return start(c, chunk_s8); }
+
+static sqz_status piece(void *arg, size_t begin, size_t end) { return part(arg, begin, end); }
+
+static sqz_status run(const sqz_call *c)
+{
+    sqz_call call = *c;
+    return sqz_parallel(c->ctx, c->out[0]->count, GRAIN, piece, &call);
+}
 
 /* max and min by parts: slopes of any shape, of integers, of rank 1. */
 static sqz_status compose(sqz_import *im, const sqz_vid in[2])
@@ -180,7 +169,8 @@ const sqz_op sqz_op_prelu = {
     .infer = infer,
     .run = run,
     .prepare = prepare,
-    .run_int = run_int,
+    .run_int = run,
+    .part = part,
     .quant = {.kind = SQZ_Q_REALIGN, .data_inputs = 1},
     .onnx = {.op_type = "PRelu", .since = 1, .import = import},
     .cases = cases,
