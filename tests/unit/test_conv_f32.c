@@ -146,7 +146,46 @@ static void test_conv_is_the_sum_where_lines_and_outputs_are_divided(void **stat
         try_conv(&large[i], &rng);
 }
 
-/* y = sigmoid(relu(conv(x) + row + conv2(x))) and a gemm, by an executor. */
+/* x(M,K) . w, stored as (N,K) with a bias for gemm, as (K,N) for matmul. */
+static void try_matrix(const char *op, int64_t m, int64_t n, int64_t k, sqz_rng *rng)
+{
+    const bool rows = strcmp(op, "gemm") == 0;
+    op_run r;
+    op_begin(&r);
+    (void)op_random(&r, SQZ_F32, SHAPE(m, k), -1, 1, rng);
+    (void)op_random(&r, SQZ_F32, rows ? SHAPE(n, k) : SHAPE(k, n), -1, 1, rng);
+    if (rows)
+        (void)op_random(&r, SQZ_F32, SHAPE(n), -1, 1, rng);
+    const float *y = SQZ_F32P(op_run_ok(&r, op, "")), *x = SQZ_F32P(&r.in[0]);
+    const float *w = SQZ_F32P(&r.in[1]);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = rows ? SQZ_F32P(&r.in[2])[j] : 0, all = fabs(sum);
+            for (int64_t t = 0; t < k; t++) {
+                const double v = (double)x[i * k + t] * w[rows ? j * k + t : t * n + j];
+                sum += v;
+                all += fabs(v);
+            }
+            if (!(fabs(y[i * n + j] - sum) <= (double)(k + 1) * 6e-8 * all))
+                fail_msg("%s %dx%d by %d: at (%d,%d) %g, expected %g", op, (int)m, (int)k, (int)n,
+                         (int)i, (int)j, (double)y[i * n + j], sum);
+        }
+    op_end(&r);
+}
+
+static void test_gemm_and_matmul_are_sums_where_rows_and_outputs_are_divided(void **state)
+{
+    (void)state;
+    static const int64_t size[][3] = {{1, 1000, 700}, {1, 7, 3},     {5, 129, 300}, {300, 20, 120},
+                                      {64, 130, 96},  {13, 517, 90}, {700, 3, 5},   {2, 2, 1}};
+    sqz_rng rng = {SEED, 2 << 20};
+    for (size_t i = 0; i < SQZ_COUNT(size); i++) {
+        try_matrix("gemm", size[i][0], size[i][1], size[i][2], &rng);
+        try_matrix("matmul", size[i][0], size[i][1], size[i][2], &rng);
+    }
+}
+
+/* y = sigmoid(relu(conv(x) + row + conv2(x))) by an executor. */
 static void run_net(int threads, const char *cpu, bool no_fuse, int64_t c_in, int64_t size,
                     float *y, size_t count)
 {
@@ -194,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv_is_the_sum_for_random_windows_groups_and_axes),
         cmocka_unit_test(test_conv_is_the_sum_where_lines_and_outputs_are_divided),
+        cmocka_unit_test(test_gemm_and_matmul_are_sums_where_rows_and_outputs_are_divided),
         cmocka_unit_test(test_bytes_are_the_same_fused_or_not_for_any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
