@@ -1,5 +1,6 @@
 /* product.c: see product.h. */
 #include "ops/product.h"
+#include "kernels/blas.h"
 #include <math.h>
 
 /* ---- right side ---- */
@@ -141,12 +142,21 @@ sqz_chunk sqz_chunk_at(const sqz_division *s, size_t n, size_t i)
 
 /* ---- a matrix on the left ---- */
 
+/* Rows from which weights that are no constant are packed at each run. With fewer, OpenBLAS is
+ * faster: measured at 16, 64 and 128 rows of 64 to 512 products. */
+#define PACKED ((size_t)64)
+
 sqz_status sqz_matrix_prepare(sqz_prep *p, const sqz_weights *w, size_t rows, size_t step,
                               sqz_matrix *out)
 {
     *out = (sqz_matrix){.s = {.units = rows, .plane = SQZ_MAX(rows, (size_t)1)}, .step = step};
     SQZ_TRY(sqz_product_prepare(p, w, &out->p));
     sqz_product_divide(&out->p, 1, step + w->n * sizeof(float), &out->s);
+    out->blas = out->p.shared && rows < PACKED && w->groups == 1;
+    if (out->blas) {
+        out->s.n_outputs = 1;
+        return SQZ_OK;
+    }
     if (!sqz_add(p->scratch_bytes, out->p.shared, &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");
     return SQZ_OK;
@@ -156,6 +166,31 @@ typedef struct job {
     const sqz_call *c;
     const sqz_matrix *m;
 } job;
+
+static sqz_status blas_chunk(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const sqz_weights *w = &j->m->p.w;
+    const sqz_tensor *bias = w->bias ? sqz_input(j->c, w->bias) : NULL;
+    const bool rows = w->ld_k == 1 && w->ld_n >= w->k; /* as (N,K), else as (K,N) */
+    const sqz_sgemm g = {.m = j->m->s.units,
+                         .n = w->n,
+                         .k = w->k,
+                         .a = SQZ_F32P(j->c->in[0]),
+                         .lda = SQZ_MAX(j->m->step / sizeof(float), (size_t)1),
+                         .b = SQZ_F32P(j->c->in[w->slot]),
+                         .ldb = SQZ_MAX(rows ? w->ld_n : w->ld_k, (size_t)1),
+                         .b_rows = rows,
+                         .bias = bias ? SQZ_F32P(bias) : NULL,
+                         .c = SQZ_F32P(j->c->out[0]),
+                         .ldc = w->n};
+    for (size_t i = begin; i < end; i++) {
+        const sqz_chunk at = sqz_chunk_at(&j->m->s, w->n, i);
+        sqz_sgemm_rows(&g, at.unit, at.unit_end);
+        SQZ_TRY(sqz_fused_rows(j->c, w->n, at.unit, at.unit_end));
+    }
+    return SQZ_OK;
+}
 
 static sqz_status chunk(void *arg, size_t begin, size_t end)
 {
@@ -185,6 +220,8 @@ sqz_status sqz_matrix_run(const sqz_call *c, sqz_matrix *m)
     job j = {c, m};
     if (c->out[0]->count == 0)
         return SQZ_OK;
-    sqz_product_start(c, &m->p);
-    return sqz_parallel(c->ctx, m->s.n_ranges * m->s.n_outputs, 1, chunk, &j);
+    if (!m->blas)
+        sqz_product_start(c, &m->p);
+    return sqz_parallel(c->ctx, m->s.n_ranges * m->s.n_outputs, 1, m->blas ? blas_chunk : chunk,
+                        &j);
 }

@@ -47,6 +47,7 @@ typedef struct sqz_matrix {
     sqz_product p;
     sqz_division s;
     size_t step; /* bytes from row to row; groups lie side by side in it */
+    bool blas;   /* weights that another node computes, for so few rows that packing does not pay */
 } sqz_matrix;
 /* Adds what it needs to p->scratch_bytes. */
 sqz_status sqz_matrix_prepare(sqz_prep *p, const sqz_weights *w, size_t rows, size_t step,
