@@ -56,12 +56,12 @@ INLINE __m512i transpose(const bool full, __mmask16 in, const int8_t *a, const i
     return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
 }
 
-INLINE void put(const bool plain, const bool full, const dw_s8 *q, const dw_s8_panel *p, size_t row,
-                lanes sum)
+INLINE void put(const finish_kind kind, const bool full, const dw_s8 *q, const dw_s8_panel *p,
+                size_t row, lanes sum)
 {
     int8_t *y = q->y + row * q->ld + p->c;
-    __m512i v = plain ? finish_usual(FINISH_PLAIN, &p->f, (__m512i)sum)
-                      : finish_any(&p->f, (__m512i)sum);
+    __m512i v = kind == FINISH_ANY ? finish_any(&p->f, (__m512i)sum)
+                                   : finish_usual(kind, &p->f, (__m512i)sum);
     __m128i codes = _mm512_cvtsepi32_epi8(v);
     if (full)
         _mm_storeu_si128((void *)y, codes);
@@ -106,7 +106,7 @@ INLINE void column(const bool full, const size_t rows, const size_t k, const siz
 }
 
 /* Columns j .. end of lines i .. i + rows. */
-INLINE void slide(const bool plain, const bool full, const size_t rows, const size_t k,
+INLINE void slide(const finish_kind kind, const bool full, const size_t rows, const size_t k,
                   const size_t step, const dw_s8 *q, const dw_s8_panel *p, size_t i, size_t j,
                   size_t end)
 {
@@ -133,7 +133,7 @@ INLINE void slide(const bool plain, const bool full, const size_t rows, const si
             column(full, rows, k, step, &z, p, (j - 1) * step + k + s, k - step + s);
 #pragma GCC unroll 2
         for (size_t a = 0; a < rows; a++) {
-            put(plain, full, q, p, (i + a) * q->width + j, z.sum[a][0]);
+            put(kind, full, q, p, (i + a) * q->width + j, z.sum[a][0]);
 #pragma GCC unroll 5
             for (size_t m = 0; m < last; m++)
                 z.sum[a][m] = z.sum[a][m + 1];
@@ -143,8 +143,8 @@ INLINE void slide(const bool plain, const bool full, const size_t rows, const si
 }
 
 /* A list of taps: columns j .. end of one line. */
-INLINE void list(const bool plain, const bool full, const dw_s8 *q, const dw_s8_panel *p, size_t i,
-                 size_t j, size_t end)
+INLINE void list(const finish_kind kind, const bool full, const dw_s8 *q, const dw_s8_panel *p,
+                 size_t i, size_t j, size_t end)
 {
     s8_lines x = q->x + i * q->line_step;
     const size_t last = q->len - 1;
@@ -157,41 +157,45 @@ INLINE void list(const bool plain, const bool full, const dw_s8 *q, const dw_s8_
 #undef TAP
             sum = dot(sum, v, _mm512_loadu_si512(w));
         }
-        put(plain, full, q, p, i * q->width + j, sum);
+        put(kind, full, q, p, i * q->width + j, sum);
     }
 }
 
-typedef enum shape { LIST, SLIDE_3, SLIDE_3_BY_2, SLIDE_5 } shape;
+typedef enum shape { LIST, SLIDE_3, SLIDE_3_BY_2, SLIDE_5, SLIDE_5_BY_2 } shape;
 
-INLINE void columns(const bool plain, const bool full, const shape s, const size_t rows,
+INLINE void columns(const finish_kind kind, const bool full, const shape s, const size_t rows,
                     const dw_s8 *q, const dw_s8_panel *p, size_t i, size_t j, size_t end)
 {
     if (s == LIST)
-        list(plain, full, q, p, i, j, end);
+        list(kind, full, q, p, i, j, end);
     else
-        slide(plain, full, rows, s == SLIDE_5 ? 5 : 3, s == SLIDE_3_BY_2 ? 2 : 1, q, p, i, j, end);
+        slide(kind, full, rows, s == SLIDE_3 || s == SLIDE_3_BY_2 ? 3 : 5,
+              s == SLIDE_3 || s == SLIDE_5 ? 1 : 2, q, p, i, j, end);
 }
 
 /* Every form is a function of its own: by value, see dw_s8. */
-#define FORM(name, plain, full, s, rows)                                                           \
+#define FORM(name, kind, full, s, rows)                                                            \
     static __attribute__((noinline)) void name(dw_s8 q, const dw_s8_panel *panel, size_t i,        \
                                                size_t j, size_t end)                               \
     {                                                                                              \
         const dw_s8_panel p = *panel;                                                              \
-        columns(plain, full, s, rows, &q, &p, i, j, end);                                          \
+        columns(kind, full, s, rows, &q, &p, i, j, end);                                           \
     }
 #define FORMS(name, s, rows)                                                                       \
-    FORM(name##_plain_full, true, true, s, rows)                                                   \
-    FORM(name##_plain, true, false, s, rows)                                                       \
-    FORM(name##_any, false, false, s, rows)                                                        \
+    FORM(name##_relu, FINISH_RELU, true, s, rows)                                                  \
+    FORM(name##_plain, FINISH_PLAIN, true, s, rows)                                                \
+    FORM(name##_part, FINISH_PLAIN, false, s, rows)                                                \
+    FORM(name##_any, FINISH_ANY, false, s, rows)                                                   \
     static void name(const dw_s8 *q, const dw_s8_panel *p, size_t i, size_t j, size_t end)         \
     {                                                                                              \
         if (p->f.kind == FINISH_ANY)                                                               \
             name##_any(*q, p, i, j, end);                                                          \
         else if (p->in != 0xffff)                                                                  \
-            name##_plain(*q, p, i, j, end);                                                        \
+            name##_part(*q, p, i, j, end);                                                         \
+        else if (p->f.kind == FINISH_RELU)                                                         \
+            name##_relu(*q, p, i, j, end);                                                         \
         else                                                                                       \
-            name##_plain_full(*q, p, i, j, end);                                                   \
+            name##_plain(*q, p, i, j, end);                                                        \
     }
 FORMS(any_window, LIST, 1)
 FORMS(three_twice, SLIDE_3, 2)
@@ -199,6 +203,7 @@ FORMS(three_once, SLIDE_3, 1)
 FORMS(three_by_2, SLIDE_3_BY_2, 1)
 FORMS(five_twice, SLIDE_5, 2)
 FORMS(five_once, SLIDE_5, 1)
+FORMS(five_by_2, SLIDE_5_BY_2, 1)
 
 typedef void columns_fn(const dw_s8 *q, const dw_s8_panel *p, size_t i, size_t j, size_t end);
 
@@ -242,13 +247,14 @@ static void lines(columns_fn *twice, columns_fn *once, const sqz_packed *w, cons
 
 void sqz_dwconv_s8_avx512vnni(const sqz_packed *w, const sqz_windows *x, const sqz_out_s8 *o)
 {
-    const bool square = w->n_seg == w->len && x->line_step == x->step;
     if (w->n_seg == 1)
         lines(NULL, any_window, w, x, o);
-    else if (square && w->len == 3 && x->step == 1)
+    else if (w->len == 3 && x->step == 1)
         lines(three_twice, three_once, w, x, o);
-    else if (square && w->len == 3)
+    else if (w->len == 3)
         lines(NULL, three_by_2, w, x, o);
-    else
+    else if (w->len == 5 && x->step == 1)
         lines(five_twice, five_once, w, x, o);
+    else
+        lines(NULL, five_by_2, w, x, o);
 }

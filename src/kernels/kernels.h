@@ -139,8 +139,7 @@ typedef struct sqz_windows {
 typedef void (*sqz_dwconv_f32_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_f32 *o);
 /* int8, down to the output's grid. Weights are packed by sqz_pack_s8 as n_seg taps of a line
  * (segments) of len lines each (terms): the other way round than float. Either n_seg is 1, a list
- * of taps, or the window is 3x3 with steps of 1 or 2, or 5x5 with steps of 1, the same along both
- * axes. Codes are signed on every processor. */
+ * of taps, or the window is 3x3 or 5x5 with steps of 1 or 2, the same along both axes. Codes are signed on every processor. */
 typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_s8 *o);
 
 /* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */

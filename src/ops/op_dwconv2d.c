@@ -80,6 +80,7 @@ static sqz_status prepare_f32(sqz_prep *p, dw *d)
     if (!d->packed.data)
         return SQZ_E_NOMEM;
     sqz_pack_f32(&d->packed, SQZ_F32P(p->in[1]), v->taps, 1, bias ? SQZ_F32P(bias) : NULL);
+    p->spent |= 1u << 1 | (bias ? 1u << 2 : 0);
     return SQZ_OK;
 }
 
@@ -89,7 +90,7 @@ static bool has_columns(const sqz_window *w)
     const int64_t k = w->k[SQZ_AXIS_W], step = w->stride[SQZ_AXIS_W];
     const bool square = w->k[SQZ_AXIS_H] == k && w->stride[SQZ_AXIS_H] == step;
     const bool whole = w->k[SQZ_AXIS_D] == 1 && w->dil[SQZ_AXIS_H] == 1 && w->dil[SQZ_AXIS_W] == 1;
-    return square && whole && ((k == 3 && step <= 2) || (k == 5 && step == 1));
+    return square && whole && (k == 3 || k == 5) && step <= 2;
 }
 
 static sqz_status prepare_s8(sqz_prep *p, dw *d)
@@ -210,6 +211,10 @@ static const sqz_case cases[] = {
     {.attrs = "pads=2,2,2,2", /* 5x5 over two bands of lines */
      .n_in = 3,
      .in = {{4, {1, 11, 7, 19}}, {4, {19, 5, 5, 1}}, {1, {19}}},
+     .constant = 6},
+    {.attrs = "strides=2,2 pads=2,1,2,2",
+     .n_in = 3,
+     .in = {{4, {1, 9, 12, 17}}, {4, {17, 5, 5, 1}}, {1, {17}}},
      .constant = 6},
     {.attrs = "strides=2,2 pads=0,0,1,1",
      .n_in = 3,

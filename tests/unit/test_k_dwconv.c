@@ -233,16 +233,16 @@ static void test_dwconv_f32_keeps_nan(void **state)
     free(p.data);
 }
 
-/* What dwconv_s8 takes: a list of taps, 3x3 with steps of 1 and 2, 5x5 with steps of 1. */
+/* What dwconv_s8 takes: a list of taps, 3x3 and 5x5 with steps of 1 and 2. */
 static void random_window_s8(sqz_rng *r, window_case *c)
 {
-    const size_t kind = sqz_rng_below(r, 4), k = kind == 3 ? 5 : 3;
+    const size_t kind = sqz_rng_below(r, 5), k = kind > 2 ? 5 : 3;
     *c = (window_case){.n = 1 + sqz_rng_below(r, 70)};
     c->n_seg = kind ? k : 1 + sqz_rng_below(r, 40);
     c->len = kind ? k : 1;
     c->x.lines = 1 + sqz_rng_below(r, 5);
     c->x.width = 1 + sqz_rng_below(r, 40); /* kernels go in strips of 32 */
-    c->x.step = kind ? 1 + (kind == 2) : 1 + sqz_rng_below(r, 3);
+    c->x.step = kind ? 1 + kind % 2 : 1 + sqz_rng_below(r, 3);
     c->x.line_step = kind ? c->x.step : sqz_rng_below(r, 4);
     c->tall = (c->x.lines - 1) * c->x.line_step + c->n_seg;
     c->wide = (c->x.width - 1) * c->x.step + c->len;
@@ -259,10 +259,10 @@ static void random_grid(sqz_rng *r, size_t n, grid_case *g)
     g->start = block(room * 4);
     g->mult = block(room * 4);
     g->shift = block(room * 4);
-    const uint64_t left = sqz_rng_below(r, 4);
+    const uint64_t left = sqz_rng_below(r, 4), large = sqz_rng_below(r, 3);
     for (size_t i = 0; i < room; i++) {
         g->start[i] = (int32_t)sqz_rng_below(r, 20001) - 10000;
-        if (sqz_rng_below(r, 50) == 0)
+        if (large == 0 && sqz_rng_below(r, 10) == 0)
             g->start[i] = sqz_rng_below(r, 2) ? 2000000000 : -2000000000;
         g->mult[i] = sqz_rng_below(r, 30)
                          ? (int32_t)((UINT64_C(1) << 30) + sqz_rng_below(r, UINT64_C(1) << 30))
@@ -278,7 +278,8 @@ static void random_grid(sqz_rng *r, size_t n, grid_case *g)
                           .bias = g->start,
                           .mult = g->mult,
                           .shift = g->shift,
-                          .zero = (int32_t)sqz_rng_below(r, 256) - 128,
+                          .zero = sqz_rng_below(r, 2) ? -128 : (int32_t)sqz_rng_below(r, 256) - 128,
+                          .small = large != 0,
                           .lo = lo,
                           .hi = clamps ? lo + (int32_t)sqz_rng_below(r, 100) : 127};
 }
