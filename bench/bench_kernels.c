@@ -84,6 +84,14 @@ static const row cases[] = {
     {"global_average_pool", "", true, {X4(1, 7, 7, 2048)}},
     {"max_pool", "kernel_shape=3,3 strides=2,2 pads=1,1,1,1", false, {X4(1, 112, 112, 64)}},
     {"max_pool", "kernel_shape=3,3 strides=2,2 pads=1,1,1,1", true, {X4(1, 112, 112, 64)}},
+    BOTH("average_pool", "kernel_shape=2,2 strides=2,2", {X4(1, 56, 56, 128)}),
+    BOTH("add", "", {X4(1, 56, 56, 256), X4(1, 56, 56, 256)}),
+    BOTH("mul", "", {X4(1, 56, 56, 96), X4(1, 1, 1, 96)}),
+    {"sigmoid", "", true, {X4(1, 56, 56, 256)}},
+    BOTH("transpose", "perm=0,3,1,2", {X4(1, 56, 56, 64)}),
+    BOTH("transpose", "perm=0,2,3,1", {X4(1, 3, 224, 224)}),
+    BOTH("slice", "starts=64 ends=128 axes=3", {X4(1, 28, 28, 192)}),
+    BOTH("pad", "pads=0,1,1,0,0,1,1,0", {X4(1, 56, 56, 64)}),
 };
 /* clang-format on */
 
@@ -184,19 +192,25 @@ static sqz_quant grid(bench *b, sqz_dtype d, int32_t axis, size_t n, float scale
                        .zero = memory(b, n * sizeof(int32_t))};
 }
 
-/* One scale for activations, one a channel for weights and biases. */
+/* One scale for activations, one a channel for weights and biases. Operators without a weight take
+ * two activations. */
 static void set_grids(bench *b, const sqz_op *op, op_call *o, unsigned n_in)
 {
     const size_t k = n_in > 1 ? o->in[1].count / (size_t)o->in[1].shape.dim[0] : 1;
     const float x = 0.02f, w = 0.01f;
     o->in_q[0] = grid(b, SQZ_S8, -1, 1, x);
-    if (n_in > 1)
+    if (n_in > 1 && !op->quant.weight)
+        o->in_q[1] = grid(b, SQZ_S8, -1, 1, 0.7f * x);
+    else if (n_in > 1)
         o->in_q[1] = grid(b, SQZ_S8, 0, (size_t)o->in[1].shape.dim[0], w);
     if (n_in > 2)
         o->in_q[2] = grid(b, SQZ_S32, 0, (size_t)o->in[2].shape.dim[0], x * w);
-    o->out_q = grid(b, SQZ_S8, -1, 1, n_in > 1 ? x * w * 40 * sqrtf((float)k) : x);
-    if (op->quant.kind == SQZ_Q_FIXED)
+    o->out_q = grid(b, SQZ_S8, -1, 1,
+                    n_in > 1 && op->quant.weight ? x * w * 40 * sqrtf((float)k) : x);
+    if (op->quant.kind == SQZ_Q_FIXED) {
         *(float *)(uintptr_t)o->out_q.scale = op->quant.fixed_scale;
+        *(int32_t *)(uintptr_t)o->out_q.zero = op->quant.fixed_zero;
+    }
     for (unsigned i = 0; i < n_in; i++)
         o->in_qp[i] = &o->in_q[i];
     o->out_qp[0] = &o->out_q;
@@ -278,12 +292,14 @@ static void add_op(bench *b, const row *r)
         return;
     check(b, op ? SQZ_OK : SQZ_E_NOTFOUND, r->op);
     op_call *o = memory(b, sizeof *o);
-    void *attrs = memory(b, op->info.opt_size);
+    void *attrs = op->info.opt_size ? memory(b, op->info.opt_size) : NULL;
     unsigned n_in = 0;
     double bytes = 0;
     sqz_shape shape = {0};
-    sqz_opts_default(&op->info, attrs);
-    check(b, sqz_opts_parse(&b->arena, &op->info, r->attrs, attrs), name);
+    if (attrs) {
+        sqz_opts_default(&op->info, attrs);
+        check(b, sqz_opts_parse(&b->arena, &op->info, r->attrs, attrs), name);
+    }
     for (; n_in < 3 && r->in[n_in].rank; n_in++) {
         check(b, sqz_tensor_alloc(b->ctx, type[r->integer][n_in], &r->in[n_in], &o->in[n_in]),
               name);
