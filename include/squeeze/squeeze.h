@@ -129,11 +129,13 @@ typedef struct sqz_job {
     const char *bind;    /* "sr=16000;axes=1,2": inputs that become constants, with their values */
     const char *weights; /* HDF5 file of Keras with the weights of MODEL */
     const char *keras;   /* export: the Keras file that MODEL was made from */
+    int32_t profile;     /* bench, evaluate: 1: time, operations and bytes of each node */
+    int32_t reserved;
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL              \
+            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0        \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken

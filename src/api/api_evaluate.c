@@ -1,6 +1,7 @@
 /* api_evaluate.c: squeeze evaluate: accuracy on data, error against a reference, and the fit on a
  * device. */
 #include "api/work.h"
+#include "exec/exec.h"
 #include <math.h>
 #include <string.h>
 
@@ -32,18 +33,20 @@ static sqz_status verdict(sqz_work *w, const sqz_eval_result *r, double referenc
 }
 
 static sqz_status run_eval(sqz_work *w, const sqz_graph *g, bool with_reference,
-                           sqz_eval_result **out)
+                           sqz_profile *profile, sqz_eval_result **out)
 {
     const sqz_eval_options o = {.layout = w->job.layout,
                                 .metrics = w->job.metric,
                                 .limit = w->job.limit,
                                 .batch = w->job.batch,
                                 .reference = with_reference ? w->reference : NULL,
+                                .profile = profile,
                                 .layers = with_reference && w->job.layers};
     return sqz_eval_graph(g, w->judge, &o, out);
 }
 
-static sqz_status describe_all(sqz_work *w, const sqz_eval_result *r, const sqz_eval_result *ref)
+static sqz_status describe_all(sqz_work *w, const sqz_eval_result *r, const sqz_eval_result *ref,
+                               const sqz_profile *profile)
 {
     sqz_view_heading(w->rep, "Accuracy on %s%s%s", w->judge->path,
                      w->judge->split ? ", split " : "", w->judge->split ? w->judge->split : "");
@@ -57,6 +60,8 @@ static sqz_status describe_all(sqz_work *w, const sqz_eval_result *r, const sqz_
     }
     if (w->job.layers)
         sqz_describe_layers(w, r);
+    if (w->job.profile)
+        SQZ_TRY(sqz_describe_profile(w, w->graph, profile));
     return w->device ? verdict(w, r, reference) : SQZ_OK;
 }
 
@@ -72,12 +77,16 @@ static sqz_status evaluate(sqz_work *w)
         int64_t n = w->job.limit > 0 ? SQZ_MIN(w->job.limit, w->judge->n) : w->judge->n;
         return sqz_work_dry_run(w, w->judge, (double)n * (w->reference ? 3 : 1), w->job.out);
     }
-    SQZ_TRY(run_eval(w, w->graph, w->reference != NULL, &r));
-    sqz_status s = SQZ_OK;
-    if (w->reference && w->judge->has_labels && !w->job.metric)
-        s = run_eval(w, w->reference, false, &ref);
+    sqz_profile profile;
+    sqz_arena a = {.ctx = w->ctx};
+    sqz_status s = sqz_profile_new(w->graph, &a, &profile);
     if (s == SQZ_OK)
-        s = describe_all(w, r, ref);
+        s = run_eval(w, w->graph, w->reference != NULL, w->job.profile ? &profile : NULL, &r);
+    if (s == SQZ_OK && w->reference && w->judge->has_labels && !w->job.metric)
+        s = run_eval(w, w->reference, false, NULL, &ref);
+    if (s == SQZ_OK)
+        s = describe_all(w, r, ref, &profile);
+    sqz_arena_free(&a);
     sqz_eval_free(w->ctx, r);
     sqz_eval_free(w->ctx, ref);
     if ((s == SQZ_OK || s == SQZ_E_GATE) && w->job.out) {

@@ -69,6 +69,9 @@ unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, doub
 void sqz_describe_nodes(sqz_work *w, const sqz_graph *g, const sqz_estimate *e);
 void sqz_describe_metrics(sqz_work *w, const char *key, const sqz_eval_result *r);
 void sqz_describe_layers(sqz_work *w, const sqz_eval_result *r);
+/* Where the time goes, node by node, against what the machine can do (profile.c). */
+struct sqz_profile;
+sqz_status sqz_describe_profile(sqz_work *w, const sqz_graph *g, const struct sqz_profile *p);
 void sqz_describe_notes(sqz_work *w);
 /* "87.32 %", "0.0123", "34.1 dB" as the metric wants it. */
 void sqz_print_metric(char out[48], const sqz_metric *m, double v);

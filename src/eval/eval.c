@@ -213,6 +213,7 @@ static sqz_status evaluate(work *w)
                     .what = "evaluate",
                     .limit = w->opt->limit,
                     .batch = w->opt->batch,
+                    .profile = w->opt->profile,
                     .keep_all = w->opt->layers,
                     .see = see};
     seer se = {w, &r};

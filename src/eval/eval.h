@@ -37,6 +37,7 @@ typedef struct sqz_eval_options {
     const float *reference_output; /* the reference's outputs of the same samples, from an earlier
                                       keep_outputs: saves running it again; with reference NULL */
     bool layers;                   /* per-layer signal-to-noise against the reference */
+    struct sqz_profile *profile;   /* times of the graph's nodes are added; NULL: not wanted */
     bool keep_outputs;             /* result->output of every sample (first graph output) */
 } sqz_eval_options;
 typedef struct sqz_eval_metric {

@@ -21,8 +21,10 @@ typedef struct work {
     bool fixed; /* the graph runs only this batch: a shorter last one is padded */
 } work;
 
-static void close_side(sqz_ctx *ctx, side *s)
+static void close_side(sqz_ctx *ctx, side *s, sqz_profile *profile)
 {
+    if (profile && s->exec)
+        sqz_profile_add(profile, s->g, s->exec);
     sqz_exec_free(s->exec);
     if (s->in)
         sqz_feeds_free(&s->feeds, s->in);
@@ -44,7 +46,8 @@ static sqz_status check_graph(sqz_ctx *ctx, const sqz_graph *g)
 static sqz_status open_side(work *w, side *s, const sqz_graph *g, int64_t batch)
 {
     sqz_ctx *ctx = g->ctx;
-    const sqz_exec_options eo = {.keep_all = w->r->keep_all};
+    const sqz_exec_options eo = {.keep_all = w->r->keep_all,
+                                 .time_nodes = w->r->profile && s == &w->a};
     size_t count, out_bytes;
     s->g = g;
     s->arena.ctx = ctx;
@@ -162,6 +165,10 @@ static sqz_status step(work *w, int64_t first, int64_t n)
     double start = sqz_now();
     SQZ_TRY(run_side(&w->a, w->data, fed));
     r->seconds += sqz_now() - start;
+    if (r->profile) {
+        r->profile->samples += fed;
+        r->profile->runs++;
+    }
     if (r->reference)
         SQZ_TRY(run_side(&w->b, w->data, fed));
     const sqz_runner_batch b = {.first = first,
@@ -204,8 +211,8 @@ static sqz_status run(work *w)
     for (int64_t first = 0; first < total; first += w->batch) {
         int64_t n = SQZ_MIN(w->batch, total - first);
         if (n < w->batch && !w->fixed) { /* the rest gets an executor of its size */
-            close_side(ctx, &w->a);
-            close_side(ctx, &w->b);
+            close_side(ctx, &w->a, r->profile);
+            close_side(ctx, &w->b, NULL);
             SQZ_TRY(open_sides(w, n));
         }
         SQZ_TRY(step(w, first, n));
@@ -221,8 +228,8 @@ sqz_status sqz_runner_run(sqz_runner *r)
     work w = {.r = r};
     sqz_ctx *ctx = r->graph->ctx;
     sqz_status s = run(&w);
-    close_side(ctx, &w.a);
-    close_side(ctx, &w.b);
+    close_side(ctx, &w.a, r->profile);
+    close_side(ctx, &w.b, NULL);
     sqz_free(ctx, w.data);
     sqz_free(ctx, w.label);
     return s;

@@ -19,6 +19,7 @@ typedef struct sqz_runner {
     const char *layout, *what; /* what: for progress */
     int64_t limit, batch;      /* 0: all, chosen */
     bool keep_all;
+    sqz_profile *profile; /* to add to; NULL: not wanted */
     sqz_status (*see)(void *user, const sqz_runner_batch *b);
     void *user;
     /* filled */

@@ -257,6 +257,12 @@ double sqz_exec_seconds(const sqz_exec *e, sqz_nid n)
     return 0.0;
 }
 
+void sqz_exec_add_seconds(const sqz_exec *e, double *of_node)
+{
+    for (uint32_t i = 0; i < e->n_step; i++)
+        of_node[e->step[i].id] += e->step[i].seconds;
+}
+
 sqz_nid sqz_exec_leader(const sqz_exec *e, sqz_nid n) { return e->into ? e->into[n] : n; }
 
 size_t sqz_exec_bytes(const sqz_exec *e) { return e->memory_bytes + e->scratch_bytes; }

@@ -81,6 +81,15 @@ const sqz_tensor *sqz_exec_value(const sqz_exec *e,
 sqz_nid sqz_exec_leader(const sqz_exec *e, sqz_nid n);
 /* Seconds of node n and of all that is fused into it, summed over runs; time_nodes only. */
 double sqz_exec_seconds(const sqz_exec *e, sqz_nid n);
+void sqz_exec_add_seconds(const sqz_exec *e, double *of_node); /* the same for every node */
+/* Times of a graph's nodes over several executors of it (profile.c). */
+typedef struct sqz_profile {
+    double *seconds;       /* of each node, with what is fused into it */
+    sqz_nid *leader;       /* of each node: the one that it was fused into, or itself */
+    int64_t samples, runs; /* counted by the caller */
+} sqz_profile;
+sqz_status sqz_profile_new(const sqz_graph *g, sqz_arena *a, sqz_profile *p);
+void sqz_profile_add(sqz_profile *p, const sqz_graph *g, const sqz_exec *e); /* with time_nodes */
 size_t sqz_exec_bytes(const sqz_exec *e); /* activations and scratch */
 /* Constants that are not read any more while an executor is made (spent.c): counts readers, then
  * drops the numbers of each constant whose last reader has packed them. */
