@@ -64,6 +64,13 @@ static void count_node(book *b, sqz_nid id)
             l->written += bytes_of(b->g, n->out[k]) / b->batch;
 }
 
+/* A line of the table: leads, and does something. */
+static bool counts(const book *b, sqz_nid id)
+{
+    return b->p->leader[id] == id && b->p->seconds[id] > 0 && sqz_nod(b->g, id)->n_out &&
+           !sqz_node_is_view(b->g, sqz_nod(b->g, id));
+}
+
 /* Its products are of int8 codes. */
 static bool is_integer(const sqz_graph *g, const sqz_node *n)
 {
@@ -106,12 +113,6 @@ static void describe_line(book *b, cJSON *list, sqz_nid id)
     sqz_view_row(r, "%s|%s|%s|%s|%s|%.1f %%|%s|%s|%s|%.1f", l->names.data, l->ops.data, shape,
                  is_integer(b->g, n) ? "int8" : sqz_dtype_name(y->dtype), time,
                  100 * seconds / b->total, speed, share, moved, rate / 1e9);
-}
-
-static bool counts(const book *b, sqz_nid id)
-{
-    return b->p->leader[id] == id && b->p->seconds[id] > 0 && sqz_nod(b->g, id)->n_out &&
-           !sqz_node_is_view(b->g, sqz_nod(b->g, id));
 }
 
 static void describe_peaks(book *b, cJSON *o)
@@ -175,7 +176,7 @@ static sqz_status describe(book *b, sqz_arena *a)
     SQZ_EACH_NODE(g, n)
     {
         count_node(b, n);
-        b->total += b->p->leader[n] == n ? b->p->seconds[n] : 0;
+        b->total += counts(b, n) ? b->p->seconds[n] : 0;
     }
     SQZ_TRY(sqz_peaks_measure(g->ctx, 0, &b->peak));
     describe_all(b);
