@@ -12,6 +12,7 @@ typedef struct bench {
     void **out;
     double *seconds;
     int64_t n, cap;
+    uint64_t macs; /* of one sample */
 } bench;
 
 static int by_value(const void *a, const void *b)
@@ -68,15 +69,8 @@ static sqz_status measure(sqz_work *w, bench *b)
 
 static void describe(sqz_work *w, const bench *b, int64_t batch, double load_seconds)
 {
-    uint64_t macs = 0;
-    SQZ_EACH_NODE(w->graph, id)
-    {
-        sqz_cost c;
-        sqz_node_cost(w->graph, sqz_nod(w->graph, id), &c);
-        macs += c.macs;
-    }
     double median = b->seconds[b->n / 2], best = b->seconds[0], p90 = b->seconds[b->n * 9 / 10];
-    double gops = 2.0 * (double)macs * (double)batch / median / 1e9;
+    double gops = 2.0 * (double)b->macs * (double)batch / median / 1e9;
     char text[4][32], memory[32];
     sqz_print_seconds(text[0], median);
     sqz_print_seconds(text[1], best);
@@ -115,9 +109,26 @@ static sqz_status profile(sqz_work *w, bench *b, int64_t batch)
     return s == SQZ_OK ? sqz_describe_profile(w, w->graph, &p) : s;
 }
 
+/* The graph is not needed any more, unless it is profiled: its weights go as they are packed. */
+static sqz_status make_exec(sqz_work *w, bench *b, int64_t batch)
+{
+    SQZ_EACH_NODE(w->graph, id)
+    {
+        sqz_cost c;
+        sqz_node_cost(w->graph, sqz_nod(w->graph, id), &c);
+        b->macs += c.macs;
+    }
+    if (w->job.profile)
+        return sqz_exec_create(w->graph, batch, NULL, &b->exec);
+    sqz_graph *g = w->graph;
+    w->graph = NULL;
+    return sqz_exec_adopt(g, batch, NULL, &b->exec);
+}
+
 static sqz_status run_bench(sqz_work *w)
 {
     double start = sqz_now();
+    w->source.unhashed = true;
     SQZ_TRY(sqz_work_model(w));
     int64_t batch, wanted = w->job.batch > 0 ? w->job.batch : 1;
     SQZ_TRY(sqz_graph_max_batch(w->graph, wanted, &batch));
@@ -125,10 +136,12 @@ static sqz_status run_bench(sqz_work *w)
         return sqz_fail(w->ctx, SQZ_E_UNSUPPORTED, "the model runs batch %lld only, not %lld",
                         (long long)batch, (long long)wanted);
     bench b = {.arena = {.ctx = w->ctx}};
-    sqz_status s = sqz_exec_create(w->graph, batch, NULL, &b.exec);
     double loaded = sqz_now() - start;
+    sqz_status s = make_io(w, &b, batch);
+    start = sqz_now();
     if (s == SQZ_OK)
-        s = make_io(w, &b, batch);
+        s = make_exec(w, &b, batch);
+    loaded += sqz_now() - start;
     if (s == SQZ_OK)
         s = measure(w, &b);
     if (s == SQZ_OK)

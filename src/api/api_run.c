@@ -60,6 +60,7 @@ static sqz_status load_model(sqz_work *w, sqz_arena *a, arrays *in)
     for (size_t i = 0; i < in->n; i++)
         given[i] = (sqz_given){
             .name = in->list[i].name, .tensor = &in->list[i].t, .value = SQZ_NONE};
+    w->source.unhashed = true;
     SQZ_TRY(sqz_work_model_given(w, given, in->n));
     for (size_t i = 0; i < in->n; i++)
         if (given[i].name)

@@ -47,6 +47,8 @@ static void describe(const void *bytes, size_t n, sqz_import_source *source)
 {
     sqz_sha256 h;
     source->bytes = n;
+    if (source->unhashed)
+        return;
     sqz_sha256_begin(&h);
     sqz_sha256_add(&h, bytes, n);
     sqz_sha256_end(&h, source->sha256);

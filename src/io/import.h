@@ -22,6 +22,7 @@ extern const sqz_importer *const sqz_importers[];
 extern const size_t sqz_n_importers;
 typedef struct sqz_import_source { /* the file that a graph came from, external data left out */
     size_t bytes;
+    bool unhashed; /* set by the caller who does not want sha256: large files take a while */
     char sha256[65];
 } sqz_import_source;
 /* The graph as the file has it: before the canonical recipe. source NULL: not wanted. */
