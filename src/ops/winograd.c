@@ -8,8 +8,9 @@
 enum {
     T_MOST = SQZ_WINO_T,
     AREA_MOST = T_MOST * T_MOST,
-    TILES = 28, /* of a group, at least */
-    BLOCK = 64  /* outputs of a product */
+    TILES = 28,             /* of a group that one thread computes, at least */
+    SHARED_BYTES = 5 << 18, /* of the transforms of a group that all threads share */
+    BLOCK = 64              /* outputs of a product */
 };
 
 struct sqz_winograd {
@@ -100,8 +101,21 @@ size_t sqz_winograd_tile(const sqz_prep *p, const sqz_conv *v)
     return four <= two ? 4 : 2;
 }
 
-/* Strips of a group and outputs of a block: transforms and products stay in the second-level cache,
- * and the weights, which pass once for each group, meet enough rows. */
+/* How the work is divided. Where there are tiles enough, and the weights fit beside the transforms
+ * in a second-level cache, each thread takes groups of its own. Else all threads transform one
+ * group, and each then multiplies some of the outputs: it reads a part of the weights only. */
+static void divide(sqz_winograd *w)
+{
+    const size_t c = w->v.c_in, n = w->v.c_out, line = w->area * w->tiles_x * sizeof(float);
+    const size_t strips = ceil_div(TILES, w->tiles_x);
+    w->together = w->area * c * n * sizeof(float) > FAR_BYTES || w->strips < 2 * strips;
+    w->group = SQZ_MAX(1, SQZ_MIN(w->together ? SHARED_BYTES / (line * c) : strips, w->strips));
+    w->block = BLOCK;
+    if (w->together && n <= BLOCK)
+        w->block = SQZ_MAX(n / 2, SQZ_PANEL);
+    w->block = SQZ_MIN(vectors(n), vectors(w->block));
+}
+
 static void shape(const sqz_conv *v, size_t tile, sqz_winograd *w)
 {
     const size_t high = (size_t)v->w.out[SQZ_AXIS_H], wide = (size_t)v->w.out[SQZ_AXIS_W];
@@ -112,8 +126,7 @@ static void shape(const sqz_conv *v, size_t tile, sqz_winograd *w)
     w->tiles_x = ceil_div(wide, w->m);
     w->tiles_y = ceil_div(high, w->m);
     w->strips = v->pixels / (high * wide) * w->tiles_y;
-    w->group = SQZ_MAX(1, SQZ_MIN(w->strips, ceil_div(TILES, w->tiles_x)));
-    w->block = SQZ_MIN(vectors(v->c_out), BLOCK);
+    divide(w);
     const size_t tiles = w->group * w->tiles_x;
     w->ld_v = spread(v->c_in);
     w->plane_v = tiles * w->ld_v + SQZ_PANEL;
@@ -124,6 +137,15 @@ static void shape(const sqz_conv *v, size_t tile, sqz_winograd *w)
 }
 
 /* ---- weights ---- */
+
+/* Outputs o .. o + n of the product at point e. */
+static sqz_packed part_of(const sqz_winograd *w, size_t e, size_t o, size_t n)
+{
+    sqz_packed part = w->weights[e];
+    part.n = n;
+    part.data = (float *)part.data + o * (w->v.c_in + 1);
+    return part;
+}
 
 /* G: row i has the powers 0 .. 2 of point i over the product of its distances to the others. */
 static void matrix(size_t m, double g[T_MOST][3])
@@ -142,40 +164,59 @@ static void matrix(size_t m, double g[T_MOST][3])
     g[m + 1][2] = 1;
 }
 
-/* G k G^T at point (i,j) for a kernel k(Kh,Kw) whose taps lie ld apart, in double, rounded once. */
-static float weight_at(const double gi[3], const double gj[3], const float *k, size_t ld)
+enum { BATCH = 64 }; /* channels that are transformed together */
+
+/* G k G^T for `n` channels of a kernel (Kh,Kw,c), in double, rounded once: u of point e, channel i
+ * is u[e*ld + i]. */
+static void transform(const double g[T_MOST][3], size_t t, const float *k, size_t c, size_t n,
+                      float *u, size_t ld)
 {
-    double sum = 0;
-    for (size_t y = 0; y < 3; y++)
+    double half[3][BATCH];
+    for (size_t p = 0; p < t; p++) {
         for (size_t x = 0; x < 3; x++)
-            sum += gi[y] * gj[x] * (double)k[(y * 3 + x) * ld];
-    return (float)sum;
+            for (size_t i = 0; i < n; i++)
+                half[x][i] = g[p][0] * (double)k[x * c + i] + g[p][1] * (double)k[(3 + x) * c + i] +
+                             g[p][2] * (double)k[(6 + x) * c + i];
+        for (size_t q = 0; q < t; q++)
+            for (size_t i = 0; i < n; i++)
+                u[(p * t + q) * ld + i] = (float)(g[q][0] * half[0][i] + g[q][1] * half[1][i] +
+                                                  g[q][2] * half[2][i]);
+    }
 }
 
-static sqz_status pack(const sqz_prep *p, sqz_winograd *w)
+/* Panel by panel, in room for one panel of all points. */
+static void pack(const sqz_prep *p, sqz_winograd *w, float *room)
 {
-    const sqz_conv *v = &w->v;
-    const size_t n = v->c_out, c = v->c_in, bytes = sqz_pack_f32_bytes(n, 1, c);
+    const size_t n = w->v.c_out, c = w->v.c_in;
     double g[T_MOST][3];
     matrix(w->m, g);
-    float *plain = sqz_calloc(p->ctx, n * c, sizeof *plain);
-    if (!plain)
-        return SQZ_E_NOMEM;
-    sqz_status s = SQZ_OK;
-    for (size_t e = 0; s == SQZ_OK && e < w->area; e++) {
-        for (size_t o = 0; o < n; o++)
-            for (size_t i = 0; i < c; i++)
-                plain[o * c + i] = weight_at(g[e / w->t], g[e % w->t],
-                                             SQZ_F32P(p->in[1]) + o * 9 * c + i, c);
+    for (size_t first = 0; first < n; first += SQZ_PANEL) {
+        const size_t many = SQZ_MIN(SQZ_PANEL, n - first);
+        for (size_t o = 0; o < many; o++)
+            for (size_t i = 0; i < c; i += BATCH)
+                transform(g, w->t, SQZ_F32P(p->in[1]) + (first + o) * 9 * c + i, c,
+                          SQZ_MIN(BATCH, c - i), room + o * c + i, SQZ_PANEL * c);
+        for (size_t e = 0; e < w->area; e++) {
+            const sqz_packed panel = part_of(w, e, first, many);
+            sqz_pack_f32(&panel, room + e * SQZ_PANEL * c, c, 1, NULL);
+        }
+    }
+}
+
+static sqz_status make_weights(const sqz_prep *p, sqz_winograd *w)
+{
+    const size_t n = w->v.c_out, c = w->v.c_in, bytes = sqz_pack_f32_bytes(n, 1, c);
+    float *room = sqz_malloc(p->ctx, w->area * SQZ_PANEL * c * sizeof *room);
+    bool all = room;
+    for (size_t e = 0; all && e < w->area; e++) {
         w->weights[e] = (sqz_packed){.n = n, .n_seg = 1, .len = c};
         w->weights[e].data = sqz_arena_alloc(p->arena, bytes, 1);
-        if (w->weights[e].data)
-            sqz_pack_f32(&w->weights[e], plain, c, 1, NULL);
-        else
-            s = SQZ_E_NOMEM;
+        all = w->weights[e].data;
     }
-    sqz_free(p->ctx, plain);
-    return s;
+    if (all)
+        pack(p, w, room);
+    sqz_free(p->ctx, room);
+    return all ? SQZ_OK : SQZ_E_NOMEM;
 }
 
 sqz_status sqz_winograd_prepare(sqz_prep *p, const sqz_conv *v, size_t tile, sqz_winograd **out)
@@ -184,7 +225,8 @@ sqz_status sqz_winograd_prepare(sqz_prep *p, const sqz_conv *v, size_t tile, sqz
     if (!w)
         return SQZ_E_NOMEM;
     shape(v, tile, w);
-    SQZ_TRY(pack(p, w));
+    SQZ_TRY(make_weights(p, w));
+    p->spent |= 1u << 1;
     w->zeros = sqz_arena_alloc(p->arena, SQZ_MAX((size_t)v->w.in[SQZ_AXIS_W] * v->c_in, v->c_out),
                                sizeof(float));
     if (!w->zeros)
@@ -273,9 +315,7 @@ static void block_of(const job *j, size_t begin, size_t end, size_t o, const flo
                      .len = w->v.c_in};
     sqz_out_f32 out = {.ld = w->ld_p, .lo = -INFINITY, .hi = INFINITY};
     for (size_t e = 0; e < w->area; e++) {
-        sqz_packed part = w->weights[e]; /* its panels from output o on */
-        part.n = n;
-        part.data = (float *)part.data + o * (w->v.c_in + 1);
+        const sqz_packed part = part_of(w, e, o, n);
         left.a = v + e * w->plane_v;
         out.y = prod + e * w->plane_p;
         j->call->ctx->kernels->gemm_f32(&part, 0, n, &left, &out);

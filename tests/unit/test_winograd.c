@@ -256,29 +256,37 @@ static void test_loses_at_most_a_bit_and_a_half_against_direct_float(void **stat
     sqz_ctx_free(ctx);
 }
 
+/* Few channels: threads take groups of tiles; many: they share a group. */
+static const int64_t widths[][2] = {{20, 70}, {60, 130}};
+
+static void try_threads(size_t tile, const int64_t width[2])
+{
+    const int threads[] = {1, 2, 5};
+    float *first = NULL;
+    for (size_t k = 0; k < SQZ_COUNT(threads); k++) {
+        sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
+        sqz_ctx *ctx;
+        sqz_rng r = {SEED, 2 << 20};
+        o.threads = threads[k];
+        assert_int_equal(sqz_ctx_create(&o, &ctx), SQZ_OK);
+        layer l = make(ctx, (const int64_t[]){3, 16, 11, width[0]}, width[1],
+                       (const int64_t[]){1, 1, 1, 1}, &r);
+        run(&l, tile);
+        if (first)
+            assert_memory_equal(l.y.data, first, l.y.bytes);
+        else
+            first = memcpy(malloc(l.y.bytes), l.y.data, l.y.bytes);
+        drop(&l);
+        sqz_ctx_free(ctx);
+    }
+    free(first);
+}
 static void test_threads_do_not_change_results(void **state)
 {
     (void)state;
-    const int threads[] = {1, 2, 5};
-    for (size_t tile = 2; tile <= 4; tile += 2) {
-        float *first = NULL;
-        for (size_t k = 0; k < SQZ_COUNT(threads); k++) {
-            sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
-            sqz_ctx *ctx;
-            sqz_rng r = {SEED, 2 << 20};
-            o.threads = threads[k];
-            assert_int_equal(sqz_ctx_create(&o, &ctx), SQZ_OK);
-            layer l = make(ctx, (const int64_t[]){3, 30, 27, 20}, 200,
-                           (const int64_t[]){1, 1, 1, 1}, &r);
-            run(&l, tile);
-            if (first)
-                assert_memory_equal(l.y.data, first, l.y.bytes);
-            else
-                first = memcpy(malloc(l.y.bytes), l.y.data, l.y.bytes);
-            drop(&l);
-            sqz_ctx_free(ctx);
-        }
-        free(first);
+    for (size_t i = 0; i < SQZ_COUNT(widths); i++) {
+        try_threads(4, widths[i]);
+        try_threads(2, widths[i]);
     }
 }
 
@@ -321,29 +329,34 @@ static sqz_status count_and_negate(const sqz_call *c, size_t begin, size_t end)
     return SQZ_OK;
 }
 
+static void try_then(sqz_ctx *ctx, size_t tile, const int64_t width[2])
+{
+    sqz_rng r = {SEED, 4 << 20};
+    layer l = make(ctx, (const int64_t[]){2, 13, 11, width[0]}, width[1],
+                   (const int64_t[]){0, 1, 1, 1}, &r);
+    seen s = {SQZ_F32P(&l.y), calloc(l.y.count, 1)};
+    const sqz_call call = {.state = &s};
+    const sqz_then then = {count_and_negate, &call};
+    run(&l, tile);
+    float *plain = memcpy(malloc(l.y.bytes), l.y.data, l.y.bytes);
+    l.has_fused = true;
+    l.fused.then = &then;
+    l.fused.n_then = 1;
+    run(&l, tile);
+    for (size_t i = 0; i < l.y.count; i++)
+        if (s.times[i] != 1 || SQZ_F32P(&l.y)[i] != -plain[i])
+            fail_msg("tile %zu: output %zu was seen %d times", tile, i, s.times[i]);
+    free(plain);
+    free(s.times);
+    drop(&l);
+}
 static void test_fused_nodes_see_every_stored_output_once(void **state)
 {
     (void)state;
     sqz_ctx *ctx = test_ctx();
-    sqz_rng r = {SEED, 4 << 20};
-    for (size_t tile = 2; tile <= 4; tile += 2) {
-        layer l = make(ctx, (const int64_t[]){3, 13, 11, 17}, 70, (const int64_t[]){0, 1, 1, 1},
-                       &r);
-        seen s = {SQZ_F32P(&l.y), calloc(l.y.count, 1)};
-        const sqz_call call = {.state = &s};
-        const sqz_then then = {count_and_negate, &call};
-        run(&l, tile);
-        float *plain = memcpy(malloc(l.y.bytes), l.y.data, l.y.bytes);
-        l.has_fused = true;
-        l.fused.then = &then;
-        l.fused.n_then = 1;
-        run(&l, tile);
-        for (size_t i = 0; i < l.y.count; i++)
-            if (s.times[i] != 1 || SQZ_F32P(&l.y)[i] != -plain[i])
-                fail_msg("tile %zu: output %zu was seen %d times", tile, i, s.times[i]);
-        free(plain);
-        free(s.times);
-        drop(&l);
+    for (size_t i = 0; i < SQZ_COUNT(widths); i++) {
+        try_then(ctx, 4, widths[i]);
+        try_then(ctx, 2, widths[i]);
     }
     sqz_ctx_free(ctx);
 }
