@@ -89,14 +89,17 @@ def memory_reader():
 
 
 def in_turns(cases, rounds):
-    """{name: median seconds}; every round times each case once, over at least 5 ms."""
+    """{name: median seconds}; every round times each case over at least 50 ms, when the threads of the case before have
+    gone to sleep and its own are awake."""
     times = {name: [] for name in cases}
-    for fn in cases.values():
-        fn()
     for _ in range(rounds):
         for name, fn in cases.items():
+            time.sleep(0.05)
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < 0.02:
+                fn()
             n, begin = 0, time.perf_counter()
-            while n == 0 or time.perf_counter() - begin < 0.005:
+            while n == 0 or time.perf_counter() - begin < 0.05:
                 fn()
                 n += 1
             times[name].append((time.perf_counter() - begin) / n)
