@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+if "--build" in sys.argv:  # the process that measures stays small: its size is the least that a child shows
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
 
 
 def model(nodes, weights, shape, path):
@@ -81,6 +82,10 @@ SERIES = {  # name: (builder, sizes, exponents that may be reached: load, run, m
 }
 
 
+def make(name, size, path):
+    subprocess.run([sys.executable, __file__, "--build", name, str(size), str(path)], check=True)
+
+
 def bench(args, path, batch):
     """load and run seconds, peak bytes of the process"""
     command = [args.squeeze, "bench", path, "--repeat", "3", "--batch", str(batch), "--threads", "1", "--json", "-q"]
@@ -94,6 +99,11 @@ def bench(args, path, batch):
     return report["load_seconds"], report["minimum_seconds"], used.ru_maxrss * 1024
 
 
+def best(args, path, batch):
+    """Of three runs, as others may use the machine."""
+    return [min(v) for v in zip(*(bench(args, path, batch) for _ in range(3)))]
+
+
 def exponent(points, k):
     (n, *a), (m, *b) = points[-2:]
     return math.log(b[k] / a[k]) / math.log(m / n)
@@ -105,7 +115,7 @@ def show(name, points, allowed):
         print(f"  {size:6} load {1e3 * load:9.2f} ms   run {1e3 * run:9.3f} ms   memory {memory / 2**20:8.1f} MiB")
     got = [exponent(points, k) for k in range(3)]
     bad = [what for what, e, most in zip(("load", "run", "memory"), got, allowed) if e > most]
-    print(f"  exponents: load {got[0]:.2f}, run {got[1]:.2f}, memory {got[2]:.2f}" + (f"   TOO FAST: {', '.join(bad)}" if bad else ""),
+    print(f"  exponents: load {got[0]:.2f}, run {got[1]:.2f}, memory {got[2]:.2f}" + (f"   GROWS TOO FAST: {', '.join(bad)}" if bad else ""),
           flush=True)
     return bad
 
@@ -115,18 +125,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--squeeze", default=str(root / "build/release/squeeze"))
     parser.add_argument("--quick", action="store_true", help="without the largest sizes")
+    parser.add_argument("--build", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.build:
+        name, size, path = args.build
+        return SERIES[name][0](int(size), path)
     bad = []
     with tempfile.TemporaryDirectory() as work:
         path = pathlib.Path(work) / "m.onnx"
-        for name, (build, sizes, allowed) in SERIES.items():
+        for name, (_, sizes, allowed) in SERIES.items():
             points = []
             for size in sizes[:-1] if args.quick else sizes:
-                build(size, path)
-                points.append((size, *bench(args, path, 1)))
+                make(name, size, path)
+                points.append((size, *best(args, path, 1)))
             bad += show(name, points, allowed)
-        chain(50, path)
-        bad += show("batch", [(n, *bench(args, path, n)) for n in (64, 128, 256, 512)], (1.3, 1.3, 1.3))
+        make("layers", 50, path)
+        bad += show("batch", [(n, *best(args, path, n)) for n in (64, 128, 256, 512)], (1.3, 1.3, 1.3))
     sys.exit(1 if bad else 0)
 
 
