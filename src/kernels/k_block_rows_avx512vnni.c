@@ -32,7 +32,7 @@ void sqz_block_rows_avx512vnni(size_t k, size_t block, const float *x, int8_t *q
         *scale = s;
         memset(q, 0, block);
         for (size_t i = 0; s > 0 && s < INFINITY && i < n; i += 16) {
-            const __mmask16 some = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
+            const __mmask16 some = (__mmask16)(n - i >= 16 ? 0xffffu : (1u << (n - i)) - 1);
             __m512i v = _mm512_cvtps_epi32(_mm512_div_ps(load(x + i, n - i), by));
             v = _mm512_max_epi32(v, _mm512_set1_epi32(-127));
             v = _mm512_min_epi32(v, _mm512_set1_epi32(127));
