@@ -88,8 +88,10 @@ static size_t block_size(const sqz_arena *a) { return (void)a, 0; }
 #else
 static size_t block_size(const sqz_arena *a)
 {
-    const size_t last = a->head ? a->head->size : (size_t)32 << 10;
-    return last < (size_t)16 << 20 ? 2 * last : (size_t)32 << 20;
+    size_t total = 0;
+    for (const struct sqz_block *b = a->head; b; b = b->next)
+        total += b->size;
+    return SQZ_MIN(SQZ_MAX(total / 4, (size_t)64 << 10), (size_t)32 << 20);
 }
 #endif
 
