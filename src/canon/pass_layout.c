@@ -4,6 +4,7 @@
  * (N,H,W,C); those that take any layout (L_ANY) follow their neighbors: values joined by them form
  * sets, and a set that touches a channel-last operator is channel-last. Everything else stays as it
  * is. Where a value is wanted in the other layout, one transpose makes its twin. */
+#include "canon/layout.h"
 #include "ir/pass.h"
 #include "ir/qgrid.h"
 #include <string.h>
@@ -475,17 +476,23 @@ static sqz_status work_on(work *w)
     return apply(w);
 }
 
+sqz_status sqz_layout_known(const sqz_graph *g)
+{
+    for (sqz_vid v = 0; v < g->n_value && !(g->have & SQZ_HAS_LAYOUT); v++)
+        if (sqz_val(g, v)->channel_last)
+            return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED,
+                            "value '%s' is channel-last already, expected the file's layout",
+                            sqz_val(g, v)->name);
+    return SQZ_OK;
+}
+
 static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
     (void)opts;
     (void)env;
     if (g->have & SQZ_HAS_LAYOUT)
         return SQZ_OK;
-    for (sqz_vid v = 0; v < g->n_value; v++) /* graphs written by hand */
-        if (sqz_val(g, v)->channel_last)
-            return sqz_fail(g->ctx, SQZ_E_UNSUPPORTED,
-                            "value '%s' is channel-last already, expected the file's layout",
-                            sqz_val(g, v)->name);
+    SQZ_TRY(sqz_layout_known(g));
     sqz_arena a = {.ctx = g->ctx};
     work w = {.g = g, .a = &a};
     sqz_status s = work_on(&w);

@@ -3,6 +3,7 @@
  * or before them. A cast between float types inside the graph is dropped: rounding to fewer bits on
  * the way is a loss that the model does not need. Operators that look at the bits themselves
  * (bit_cast) keep their input. Where everything that touches float64 computes in it, it stays. */
+#include "canon/layout.h"
 #include "ir/pass.h"
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +148,7 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     bool any = false;
     (void)opts;
     (void)env;
+    SQZ_TRY(sqz_layout_known(g));
     for (sqz_vid v = 0; v < g->n_value; v++)
         any = any || (!sqz_value_dead(sqz_val(g, v)) && narrow(sqz_val(g, v)->dtype, keep_f64));
     if (!any)
