@@ -18,7 +18,7 @@ static sqz_status complete(const sqz_graph *g, const sqz_env *env, int64_t sampl
     if (s == SQZ_OK)
         s = sqz_ranges_parse(g->ctx, "ranges", text.data, text.len, out);
     if (s == SQZ_OK)
-        s = sqz_stats_collect(g, env->calib, NULL, samples, env->batch, &stats);
+        s = sqz_stats_collect(g, env->calib, env->layout, samples, env->batch, &stats);
     if (s == SQZ_OK)
         s = sqz_ranges_resolve(g->ctx, *out, stats);
     sqz_stats_free(g->ctx, stats);
@@ -26,14 +26,27 @@ static sqz_status complete(const sqz_graph *g, const sqz_env *env, int64_t sampl
     return s;
 }
 
+/* Statistics that an earlier recipe left, if they are of as many samples. */
+static bool reusable(const sqz_env *env, int64_t samples)
+{
+    return env->stats && *env->stats &&
+           (int64_t)(*env->stats)->samples == SQZ_MIN(samples ? samples : 512, env->calib->n);
+}
+
 static sqz_status from_data(const sqz_graph *g, const sqz_env *env, const char *method,
                             int64_t samples, sqz_ranges **out)
 {
     sqz_stats *stats = NULL;
-    sqz_status s = sqz_stats_collect(g, env->calib, NULL, samples, env->batch, &stats);
-    if (s == SQZ_OK)
-        s = sqz_ranges_from_stats(g->ctx, stats, method, out);
-    sqz_stats_free(g->ctx, stats);
+    if (reusable(env, samples))
+        return sqz_ranges_from_stats(g->ctx, *env->stats, method, out);
+    SQZ_TRY(sqz_stats_collect(g, env->calib, env->layout, samples, env->batch, &stats));
+    sqz_status s = sqz_ranges_from_stats(g->ctx, stats, method, out);
+    if (env->stats) {
+        sqz_stats_free(g->ctx, *env->stats);
+        *env->stats = stats;
+    } else {
+        sqz_stats_free(g->ctx, stats);
+    }
     return s;
 }
 

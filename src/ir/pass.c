@@ -30,22 +30,22 @@ const sqz_pass *sqz_pass_find(const char *name)
 
 /* ---- reading a recipe ---- */
 
-typedef struct step {
-    const sqz_pass *pass;
-    void *opts;
-} step;
+typedef sqz_step step;
 
 static const char *skip_blank(const char *p) { return p + strspn(p, " \t\r\n"); }
 
-/* The ')' that closes the options begun at p, quotes skipped; NULL: none. */
+/* The ')' that closes the options begun at p, quotes and inner pairs skipped; NULL: none. */
 static const char *closing(const char *p)
 {
+    unsigned depth = 0;
     for (bool quoted = false; *p; p++) {
         if (*p == '\\' && quoted && p[1])
             p++;
         else if (*p == '"')
             quoted = !quoted;
-        else if (*p == ')' && !quoted)
+        else if (*p == '(' && !quoted)
+            depth++;
+        else if (*p == ')' && !quoted && depth-- == 0)
             return p;
     }
     return NULL;
@@ -72,7 +72,7 @@ static sqz_status find_pass(sqz_ctx *ctx, const char *name, const sqz_pass **out
 
 static sqz_status read_step(sqz_arena *a, const char **text, step *out)
 {
-    const char *p = skip_blank(*text);
+    const char *p = skip_blank(*text), *begin = p;
     size_t n = strcspn(p, ",( \t\r\n)");
     if (!n)
         return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: the name of a pass is expected at '%.20s'", p);
@@ -86,12 +86,15 @@ static sqz_status read_step(sqz_arena *a, const char **text, step *out)
         if (!end)
             return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: '%s(' is not closed", name);
         options = sqz_arena_strndup(a, p + 1, (size_t)(end - p) - 1);
-        p = skip_blank(end + 1);
+        p = end + 1;
+    } else {
+        p = begin + n;
     }
-    *text = p;
+    out->text = sqz_arena_strndup(a, begin, (size_t)(p - begin));
+    *text = skip_blank(p);
     const sqz_info *info = &out->pass->info;
     out->opts = info->opt_size ? sqz_arena_alloc(a, 1, info->opt_size) : NULL;
-    if (!options || (info->opt_size && !out->opts))
+    if (!options || !out->text || (info->opt_size && !out->opts))
         return SQZ_E_NOMEM;
     sqz_opts_default(info, out->opts);
     SQZ_TRY(
@@ -112,6 +115,25 @@ static sqz_status read_recipe(sqz_arena *a, const char *text, step *out, unsigne
             return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: the name of a pass is expected at the end");
     }
     return SQZ_OK;
+}
+
+sqz_status sqz_recipe_read(sqz_arena *a, const char *text, sqz_step **steps, unsigned *n)
+{
+    *steps = sqz_arena_alloc(a, MAX_STEPS, sizeof **steps);
+    return *steps ? read_recipe(a, text, *steps, n) : SQZ_E_NOMEM;
+}
+
+void sqz_step_print(sqz_str *out, const sqz_pass *pass, const void *opts)
+{
+    sqz_str text = {.ctx = out->ctx};
+    if (pass->info.n_opts)
+        sqz_opts_print(&text, &pass->info, opts);
+    sqz_str_add(out, pass->info.name);
+    if (text.len)
+        sqz_str_addf(out, "(%s)", text.data);
+    if (out->status == SQZ_OK)
+        out->status = text.status;
+    sqz_str_free(&text);
 }
 
 /* ---- needs, gives and breaks ---- */
@@ -166,10 +188,8 @@ static sqz_status run_step(sqz_graph *g, const step *st, sqz_env *env)
 static sqz_status run_recipe(sqz_graph *g, const char *recipe, sqz_env *env, sqz_arena *a)
 {
     unsigned n;
-    step *st = sqz_arena_alloc(a, MAX_STEPS, sizeof *st);
-    if (!st)
-        return SQZ_E_NOMEM;
-    SQZ_TRY(read_recipe(a, recipe, st, &n));
+    step *st;
+    SQZ_TRY(sqz_recipe_read(a, recipe, &st, &n));
     SQZ_TRY(check_needs(g->ctx, g->have, st, n));
     for (unsigned i = 0; i < n; i++)
         SQZ_TRY(run_step(g, &st[i], env));
