@@ -214,6 +214,26 @@ static void take_output(sqz_folder *f, sqz_nid p, sqz_nid id, sqz_vid x)
     sqz_graph_remove_value(f->g, x);
 }
 
+/* What batch norms said of x holds for y, scaled and shifted. Not finite: nothing is said. */
+static sqz_status move_normal(sqz_folder *f, sqz_vid x, sqz_vid y, const sqz_affine *k)
+{
+    const sqz_normal *from = sqz_val(f->g, x)->normal;
+    if (!from || sqz_val(f->g, y)->normal) /* a batch norm knows its own output best */
+        return SQZ_OK;
+    float *mean = sqz_arena_alloc(f->a, from->n, sizeof *mean);
+    float *sd = sqz_arena_alloc(f->a, from->n, sizeof *sd);
+    if (!mean || !sd)
+        return SQZ_E_NOMEM;
+    for (uint32_t i = 0; i < from->n; i++) {
+        const double scale = k->scale ? k->scale[i] : 1;
+        mean[i] = (float)((double)from->mean[i] * scale + k->shift[i]);
+        sd[i] = (float)((double)from->sd[i] * fabs(scale));
+        if (!isfinite(mean[i]) || !isfinite(sd[i]))
+            return SQZ_OK;
+    }
+    return sqz_value_set_normal(f->g, y, from->n, mean, sd);
+}
+
 sqz_status sqz_fold_affine(sqz_folder *f, sqz_nid id, sqz_vid x, const sqz_affine *k, bool *done)
 {
     sqz_nid p = sqz_val(f->g, x)->producer;
@@ -229,6 +249,7 @@ sqz_status sqz_fold_affine(sqz_folder *f, sqz_nid id, sqz_vid x, const sqz_affin
     }
     if (shifts(k) || has_input(sqz_nod(f->g, p), l->bias))
         SQZ_TRY(move_bias(f, p, l->bias, k));
+    SQZ_TRY(move_normal(f, x, sqz_nod(f->g, id)->out[0], k));
     take_output(f, p, id, x);
     return SQZ_OK;
 }

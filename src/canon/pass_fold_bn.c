@@ -26,6 +26,28 @@ static const sqz_tensor *constant(const sqz_graph *g, sqz_vid v)
     return val && val->constant && val->dtype == SQZ_F32 && !val->quant ? val->constant : NULL;
 }
 
+/* Over the training data x has this mean and variance, so y has mean `bias` and deviation
+ * |scale| sqrt(variance / (variance + epsilon)). t: x, scale, bias, mean, variance. Numbers that
+ * are not finite say nothing. */
+static sqz_status keep_statistics(const sqz_folder *f, const sqz_node *n,
+                                  const sqz_tensor *const *t, double epsilon)
+{
+    const sqz_shape *s = &sqz_val(f->g, n->out[0])->shape;
+    const size_t c = t[1]->count;
+    if (!c || (size_t)s->dim[s->rank - 1] != c)
+        return SQZ_OK;
+    float *sd = sqz_arena_alloc(f->a, c, sizeof *sd);
+    if (!sd)
+        return SQZ_E_NOMEM;
+    for (size_t i = 0; i < c; i++) {
+        const double v = (double)SQZ_F32P(t[4])[i];
+        sd[i] = (float)(fabs((double)SQZ_F32P(t[1])[i]) * sqrt(v / (v + epsilon)));
+        if (!isfinite(sd[i]) || !isfinite(SQZ_F32P(t[2])[i]))
+            return SQZ_OK;
+    }
+    return sqz_value_set_normal(f->g, n->out[0], (uint32_t)c, SQZ_F32P(t[2]), sd);
+}
+
 /* y = (x - mean) / sqrt(variance + epsilon) * scale + bias */
 static sqz_status fold_batch_norm(sqz_folder *f, sqz_nid id, bool *done)
 {
@@ -47,6 +69,7 @@ static sqz_status fold_batch_norm(sqz_folder *f, sqz_nid id, bool *done)
         scale[i] = (double)SQZ_F32P(t[1])[i] / sqrt((double)SQZ_F32P(t[4])[i] + epsilon);
         shift[i] = (double)SQZ_F32P(t[2])[i] - (double)SQZ_F32P(t[3])[i] * scale[i];
     }
+    SQZ_TRY(keep_statistics(f, n, t, epsilon));
     return sqz_fold_affine(f, id, n->in[0], &(sqz_affine){scale, shift, c}, done);
 }
 

@@ -263,6 +263,7 @@ static sqz_status turn_values(work *w)
         for (int32_t i = 0; i < file.rank; i++)
             val->shape.dim[sqz_axis_to_last(i, file.rank)] = file.dim[i];
         val->channel_last = true;
+        val->normal = NULL; /* was said of another axis */
         SQZ_TRY(move_quant(w, v, val->quant, &file, file.rank));
     }
     return SQZ_OK;

@@ -40,6 +40,17 @@ static sqz_status copy_quant(sqz_arena *a, const sqz_quant *from, const sqz_quan
     return copy(a, from->zero, from->n, sizeof *from->zero, (void **)(uintptr_t)&q->zero);
 }
 
+static sqz_status copy_normal(sqz_arena *a, const sqz_normal *from, const sqz_normal **out)
+{
+    sqz_normal *n;
+    SQZ_TRY(copy(a, from, 1, sizeof *n, (void **)&n));
+    *out = n;
+    if (!n)
+        return SQZ_OK;
+    SQZ_TRY(copy(a, from->mean, from->n, sizeof *from->mean, (void **)(uintptr_t)&n->mean));
+    return copy(a, from->sd, from->n, sizeof *from->sd, (void **)(uintptr_t)&n->sd);
+}
+
 static sqz_status copy_value(sqz_graph *g, const sqz_value *from, sqz_value *to)
 {
     sqz_arena *a = &g->arena;
@@ -49,6 +60,7 @@ static sqz_status copy_value(sqz_graph *g, const sqz_value *from, sqz_value *to)
     SQZ_TRY(copy_text(a, from->name, &v.name));
     SQZ_TRY(copy_quant(a, from->quant, &v.quant));
     SQZ_TRY(copy(a, from->range, 1, sizeof *from->range, (void **)(uintptr_t)&v.range));
+    SQZ_TRY(copy_normal(a, from->normal, &v.normal));
     SQZ_TRY(copy_blob(a, &from->extra, &v.extra));
     if (from->constant) {
         t = sqz_arena_alloc(a, 1, sizeof *t);

@@ -176,6 +176,7 @@ void sqz_graph_remove_value(sqz_graph *g, sqz_vid v)
     val->constant = NULL;
     val->quant = NULL;
     val->range = NULL;
+    val->normal = NULL;
     val->role = SQZ_ROLE_ACTIVATION;
     val->producer = SQZ_NONE;
 }
@@ -232,6 +233,31 @@ sqz_status sqz_value_set_quant(sqz_graph *g, sqz_vid v, sqz_dtype d, int32_t axi
 {
     const sqz_quant q = {.dtype = d, .axis = axis, .n = n, .scale = scale, .zero = zero};
     return sqz_value_set_grid(g, v, &q);
+}
+
+sqz_status sqz_value_set_normal(sqz_graph *g, sqz_vid v, uint32_t n, const float *mean,
+                                const float *sd)
+{
+    sqz_value *val = sqz_val(g, v);
+    const int32_t rank = val->shape.rank;
+    if (!n || rank < 1 || val->shape.dim[rank - 1] != n)
+        return sqz_fail(g->ctx, SQZ_E_SHAPE,
+                        "value '%s': %u means and deviations, its last dimension is %lld",
+                        val->name, n, rank < 1 ? 0LL : (long long)val->shape.dim[rank - 1]);
+    for (uint32_t i = 0; i < n; i++)
+        if (!isfinite(mean[i]) || !isfinite(sd[i]) || sd[i] < 0.0f)
+            return sqz_fail(g->ctx, SQZ_E_ARG,
+                            "value '%s': mean %g and standard deviation %g of channel %u",
+                            val->name, (double)mean[i], (double)sd[i], i);
+    sqz_normal *to = sqz_arena_alloc(&g->arena, 1, sizeof *to);
+    float *both = sqz_arena_alloc(&g->arena, 2 * (size_t)n, sizeof *both);
+    if (!to || !both)
+        return SQZ_E_NOMEM;
+    memcpy(both, mean, n * sizeof *both);
+    memcpy(both + n, sd, n * sizeof *both);
+    *to = (sqz_normal){n, both, both + n};
+    val->normal = to;
+    return SQZ_OK;
 }
 
 sqz_status sqz_graph_set_outputs(sqz_graph *g, const sqz_vid *v, uint32_t n)

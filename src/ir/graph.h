@@ -76,8 +76,8 @@ sqz_status sqz_tensor_alloc(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_t
 sqz_status sqz_tensor_room(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, sqz_tensor *out);
 /* Its memory can be written and nobody else refers to it. */
 bool sqz_tensor_alone(const sqz_tensor *t);
-/* Owns a part of a file that is mapped for reading: `data` lies in the map, which the last reference
- * takes down (on failure at once). */
+/* Owns a part of a file that is mapped for reading: `data` lies in the map, which the last
+ * reference takes down (on failure at once). */
 sqz_status sqz_tensor_map(sqz_ctx *ctx, sqz_dtype d, const sqz_shape *s, void *map,
                           size_t map_bytes, void *data, sqz_tensor *out);
 /* Describes memory of somebody else; data may be NULL and set later. */
@@ -118,6 +118,13 @@ typedef struct sqz_range { /* what calibration found, in real numbers; lo <= 0 <
     float lo, hi;
 } sqz_range;
 
+/* How each channel of a value is distributed, as the batch norm that makes it says: fold_bn keeps
+ * it, the batch norm being gone. Over all data, without any data. */
+typedef struct sqz_normal {
+    uint32_t n;             /* one for each index of the last axis: values stand channel-last */
+    const float *mean, *sd; /* n, finite; sd: standard deviation, >= 0 */
+} sqz_normal;
+
 /* What a model file has beside its meaning (doc strings, metadata, unknown fields), packed as the
  * file's format does; for the way back. n 0: nothing. */
 typedef struct sqz_blob {
@@ -133,10 +140,11 @@ typedef struct sqz_value {
     bool channel_last; /* shape and data are the file's, with axis 1 moved to the end (rank >= 3) */
     const sqz_tensor
         *constant; /* numbers of a constant; never written through: sqz_value_set_constant */
-    const sqz_quant *quant; /* NULL: float */
-    const sqz_range *range; /* NULL: not calibrated */
-    sqz_nid producer;       /* SQZ_NONE: input or constant */
-    bool was_u8;            /* the file has this int8 value as uint8, 128 higher: so does export */
+    const sqz_quant *quant;   /* NULL: float */
+    const sqz_range *range;   /* NULL: not calibrated */
+    const sqz_normal *normal; /* NULL: no batch norm says */
+    sqz_nid producer;         /* SQZ_NONE: input or constant */
+    bool was_u8;   /* the file has this int8 value as uint8, 128 higher: so does export */
     uint32_t twin; /* value of the same name in the other layout that this one is a copy of, or
                       SQZ_NONE: export writes both as one */
     sqz_blob extra;
@@ -239,6 +247,10 @@ sqz_status sqz_graph_constant(sqz_graph *g, const char *name, sqz_tensor *t, sqz
 /* An input becomes a constant with the numbers of `t`, which stays the caller's. Its type and shape
  * must fit. */
 sqz_status sqz_graph_bind_input(sqz_graph *g, sqz_vid v, const sqz_tensor *t);
+/* Attaches means and standard deviations; copies both. n: size of the value's last axis. */
+sqz_status sqz_value_set_normal(sqz_graph *g, sqz_vid v, uint32_t n, const float *mean,
+                                const float *sd);
+
 sqz_status sqz_graph_set_outputs(sqz_graph *g, const sqz_vid *v, uint32_t n);
 sqz_vid sqz_graph_find(const sqz_graph *g, const char *name);           /* SQZ_NONE: none */
 sqz_status sqz_graph_rename(sqz_graph *g, sqz_vid v, const char *name); /* fails when taken */

@@ -29,6 +29,7 @@ typedef struct described { /* a value as a line describes it */
     sqz_shape shape;
     const char *twin;
     const sqz_range *range;
+    sqz_normal normal; /* n 0: none */
     sqz_quant quant;
     bool has_quant;
 } described;
@@ -242,7 +243,32 @@ static sqz_status take_range(reader *r, described *d)
     return SQZ_OK;
 }
 
-/* name [ type shape { last | was_u8 | twin name | range [lo hi] | quant ... } ] */
+static sqz_status take_normal(reader *r, described *d)
+{
+    double m, s;
+    if (d->normal.n)
+        return wrong(r, "a second list of means");
+    SQZ_TRY(expect(r, '['));
+    const size_t room = strcspn(r->p, "]\n") / 4 + 1; /* "1@0 " */
+    float *mean = sqz_arena_alloc(&r->temp, room, sizeof *mean);
+    float *sd = sqz_arena_alloc(&r->temp, room, sizeof *sd);
+    if (!mean || !sd)
+        return SQZ_E_NOMEM;
+    uint32_t n = 0;
+    for (; !take(r, ']'); n++) {
+        SQZ_TRY(take_f64(r, &m));
+        SQZ_TRY(expect(r, '@'));
+        SQZ_TRY(take_f64(r, &s));
+        if (n == room)
+            return wrong(r, "the list of means is malformed");
+        mean[n] = (float)m;
+        sd[n] = (float)s;
+    }
+    d->normal = (sqz_normal){n, mean, sd};
+    return n ? SQZ_OK : wrong(r, "the list of means is empty");
+}
+
+/* name [ type shape { last | was_u8 | twin name | range [lo hi] | normal [...] | quant ... } ] */
 static sqz_status take_value(reader *r, described *d)
 {
     *d = (described){.dtype = SQZ_F32};
@@ -262,6 +288,8 @@ static sqz_status take_value(reader *r, described *d)
             SQZ_TRY(take_name(r, &d->twin));
         else if (take_word(r, "range"))
             SQZ_TRY(take_range(r, d));
+        else if (take_word(r, "normal"))
+            SQZ_TRY(take_normal(r, d));
         else if (take_word(r, "quant"))
             SQZ_TRY(take_quant(r, d));
         else
@@ -276,6 +304,10 @@ static sqz_status dress(reader *r, sqz_vid v, const described *d)
         val->channel_last = d->last;
     val->range = d->range;
     val->was_u8 = d->was_u8;
+    if (d->normal.n)
+        SQZ_TRY(sqz_note(r->ctx,
+                         sqz_value_set_normal(r->g, v, d->normal.n, d->normal.mean, d->normal.sd),
+                         "graph text, line %u", r->line));
     if (d->has_quant)
         SQZ_TRY(sqz_value_set_grid(r->g, v, &d->quant));
     if (d->twin) {

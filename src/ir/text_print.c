@@ -43,6 +43,18 @@ static void print_quant(sqz_str *out, const sqz_quant *q)
     sqz_str_add(out, "]");
 }
 
+static void print_normal(sqz_str *out, const sqz_normal *n)
+{
+    sqz_str_add(out, " normal [");
+    for (uint32_t i = 0; i < n->n; i++) {
+        char mean[32], sd[32];
+        sqz_print_f32(mean, n->mean[i]);
+        sqz_print_f32(sd, n->sd[i]);
+        sqz_str_addf(out, "%s%s@%s", i ? " " : "", mean, sd);
+    }
+    sqz_str_add(out, "]");
+}
+
 /* name, type, shape, and what else is known */
 static void print_value(const sqz_graph *g, sqz_vid id, sqz_str *out)
 {
@@ -65,6 +77,8 @@ static void print_value(const sqz_graph *g, sqz_vid id, sqz_str *out)
         sqz_print_f32(hi, v->range->hi);
         sqz_str_addf(out, " range [%s %s]", lo, hi);
     }
+    if (v->normal)
+        print_normal(out, v->normal);
     if (v->quant)
         print_quant(out, v->quant);
 }

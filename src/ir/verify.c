@@ -80,6 +80,14 @@ static sqz_status check_twin(const sqz_graph *g, const sqz_value *v)
     return SQZ_OK;
 }
 
+static sqz_status check_normal(const sqz_graph *g, const sqz_value *v)
+{
+    const int32_t rank = v->shape.rank;
+    return !v->normal || (rank > 0 && v->shape.dim[rank - 1] == v->normal->n)
+               ? SQZ_OK
+               : bad(g, "value", v->name, "its means and deviations are not one for each channel");
+}
+
 static sqz_status check_value(const sqz_graph *g, sqz_vid id)
 {
     const sqz_value *v = sqz_val(g, id);
@@ -93,6 +101,7 @@ static sqz_status check_value(const sqz_graph *g, sqz_vid id)
     if (v->producer != SQZ_NONE && (v->producer >= g->n_node || sqz_nod(g, v->producer)->dead))
         return bad(g, "value", v->name, "its producer is gone");
     SQZ_TRY(check_quant(g, v));
+    SQZ_TRY(check_normal(g, v));
     SQZ_TRY(check_constant(g, v));
     return check_twin(g, v);
 }

@@ -86,6 +86,81 @@ static void test_grouped_transposed_convolutions_scale_by_group(void **state)
            FOLD, 1);
 }
 
+/* y = (a - m) / sqrt(v + e) * s + t: over data of mean m and variance v, mean t and deviation
+ * |s| sqrt(v / (v + e)). */
+static void expect_normal(const sqz_graph *g, const char *name, const double *mean,
+                          const double *sd)
+{
+    const sqz_normal *n = sqz_val(g, sqz_graph_find(g, name))->normal;
+    assert_non_null(n);
+    assert_int_equal(n->n, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        TEST_NEAR((double)n->mean[i], mean[i], 1e-6);
+        TEST_NEAR((double)n->sd[i], sd[i], 1e-6);
+    }
+}
+
+static void test_statistics_of_batch_norms_are_kept(void **state)
+{
+    (void)state;
+    static const double s[] = {1.5, -2, 0.5}, v[] = {4, 0.01, 0.5}, k[] = {2, -3, 0.5};
+    static const double t[] = {0.1, 0.2, -0.3}, minus[] = {-0.1, -0.2, 0.3};
+    double sd[3], scaled[3], mean[3];
+    for (int i = 0; i < 3; i++) {
+        sd[i] = fabs(s[i]) * sqrt(v[i] / (v[i] + 0.25));
+        scaled[i] = sd[i] * fabs(k[i]);
+        mean[i] = t[i] * k[i] + k[i];
+    }
+#define NORM "y = batch_norm(a, s, t, m, v) epsilon=0.25\n"
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = after(ctx, X W STATS "a = conv2d(x, w)\n" NORM "z = relu(y)\noutput z\n", FOLD,
+                         2),
+              *h;
+    expect_normal(g, "y", t, sd);
+    assert_null(sqz_val(g, sqz_graph_find(g, "z"))->normal);
+    TEST_OK(ctx, sqz_graph_clone(g, &h));
+    sqz_graph_free(g);
+    expect_normal(h, "y", t, sd);
+    sqz_graph_free(h);
+    /* what folds after it moves them on */
+    g = after(ctx,
+              X W STATS "const k f32 3x1x1 = 2 -3 0.5\na = conv2d(x, w)\n" NORM
+                        "q = mul(y, k)\nr = add(q, k)\noutput r\n",
+              FOLD, 1);
+    expect_normal(g, "r", mean, scaled);
+    sqz_graph_free(g);
+    g = after(ctx,
+              X W STATS "const o f32 scalar = 0\na = conv2d(x, w)\n" NORM
+                        "q = sub(o, y)\noutput q\n",
+              FOLD, 1);
+    expect_normal(g, "q", minus, sd);
+    sqz_graph_free(g);
+    /* also of one that stays */
+    g = after(ctx, X W STATS "b = conv2d(x, w)\na = relu(b)\n" NORM "output y\n", FOLD, 3);
+    expect_normal(g, "y", t, sd);
+    sqz_graph_free(g);
+    sqz_ctx_free(ctx);
+}
+
+static void test_statistics_must_fit_and_be_finite(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g = NULL;
+    TEST_OK(ctx, sqz_graph_parse(ctx, "graph \"\"\ninput x f32 2x3\noutput x\n", &g));
+    static const float mean[] = {0, 1, 2}, bad[] = {1, -1, 1}, nan[] = {1, 1, NAN};
+    sqz_vid x = sqz_graph_find(g, "x");
+    TEST_FAILS(ctx, sqz_value_set_normal(g, x, 2, mean, mean), SQZ_E_SHAPE, "last dimension is 3");
+    TEST_FAILS(ctx, sqz_value_set_normal(g, x, 3, mean, bad), SQZ_E_ARG, "deviation -1");
+    TEST_FAILS(ctx, sqz_value_set_normal(g, x, 3, nan, mean), SQZ_E_ARG, "channel 2");
+    assert_null(sqz_val(g, x)->normal);
+    sqz_graph_free(g);
+    TEST_FAILS(ctx,
+               sqz_graph_parse(ctx, "graph \"\"\ninput x f32 2x3 normal [1@1]\noutput x\n", &g),
+               SQZ_E_SHAPE, "line 2");
+    sqz_ctx_free(ctx);
+}
+
 static void test_batch_norm_stays_where_it_cannot_fold(void **state)
 {
     (void)state;
@@ -341,6 +416,8 @@ int main(void)
         cmocka_unit_test(test_batch_norm_folds_into_a_convolution),
         cmocka_unit_test(test_batch_norm_folds_into_other_linear_operators),
         cmocka_unit_test(test_grouped_transposed_convolutions_scale_by_group),
+        cmocka_unit_test(test_statistics_of_batch_norms_are_kept),
+        cmocka_unit_test(test_statistics_must_fit_and_be_finite),
         cmocka_unit_test(test_batch_norm_stays_where_it_cannot_fold),
         cmocka_unit_test(test_shared_weights_are_copied_before_they_change),
         cmocka_unit_test(test_arithmetic_per_channel_folds),

@@ -17,7 +17,7 @@ static const char sample[] =
     "const b bool 2 = 1 0\n"
     "const e f32 0 =\n"
     "const s f64 scalar = 0.1\n"
-    "a/relu:0 f32 1x2x3 range [0 inf] = relu(x) @a/relu\n"
+    "a/relu:0 f32 1x2x3 range [0 inf] normal [0.5@1 -2@0 1e-05@0.25] = relu(x) @a/relu\n"
     "\"strange name\" f32 1x2x3 = relu(a/relu:0) @\"_\"\n"
     "output \"strange name\", x\n";
 
