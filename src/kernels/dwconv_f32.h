@@ -8,12 +8,8 @@
 
 #ifndef STRIP
 #    define STRIP ((size_t)16)
+#    include "kernels/tile.h"
 #    include <stdbool.h>
-#    ifdef __OPTIMIZE__ /* sizes of tiles become constants and sums registers */
-#        define INLINE static inline __attribute__((always_inline))
-#    else /* a debug build would put every tile on one stack frame */
-#        define INLINE static
-#    endif
 typedef const float *const *const *f32_lines;
 
 typedef struct dw_f32 { /* all operands; a local copy, which stores to y cannot change */

@@ -2,7 +2,7 @@
  * compiled for AVX2. See sqz_factor in kernels.h. */
 #ifndef SQZ_FACTOR_AVX2_H
 #define SQZ_FACTOR_AVX2_H
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
 
 typedef struct factor {

@@ -2,7 +2,7 @@
  * compiled for AVX2 and wider. */
 #ifndef SQZ_FINISH_AVX2_H
 #define SQZ_FINISH_AVX2_H
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * files compiled for AVX-512 only. */
 #ifndef SQZ_FINISH_AVX512_H
 #define SQZ_FINISH_AVX512_H
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
 
 typedef enum finish_kind {
@@ -102,10 +102,8 @@ static inline __m512i finish_usual(const finish_kind kind, const finish *f, __m5
     return _mm512_srav_epi32(_mm512_add_epi32(high, round), f->right);
 }
 
-static inline __attribute__((always_inline)) void finish_rows_of(const finish_kind kind,
-                                                                 const finish *f, size_t m,
-                                                                 const int32_t *sum, size_t pitch,
-                                                                 int8_t *y, size_t ld, __mmask16 in)
+INLINE void finish_rows_of(const finish_kind kind, const finish *f, size_t m, const int32_t *sum,
+                           size_t pitch, int8_t *y, size_t ld, __mmask16 in)
 {
     const finish g = *f;
     for (size_t r = 0; r < m; r++, sum += pitch, y += ld) {

@@ -5,12 +5,6 @@
 #define SQZ_GEMM_S8_YMM_H
 #include "kernels/finish_avx2.h"
 
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
-#    define YMM_INLINE static inline __attribute__((always_inline))
-#else /* a debug build would put every tile on one stack frame */
-#    define YMM_INLINE static
-#endif
-
 enum { YMM_ROWS = 6, YMM_GROUP = 4 * 16 };                  /* GROUP: bytes of 4 terms of a panel */
 typedef int32_t ymm_lanes __attribute__((vector_size(32))); /* see k_gemm_s8_avx512vnni.c */
 
@@ -21,8 +15,8 @@ typedef struct ymm_panel { /* one panel and where its results go */
     size_t span, columns, ld; /* span: bytes of a row's segment, to whole groups of 4 */
 } ymm_panel;
 
-YMM_INLINE void ymm_tile(const size_t rows, const ymm_panel *p, const char *const row[YMM_ROWS],
-                         int8_t *y)
+INLINE void ymm_tile(const size_t rows, const ymm_panel *p, const char *const row[YMM_ROWS],
+                     int8_t *y)
 {
     ymm_lanes sum[YMM_ROWS][2];
     const int8_t *w = p->w;
@@ -53,17 +47,11 @@ YMM_INLINE void ymm_tile(const size_t rows, const ymm_panel *p, const char *cons
 static void ymm_rows(const ymm_panel *p, int8_t *y)
 {
     const sqz_left *l = p->l;
-    const char *line = l->a, *row[YMM_ROWS];
-    size_t x = 0;
+    const char *row[YMM_ROWS];
+    row_walk at = {.line = l->a};
     for (size_t i = 0, rows; i < l->m; i += rows, y += rows * p->ld) {
         rows = l->m - i < YMM_ROWS ? l->m - i : YMM_ROWS;
-        for (size_t r = 0; r < rows; r++) {
-            row[r] = line + x * l->step;
-            if (++x == l->width) {
-                x = 0;
-                line += l->line;
-            }
-        }
+        next_rows(l, &at, rows, row);
         switch (rows) {
         case 6: ymm_tile(6, p, row, y); break;
         case 5: ymm_tile(5, p, row, y); break;

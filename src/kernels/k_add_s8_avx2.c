@@ -20,7 +20,7 @@ static inline __m256i common(const constants *k, __m256i x, int wide)
     return _mm256_add_epi32(_mm256_mullo_epi32(d, k->high_x), rest);
 }
 
-static inline __attribute__((always_inline)) __m256i sum_of(const constants *k, __m256i x,
+INLINE __m256i sum_of(const constants *k, __m256i x,
                                                             __m256i z, int wide)
 {
     __m256i r[4];
@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) __m256i sum_of(const constants *k, 
     return factor_pack(&k->y, r);
 }
 
-static inline __attribute__((always_inline)) void run(const constants *k, size_t n, const int8_t *x,
+INLINE void run(const constants *k, size_t n, const int8_t *x,
                                                       const int8_t *z, int8_t *y, int wide)
 {
     size_t i = 0;

@@ -19,7 +19,7 @@ static inline __m512i common(const constants *k, __m512i x, int wide)
     return _mm512_add_epi32(_mm512_mullo_epi32(d, k->high_x), rest);
 }
 
-static inline __attribute__((always_inline)) __m512i sum_of(const constants *k, __m512i x,
+INLINE __m512i sum_of(const constants *k, __m512i x,
                                                             __m512i z, int wide)
 {
     __m512i r[4];
@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) __m512i sum_of(const constants *k, 
     return factor_pack(&k->y, r);
 }
 
-static inline __attribute__((always_inline)) void run(const constants *k, size_t n, const int8_t *x,
+INLINE void run(const constants *k, size_t n, const int8_t *x,
                                                       const int8_t *z, int8_t *y, int wide)
 {
     size_t i = 0;

@@ -1,8 +1,6 @@
 /* avgpool_f32, 16 channels to a register and up to 4 registers at a time. */
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE void pixel(const sqz_taps *w, __m512 count, const float *x, float *y, int nv, __mmask16 last)
 {

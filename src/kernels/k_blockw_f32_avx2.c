@@ -1,22 +1,9 @@
 /* blockw_f32: codes become floats in registers, and each is used for MR rows. A tile is MR rows x 1
  * panel. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
-#include <string.h>
-
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and sums registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static inline
-#endif
-
-typedef struct tile_args {
-    const sqz_blockw *w;
-    size_t row, panel; /* where the tile begins */
-    const float *x;    /* of row 0 */
-    float *y;          /* of row 0, output 0 */
-    size_t ldx, ldy, end, m;
-} tile_args;
+#include "kernels/vec_avx2.h"
+#define BLOCKW_PANELS   1
+#define BLOCKW_TILES(M) M(4, 1) M(1, 1)
+#include "kernels/blockw.h"
 
 /* Term t of the 8 at `codes`, of outputs 8h .. 8h+7. */
 INLINE __m256 term(const unsigned bits, const uint8_t *codes, size_t t, size_t h, __m256 zero)
@@ -41,21 +28,10 @@ INLINE void add(const size_t mr, const unsigned bits, const uint8_t *codes, size
     }
 }
 
-INLINE void store(float *y, size_t left, const __m256 v[2])
+INLINE void tile(const size_t mr, const size_t np, const unsigned bits, const int zeros,
+                 const tile_args *a)
 {
-    float all[SQZ_PANEL];
-    if (left >= SQZ_PANEL) {
-        _mm256_storeu_ps(y, v[0]);
-        _mm256_storeu_ps(y + 8, v[1]);
-        return;
-    }
-    _mm256_storeu_ps(all, v[0]);
-    _mm256_storeu_ps(all + 8, v[1]);
-    memcpy(y, all, left * sizeof *y);
-}
-
-INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const tile_args *a)
-{
+    (void)np; /* one */
     const sqz_blockw *w = a->w;
     const uint8_t *at = (const uint8_t *)w->data + a->panel * w->panel;
     const uint8_t *zp = sqz_blockw_zeros(w, at);
@@ -91,38 +67,18 @@ INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const ti
     }
 #pragma GCC unroll 4
     for (size_t r = 0; r < mr; r++)
-        store(a->y + (a->row + r) * a->ldy + a->panel * SQZ_PANEL, a->end - a->panel * SQZ_PANEL,
-              sum[r]);
-}
-
-INLINE void all(const unsigned bits, const int zeros, tile_args *t)
-{
-    for (; t->panel * SQZ_PANEL < t->end; t->panel++) {
-        t->row = 0;
-        for (; t->m - t->row >= 4; t->row += 4)
-            tile(4, bits, zeros, t);
-        for (; t->row < t->m; t->row++)
-            tile(1, bits, zeros, t);
-    }
+        store(a, r, 0, sum[r]);
 }
 
 void sqz_blockw_f32_avx2(const sqz_blockw *w, size_t begin, size_t end, size_t m, const float *x,
                          size_t ldx, float *y, size_t ldy)
 {
-    tile_args t = {.w = w,
-                   .panel = begin / SQZ_PANEL,
-                   .x = x,
-                   .y = y,
-                   .ldx = ldx,
-                   .ldy = ldy,
-                   .end = end,
-                   .m = m};
-    if (w->bits == 4 && !w->zeros)
-        all(4, 0, &t);
-    else if (w->bits == 4)
-        all(4, 1, &t);
-    else if (!w->zeros)
-        all(8, 0, &t);
-    else
-        all(8, 1, &t);
+    blockw(&(tile_args){.w = w,
+                        .panel = begin / SQZ_PANEL,
+                        .x = x,
+                        .ldx = ldx,
+                        .y = y,
+                        .ldy = ldy,
+                        .end = end,
+                        .m = m});
 }

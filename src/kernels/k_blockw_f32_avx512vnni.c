@@ -1,22 +1,10 @@
 /* blockw_f32: codes become floats in registers, by a table of 16 for halves of bytes, and each is
  * used for MR rows. A tile is MR rows x NP panels: few rows take several panels, to have enough
  * chains under way. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
-
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and sums registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static inline
-#endif
-
-typedef struct tile_args {
-    const sqz_blockw *w;
-    size_t row, panel; /* where the tile begins */
-    const float *x;    /* of row 0 */
-    float *y;          /* of row 0, output 0 */
-    size_t ldx, ldy, end, m;
-} tile_args;
+#include "kernels/vec_avx512.h"
+#define BLOCKW_PANELS   4
+#define BLOCKW_TILES(M) M(8, 1) M(4, 2) M(2, 4) M(1, 4)
+#include "kernels/blockw.h"
 
 /* Term t of the 8 at `codes`, of 16 outputs. table: of codes less the zero point; where the zero
  * points differ, of codes, and `zero` is taken off. */
@@ -101,62 +89,22 @@ INLINE void tile(const size_t mr, const size_t np, const unsigned bits, const in
                 sum[r][p] = _mm512_fmadd_ps(acc[r][p], s, sum[r][p]);
         }
     }
-    float *y = a->y + a->row * a->ldy + a->panel * SQZ_PANEL;
-    const size_t last = a->end - a->panel * SQZ_PANEL - (np - 1) * SQZ_PANEL;
-    const __mmask16 cols = (__mmask16)(last >= SQZ_PANEL ? 0xffffu : 0xffffu >> (SQZ_PANEL - last));
 #pragma GCC unroll 8
     for (size_t r = 0; r < mr; r++)
 #pragma GCC unroll 4
         for (size_t p = 0; p < np; p++)
-            _mm512_mask_storeu_ps(y + r * a->ldy + p * SQZ_PANEL, p + 1 == np ? cols : 0xffff,
-                                  sum[r][p]);
-}
-
-INLINE void strip(const size_t mr, const size_t np, const unsigned bits, const int zeros,
-                  const tile_args *t, size_t panels)
-{
-    tile_args a = *t;
-    for (; panels >= np; panels -= np, a.panel += np)
-        tile(mr, np, bits, zeros, &a);
-    for (; panels; panels--, a.panel++)
-        tile(mr, 1, bits, zeros, &a);
-}
-
-/* Groups of 4 panels, which stay in the second-level cache for all rows. */
-INLINE void all(const unsigned bits, const int zeros, tile_args *t)
-{
-    const size_t last = (t->end + SQZ_PANEL - 1) / SQZ_PANEL;
-    for (; t->panel < last; t->panel += 4) {
-        const size_t panels = last - t->panel < 4 ? last - t->panel : 4;
-        t->row = 0;
-        for (; t->m - t->row >= 8; t->row += 8)
-            strip(8, 1, bits, zeros, t, panels);
-        for (; t->m - t->row >= 4; t->row += 4)
-            strip(4, 2, bits, zeros, t, panels);
-        for (; t->m - t->row >= 2; t->row += 2)
-            strip(2, 4, bits, zeros, t, panels);
-        if (t->row < t->m)
-            strip(1, 4, bits, zeros, t, panels);
-    }
+            store(a, r, p, &sum[r][p]);
 }
 
 void sqz_blockw_f32_avx512vnni(const sqz_blockw *w, size_t begin, size_t end, size_t m,
                                const float *x, size_t ldx, float *y, size_t ldy)
 {
-    tile_args t = {.w = w,
-                   .panel = begin / SQZ_PANEL,
-                   .x = x,
-                   .y = y,
-                   .ldx = ldx,
-                   .ldy = ldy,
-                   .end = end,
-                   .m = m};
-    if (w->bits == 4 && !w->zeros)
-        all(4, 0, &t);
-    else if (w->bits == 4)
-        all(4, 1, &t);
-    else if (!w->zeros)
-        all(8, 0, &t);
-    else
-        all(8, 1, &t);
+    blockw(&(tile_args){.w = w,
+                        .panel = begin / SQZ_PANEL,
+                        .x = x,
+                        .ldx = ldx,
+                        .y = y,
+                        .ldy = ldy,
+                        .end = end,
+                        .m = m});
 }

@@ -1,22 +1,10 @@
 /* blockw_s8 with 16-bit products: halves of bytes by vpmaddubsw, whose sums of 32 terms fit 16 bits
  * (8 * 2 * 15 * 127), bytes widened for vpmaddwd. A tile is MR rows x 1 panel. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
+#include "kernels/vec_avx2.h"
+#define BLOCKW_PANELS   1
+#define BLOCKW_TILES(M) M(2, 1) M(1, 1)
+#include "kernels/blockw.h"
 #include <string.h>
-
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and sums registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static inline
-#endif
-
-typedef struct tile_args {
-    const sqz_blockw *w;
-    const sqz_block_rows *x;
-    size_t row, panel; /* where the tile begins */
-    float *y;          /* of row 0, output 0 */
-    size_t ldy, end;
-} tile_args;
 
 INLINE __m256i row4(const int8_t *q) /* 4 codes of a row in every lane */
 {
@@ -87,21 +75,10 @@ INLINE void block(const size_t mr, const unsigned bits, const uint8_t *codes, si
                    acc);
 }
 
-INLINE void store(float *y, size_t left, const __m256 v[2])
+INLINE void tile(const size_t mr, const size_t np, const unsigned bits, const int zeros,
+                 const tile_args *t)
 {
-    float all[SQZ_PANEL];
-    if (left >= SQZ_PANEL) {
-        _mm256_storeu_ps(y, v[0]);
-        _mm256_storeu_ps(y + 8, v[1]);
-        return;
-    }
-    _mm256_storeu_ps(all, v[0]);
-    _mm256_storeu_ps(all + 8, v[1]);
-    memcpy(y, all, left * sizeof *y);
-}
-
-INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const tile_args *t)
-{
+    (void)np; /* one */
     const sqz_blockw *w = t->w;
     const size_t n_block = w->n_block, ldq = n_block * w->block;
     const uint8_t *at = (const uint8_t *)w->data + t->panel * w->panel;
@@ -119,10 +96,11 @@ INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const ti
                                     : _mm256_set1_epi32(w->zero);
 #pragma GCC unroll 2
             for (size_t r = 0; r < mr; r++)
-                acc[r][h] = _mm256_mullo_epi32(z, _mm256_set1_epi32(t->x->less[i + r * n_block]));
+                acc[r][h] = _mm256_mullo_epi32(z,
+                                               _mm256_set1_epi32(t->rows->less[i + r * n_block]));
         }
         at += SQZ_PANEL * sizeof(float);
-        block(mr, bits, at, len, t->x->q + t->row * ldq + b * w->block, ldq, acc);
+        block(mr, bits, at, len, t->rows->q + t->row * ldq + b * w->block, ldq, acc);
         at += SQZ_PANEL * bits / 8 * len;
 #pragma GCC unroll 2
         for (size_t h = 0; h < 2; h++) {
@@ -131,36 +109,17 @@ INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const ti
             for (size_t r = 0; r < mr; r++)
                 sum[r][h] = _mm256_fmadd_ps(
                     _mm256_cvtepi32_ps(acc[r][h]),
-                    _mm256_mul_ps(s, _mm256_set1_ps(t->x->scale[i + r * n_block])), sum[r][h]);
+                    _mm256_mul_ps(s, _mm256_set1_ps(t->rows->scale[i + r * n_block])), sum[r][h]);
         }
     }
 #pragma GCC unroll 2
     for (size_t r = 0; r < mr; r++)
-        store(t->y + (t->row + r) * t->ldy + t->panel * SQZ_PANEL, t->end - t->panel * SQZ_PANEL,
-              sum[r]);
-}
-
-INLINE void all(const unsigned bits, const int zeros, tile_args *t)
-{
-    for (; t->panel * SQZ_PANEL < t->end; t->panel++) {
-        t->row = 0;
-        for (; t->x->m - t->row >= 2; t->row += 2)
-            tile(2, bits, zeros, t);
-        if (t->row < t->x->m)
-            tile(1, bits, zeros, t);
-    }
+        store(t, r, 0, sum[r]);
 }
 
 void sqz_blockw_s8_avx2(const sqz_blockw *w, size_t begin, size_t end, const sqz_block_rows *x,
                         float *y, size_t ldy)
 {
-    tile_args t = {.w = w, .x = x, .panel = begin / SQZ_PANEL, .y = y, .ldy = ldy, .end = end};
-    if (w->bits == 4 && !w->zeros)
-        all(4, 0, &t);
-    else if (w->bits == 4)
-        all(4, 1, &t);
-    else if (!w->zeros)
-        all(8, 0, &t);
-    else
-        all(8, 1, &t);
+    blockw(&(tile_args){
+        .w = w, .panel = begin / SQZ_PANEL, .rows = x, .y = y, .ldy = ldy, .end = end, .m = x->m});
 }

@@ -1,25 +1,13 @@
 /* blockw_s8 with vpdpbusd: the weights' codes are its unsigned side, and minus zero times the sum
  * of the row's codes is where a block's sum starts. Halves are taken apart in registers. A tile is
  * MR rows x NP panels: few rows take several panels, to have enough sums under way. */
-#include "kernels/kernels.h"
-#include <immintrin.h>
+#include "kernels/vec_avx512.h"
+#define BLOCKW_PANELS   4
+#define BLOCKW_TILES(M) M(8, 1) M(4, 2) M(2, 4) M(1, 4)
+#include "kernels/blockw.h"
 #include <string.h>
 
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and sums registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static inline
-#endif
-
 typedef int32_t lanes __attribute__((vector_size(64))); /* see k_gemm_s8_avx512vnni.c */
-
-typedef struct tile_args {
-    const sqz_blockw *w;
-    const sqz_block_rows *x;
-    size_t row, panel; /* where the tile begins */
-    float *y;          /* of row 0, output 0 */
-    size_t ldy, end;
-} tile_args;
 
 INLINE __m512i row4(const int8_t *q) /* 4 codes of a row in every lane */
 {
@@ -44,17 +32,17 @@ INLINE void step(const unsigned bits, const uint8_t *codes, const int8_t *q, siz
     }
 }
 
-/* ahead: bytes by which codes are fetched before they are used; 0: left to the processor. */
 INLINE void tile(const size_t mr, const size_t np, const unsigned bits, const int zeros,
-                 const size_t ahead, const tile_args *t)
+                 const tile_args *t)
 {
+    const size_t ahead = mr > 2 ? 2048 : 0; /* bytes; 0: left to the processor */
     const sqz_blockw *w = t->w;
     const size_t n_block = w->n_block, ldq = n_block * w->block;
     const __m512i one_zero = _mm512_set1_epi32(w->zero);
     const uint8_t *at = (const uint8_t *)w->data + t->panel * w->panel;
-    const int8_t *q = t->x->q + t->row * ldq;
-    const int32_t *less = t->x->less + t->row * n_block;
-    const float *scale = t->x->scale + t->row * n_block;
+    const int8_t *q = t->rows->q + t->row * ldq;
+    const int32_t *less = t->rows->less + t->row * n_block;
+    const float *scale = t->rows->scale + t->row * n_block;
     const uint8_t *zero = sqz_blockw_zeros(w, at);
     __m512 sum[8][4];
 #pragma GCC unroll 8
@@ -95,56 +83,16 @@ INLINE void tile(const size_t mr, const size_t np, const unsigned bits, const in
         }
         q += w->block - len;
     }
-    float *y = t->y + t->row * t->ldy + t->panel * SQZ_PANEL;
-    const size_t left = t->end - t->panel * SQZ_PANEL - (np - 1) * SQZ_PANEL;
-    const __mmask16 cols = (__mmask16)(left >= SQZ_PANEL ? 0xffffu : 0xffffu >> (SQZ_PANEL - left));
 #pragma GCC unroll 8
     for (size_t r = 0; r < mr; r++)
 #pragma GCC unroll 4
         for (size_t p = 0; p < np; p++)
-            _mm512_mask_storeu_ps(y + r * t->ldy + p * SQZ_PANEL, p + 1 == np ? cols : 0xffff,
-                                  sum[r][p]);
-}
-
-/* MR rows of `panels` panels from t->panel on. */
-INLINE void strip(const size_t mr, const size_t np, const unsigned bits, const int zeros,
-                  const tile_args *t, size_t panels)
-{
-    tile_args a = *t;
-    for (; panels >= np; panels -= np, a.panel += np)
-        tile(mr, np, bits, zeros, mr > 2 ? 2048 : 0, &a);
-    for (; panels; panels--, a.panel++)
-        tile(mr, 1, bits, zeros, mr > 2 ? 2048 : 0, &a);
-}
-
-/* Groups of 4 panels, which stay in the second-level cache for all rows. */
-INLINE void all(const unsigned bits, const int zeros, tile_args *t)
-{
-    const size_t last = (t->end + SQZ_PANEL - 1) / SQZ_PANEL, m = t->x->m;
-    for (; t->panel < last; t->panel += 4) {
-        const size_t panels = last - t->panel < 4 ? last - t->panel : 4;
-        t->row = 0;
-        for (; m - t->row >= 8; t->row += 8)
-            strip(8, 1, bits, zeros, t, panels);
-        for (; m - t->row >= 4; t->row += 4)
-            strip(4, 2, bits, zeros, t, panels);
-        for (; m - t->row >= 2; t->row += 2)
-            strip(2, 4, bits, zeros, t, panels);
-        if (t->row < m)
-            strip(1, 4, bits, zeros, t, panels);
-    }
+            store(t, r, p, &sum[r][p]);
 }
 
 void sqz_blockw_s8_avx512vnni(const sqz_blockw *w, size_t begin, size_t end,
                               const sqz_block_rows *x, float *y, size_t ldy)
 {
-    tile_args t = {.w = w, .x = x, .panel = begin / SQZ_PANEL, .y = y, .ldy = ldy, .end = end};
-    if (w->bits == 4 && !w->zeros)
-        all(4, 0, &t);
-    else if (w->bits == 4)
-        all(4, 1, &t);
-    else if (!w->zeros)
-        all(8, 0, &t);
-    else
-        all(8, 1, &t);
+    blockw(&(tile_args){
+        .w = w, .panel = begin / SQZ_PANEL, .rows = x, .y = y, .ldy = ldy, .end = end, .m = x->m});
 }

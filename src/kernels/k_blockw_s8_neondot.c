@@ -1,22 +1,9 @@
 /* blockw_s8 with sdot, both of whose sides are signed: halves of bytes fit, bytes are moved by 128
  * and so is the zero point. A tile is MR rows x 1 panel. */
-#include "kernels/kernels.h"
-#include <arm_neon.h>
-#include <string.h>
-
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and sums registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static inline
-#endif
-
-typedef struct tile_args {
-    const sqz_blockw *w;
-    const sqz_block_rows *x;
-    size_t row, panel; /* where the tile begins */
-    float *y;          /* of row 0, output 0 */
-    size_t ldy, end;
-} tile_args;
+#include "kernels/vec_neon.h"
+#define BLOCKW_PANELS   1
+#define BLOCKW_TILES(M) M(4, 1) M(1, 1)
+#include "kernels/blockw.h"
 
 /* Adds the 8 terms of a row that begin at q; outputs 4v .. 4v+3. */
 INLINE void step(const size_t mr, const unsigned bits, const uint8_t *codes, const int8_t *q,
@@ -47,12 +34,14 @@ INLINE void start(const size_t mr, const unsigned bits, const int zeros, const t
             z[i] = (zeros ? zero[4 * v + i] : t->w->zero) - (bits == 8 ? 128 : 0);
 #pragma GCC unroll 4
         for (size_t r = 0; r < mr; r++)
-            acc[r][v] = vmulq_n_s32(vld1q_s32(z), t->x->less[at + r * t->w->n_block]);
+            acc[r][v] = vmulq_n_s32(vld1q_s32(z), t->rows->less[at + r * t->w->n_block]);
     }
 }
 
-INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const tile_args *t)
+INLINE void tile(const size_t mr, const size_t np, const unsigned bits, const int zeros,
+                 const tile_args *t)
 {
+    (void)np; /* one */
     const sqz_blockw *w = t->w;
     const size_t n_block = w->n_block, ldq = n_block * w->block;
     const uint8_t *at = (const uint8_t *)w->data + t->panel * w->panel;
@@ -65,7 +54,7 @@ INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const ti
             sum[r][v] = vdupq_n_f32(0);
     for (size_t b = 0; b < n_block; b++, zero += SQZ_PANEL) {
         const size_t len = sqz_blockw_len(w, b), i = t->row * n_block + b;
-        const int8_t *q = t->x->q + t->row * ldq + b * w->block;
+        const int8_t *q = t->rows->q + t->row * ldq + b * w->block;
         const float *scale = (const float *)(const void *)at;
         int32x4_t acc[4][4];
         start(mr, bits, zeros, t, zero, i, acc);
@@ -77,41 +66,18 @@ INLINE void tile(const size_t mr, const unsigned bits, const int zeros, const ti
 #pragma GCC unroll 4
             for (size_t v = 0; v < 4; v++) {
                 const float32x4_t s = vmulq_n_f32(vld1q_f32(scale + 4 * v),
-                                                  t->x->scale[i + r * n_block]);
+                                                  t->rows->scale[i + r * n_block]);
                 sum[r][v] = vfmaq_f32(sum[r][v], vcvtq_f32_s32(acc[r][v]), s);
             }
     }
-    const size_t left = t->end - t->panel * SQZ_PANEL;
-    for (size_t r = 0; r < mr; r++) {
-        float out[SQZ_PANEL];
-        for (size_t v = 0; v < 4; v++)
-            vst1q_f32(out + 4 * v, sum[r][v]);
-        memcpy(t->y + (t->row + r) * t->ldy + t->panel * SQZ_PANEL, out,
-               (left < SQZ_PANEL ? left : SQZ_PANEL) * sizeof *out);
-    }
-}
-
-INLINE void all(const unsigned bits, const int zeros, tile_args *t)
-{
-    for (; t->panel * SQZ_PANEL < t->end; t->panel++) {
-        t->row = 0;
-        for (; t->x->m - t->row >= 4; t->row += 4)
-            tile(4, bits, zeros, t);
-        for (; t->row < t->x->m; t->row++)
-            tile(1, bits, zeros, t);
-    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < mr; r++)
+        store(t, r, 0, sum[r]);
 }
 
 void sqz_blockw_s8_neondot(const sqz_blockw *w, size_t begin, size_t end, const sqz_block_rows *x,
                            float *y, size_t ldy)
 {
-    tile_args t = {.w = w, .x = x, .panel = begin / SQZ_PANEL, .y = y, .ldy = ldy, .end = end};
-    if (w->bits == 4 && !w->zeros)
-        all(4, 0, &t);
-    else if (w->bits == 4)
-        all(4, 1, &t);
-    else if (!w->zeros)
-        all(8, 0, &t);
-    else
-        all(8, 1, &t);
+    blockw(&(tile_args){
+        .w = w, .panel = begin / SQZ_PANEL, .rows = x, .y = y, .ldy = ldy, .end = end, .m = x->m});
 }

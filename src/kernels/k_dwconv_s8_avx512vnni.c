@@ -9,12 +9,6 @@
 #define QUAD  (4 * SQZ_PANEL) /* bytes of 4 lines of a tap: one register */
 #define STRIP ((size_t)32)    /* columns that go through all channels before the next */
 
-#ifdef __OPTIMIZE__ /* sizes become constants and sums registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static
-#endif
-
 /* Sums have the type that the instruction works on: with __m512i (of 64-bit lanes), gcc 12 copies
  * each of them around every vpdpbusd. */
 typedef int32_t lanes __attribute__((vector_size(64)));

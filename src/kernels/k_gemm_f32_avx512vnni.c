@@ -1,16 +1,10 @@
 /* gemm_f32 in tiles of 6 rows x 4 panels or so, whose sums stay in registers over all of k. A last
  * panel of at most 8 outputs runs on 256 bits: processors that do two such operations where they do
  * one of 512 (Zen 4) then waste nothing on 8 or 24 outputs. */
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
 #include <math.h>
 #include <stdbool.h>
-
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else /* a debug build would put every tile on one stack frame */
-#    define INLINE static
-#endif
 
 enum { ROWS = 10, PANELS = 4, LINE = 64, BLOCK = 64 };
 
@@ -201,19 +195,13 @@ static size_t up(size_t a, size_t b) { return (a + b - 1) / b; }
 static void group(product q, const shape *s, size_t next)
 {
     const sqz_left *l = q.l;
-    const char *line = l->a, *row[ROWS];
+    const char *row[ROWS];
+    row_walk at = {.line = l->a};
     const size_t n_tile = up(l->m, s->most), blocks = l->n_seg * up(l->len, BLOCK);
-    size_t column = 0;
     q.step = n_tile > 1 && blocks ? up(next, n_tile * blocks * LINE) * LINE : 0;
     for (size_t i = 0, t = 0; t < n_tile; t++) {
         const size_t rows = (l->m - i) / (n_tile - t);
-        for (size_t r = 0; r < rows; r++) {
-            row[r] = line + column * l->step;
-            if (++column == l->width) {
-                column = 0;
-                line += l->line;
-            }
-        }
+        next_rows(l, &at, rows, row);
         s->tile[rows - 1](&q, row, i);
         q.ahead += q.step * blocks;
         i += rows;

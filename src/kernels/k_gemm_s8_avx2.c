@@ -5,12 +5,6 @@
 
 #define GROUP (4 * SQZ_PANEL)
 
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else /* a debug build would put every tile on one stack frame */
-#    define INLINE static
-#endif
-
 enum { ROWS = 3 };
 
 /* 4 bytes of a row, widened, four times. */
@@ -78,17 +72,11 @@ INLINE void tile(const size_t rows, const panel *p, const char *const row[ROWS],
 static void rows_of(const panel *p, int8_t *y)
 {
     const sqz_left *l = p->l;
-    const char *line = l->a, *row[ROWS];
-    size_t x = 0;
+    const char *row[ROWS];
+    row_walk at = {.line = l->a};
     for (size_t i = 0, rows; i < l->m; i += rows, y += rows * p->ld) {
         rows = l->m - i >= ROWS ? ROWS : 1;
-        for (size_t r = 0; r < rows; r++) {
-            row[r] = line + x * l->step;
-            if (++x == l->width) {
-                x = 0;
-                line += l->line;
-            }
-        }
+        next_rows(l, &at, rows, row);
         if (rows == ROWS)
             tile(ROWS, p, row, y);
         else

@@ -5,12 +5,6 @@
 #include "kernels/finish_avx512.h"
 #include <string.h>
 
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else /* a debug build would put every tile on one stack frame */
-#    define INLINE static
-#endif
-
 /* Of more rows, gcc would keep the addresses in vector registers and move them back and forth; with
  * the barrier it loads them, which costs nothing. */
 enum { MANY_ROWS = 10 };
@@ -135,19 +129,14 @@ static const tile_fn tiles[ROWS][2 * PANELS] = {
 static void group(const product *q, size_t halves, size_t most)
 {
     const sqz_left *l = q->l;
-    const char *line = l->a, *row[ROWS];
+    const char *row[ROWS];
+    row_walk at = {.line = l->a};
     int32_t out[SUMS * SQZ_PANEL] __attribute__((aligned(64)));
-    size_t x = 0, n_tile = (l->m + most - 1) / most, panels = (halves + 1) / 2;
+    size_t n_tile = (l->m + most - 1) / most, panels = (halves + 1) / 2;
     int8_t *y = q->o->y + q->column;
     for (size_t i = 0, t = 0; t < n_tile; t++) {
         size_t rows = (l->m - i) / (n_tile - t);
-        for (size_t r = 0; r < rows; r++) {
-            row[r] = line + x * l->step;
-            if (++x == l->width) {
-                x = 0;
-                line += l->line;
-            }
-        }
+        next_rows(l, &at, rows, row);
         tiles[rows - 1][halves - 1](q, row, out);
         for (size_t p = 0; p < panels; p++)
             finish_rows(&q->f[p], rows, out + p * rows * SQZ_PANEL, SQZ_PANEL, y + p * SQZ_PANEL,

@@ -4,13 +4,6 @@
 #include "kernels/requant_neon.h"
 #include <string.h>
 
-#ifdef __OPTIMIZE__ /* sizes of tiles become constants and accumulators                            \
-                       registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else /* a debug build would put every tile on one stack frame */
-#    define INLINE static
-#endif
-
 enum { ROWS = 6, QUARTERS = 4, GROUP = 4 * 16 }; /* GROUP: bytes of 4 terms of a panel */
 
 typedef struct product { /* what stays the same for all tiles of a panel */
@@ -86,7 +79,7 @@ INLINE void finish(const product *p, const int32x4_t sum[QUARTERS], int8_t *y)
     }
 }
 
-INLINE void tile(const size_t rows, const product *p, const int8_t *const row[ROWS], int8_t *y)
+INLINE void tile(const size_t rows, const product *p, const char *const row[ROWS], int8_t *y)
 {
     int32x4_t sum[ROWS][QUARTERS];
     const int8_t *w = p->w;
@@ -100,7 +93,7 @@ INLINE void tile(const size_t rows, const product *p, const int8_t *const row[RO
         const int8_t *at[ROWS];
 #pragma GCC unroll 6
         for (size_t r = 0; r < rows; r++)
-            at[r] = row[r] + p->l->seg[s];
+            at[r] = (const int8_t *)row[r] + p->l->seg[s];
         w = segment(rows, at, p->span, w, sum);
     }
 #pragma GCC unroll 6
@@ -111,17 +104,11 @@ INLINE void tile(const size_t rows, const product *p, const int8_t *const row[RO
 static void rows_of(const product *p, int8_t *y)
 {
     const sqz_left *l = p->l;
-    const int8_t *line = l->a, *row[ROWS];
-    size_t x = 0;
+    const char *row[ROWS];
+    row_walk at = {.line = l->a};
     for (size_t i = 0, rows; i < l->m; i += rows, y += rows * p->ld) {
         rows = l->m - i < ROWS ? l->m - i : ROWS;
-        for (size_t r = 0; r < rows; r++) {
-            row[r] = line + x * l->step;
-            if (++x == l->width) {
-                x = 0;
-                line += l->line;
-            }
-        }
+        next_rows(l, &at, rows, row);
         switch (rows) {
         case 6: tile(6, p, row, y); break;
         case 5: tile(5, p, row, y); break;

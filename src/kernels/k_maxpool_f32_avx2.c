@@ -1,9 +1,7 @@
 /* maxpool_f32, 8 channels to a register and up to 4 registers at a time. */
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
 #include <math.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE __m256 load(const float *x, int whole, __m256i mask)
 {

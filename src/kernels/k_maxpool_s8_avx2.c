@@ -1,8 +1,6 @@
 /* maxpool_s8, 32 channels at a time, then 16, then 8, then one by one. */
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE __m256i load(const int8_t *x, int bytes)
 {

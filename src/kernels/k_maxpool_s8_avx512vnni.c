@@ -1,8 +1,6 @@
 /* maxpool_s8, 64 channels at a time; the last ones masked. */
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE void run(const sqz_taps *w, size_t ny, size_t nx, const int8_t *x, int8_t *y)
 {

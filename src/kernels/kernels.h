@@ -139,7 +139,8 @@ typedef struct sqz_windows {
 typedef void (*sqz_dwconv_f32_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_f32 *o);
 /* int8, down to the output's grid. Weights are packed by sqz_pack_s8 as n_seg taps of a line
  * (segments) of len lines each (terms): the other way round than float. Either n_seg is 1, a list
- * of taps, or the window is 3x3 or 5x5 with steps of 1 or 2, the same along both axes. Codes are signed on every processor. */
+ * of taps, or the window is 3x3 or 5x5 with steps of 1 or 2, the same along both axes. Codes are
+ * signed on every processor. */
 typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_s8 *o);
 
 /* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
@@ -329,7 +330,8 @@ typedef enum sqz_fold_kind {
 typedef void (*sqz_fold_f32_fn)(sqz_fold_kind kind, size_t rows, size_t n, const float *x,
                                 double *y);
 /* Columns, line by line: first[j] = sum over rows r of d, second[j] = of d^2, d = x[r*ld + j] -
- * from[j], for j < n; from NULL: 0; second NULL: not wanted. In float: up to some 64 rows at a time. */
+ * from[j], for j < n; from NULL: 0; second NULL: not wanted. In float: up to some 64 rows at a
+ * time. */
 typedef void (*sqz_moments_f32_fn)(size_t rows, size_t n, size_t ld, const float *x,
                                    const float *from, float *first, float *second);
 /* y[r*ld + j] = (x[r*ld + j] - from[j]) * factor[j] + shift[j]; y may be x. */

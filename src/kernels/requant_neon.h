@@ -2,7 +2,7 @@
  * for NEON. sqrdmulh is its first rounding. */
 #ifndef SQZ_REQUANT_NEON_H
 #define SQZ_REQUANT_NEON_H
-#include "kernels/kernels.h"
+#include "kernels/tile.h"
 #include <arm_neon.h>
 
 /* shift <= 0: to the right, halves away from zero. srshl rounds them up; one less below 0 mends it.

@@ -2,13 +2,7 @@
  * kernel file defines vec, WIDTH, LOAD, STORE (`n` lanes), SET, ADD, SUB, FMA (a*b + c) and FNMA
  * (c - a*b), then includes this. Columns are transformed first, into a buffer in the first-level
  * cache: neighboring tiles share two of them, and every pixel is read once. */
-#include "kernels/kernels.h"
-
-#ifdef __OPTIMIZE__ /* sizes become constants and arrays registers */
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static
-#endif
+#include "kernels/tile.h"
 
 enum { RUN = 8, COLUMNS = 4 * RUN + 2 }; /* tiles that go through the buffer together */
 

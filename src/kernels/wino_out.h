@@ -1,13 +1,7 @@
 /* wino_out.h: the output transform y = A^T m A of Winograd's convolution on vectors of channels,
  * with bias, residual and clamp. What a kernel file defines before it includes this: see wino_in.h,
  * and MUL, MIN and MAX, which return their second argument where it is a NaN. */
-#include "kernels/kernels.h"
-
-#ifdef __OPTIMIZE__
-#    define INLINE static inline __attribute__((always_inline))
-#else
-#    define INLINE static
-#endif
+#include "kernels/tile.h"
 
 /* Six values at the points 0, +-a, +-b and infinity to four outputs. */
 INLINE void outputs4(const vec m[6], vec y[4])
