@@ -106,10 +106,21 @@ typedef struct sqz_quant { /* real = scale * (q - zero); see docs/numerics.md */
     int32_t axis;          /* -1: one scale; else one scale per index of this axis */
     int32_t group; /* 0: none; else one scale per block of `group` entries along the axis and
                       per index of all other axes, in the order of the tensor: ONNX's block_size */
+    uint8_t bits; /* that codes use, below those of dtype; 0: all. Weights of 3 and 2 bits are S4 */
     uint32_t n;
     const float *scale;  /* n, finite, > 0; < 0 only in constants, which are dequantized */
     const int32_t *zero; /* n */
 } sqz_quant;
+
+static inline unsigned sqz_quant_bits(const sqz_quant *q)
+{
+    return q->bits ? q->bits : sqz_dtype_bits(q->dtype);
+}
+/* Largest code of a symmetric grid: 127, 7, 3, 1. */
+static inline int32_t sqz_quant_limit(const sqz_quant *q)
+{
+    return (int32_t)((INT64_C(1) << (sqz_quant_bits(q) - 1)) - 1);
+}
 
 typedef enum sqz_role { SQZ_ROLE_ACTIVATION, SQZ_ROLE_INPUT, SQZ_ROLE_CONSTANT } sqz_role;
 

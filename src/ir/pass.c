@@ -185,22 +185,60 @@ static sqz_status run_step(sqz_graph *g, const step *st, sqz_env *env)
     return sqz_note(g->ctx, s, "pass '%s'", st->pass->info.name);
 }
 
+sqz_status sqz_reference(const sqz_graph *g, const sqz_env *env, const char *pass,
+                         const sqz_graph **out)
+{
+    *out = env->reference;
+    return *out ? SQZ_OK
+                : sqz_fail(g->ctx, SQZ_E_ARG,
+                           "pass '%s' compares with the float graph, which only 'ptq' in the same "
+                           "recipe keeps: the graph was quantized before",
+                           pass);
+}
+
+sqz_status sqz_keep_reference(const sqz_graph *g, sqz_env *env)
+{
+    sqz_graph *kept;
+    if (!env->refined)
+        return SQZ_OK;
+    SQZ_TRY(sqz_graph_clone(g, &kept));
+    if (env->made_reference)
+        sqz_graph_free(env->reference);
+    env->reference = kept;
+    env->made_reference = true;
+    return SQZ_OK;
+}
+
+/* A step after i works on the quantized graph. */
+static bool is_refined(const step *st, unsigned n, unsigned i)
+{
+    for (unsigned k = i + 1; k < n; k++)
+        if (st[k].pass->needs & SQZ_HAS_QUANT)
+            return true;
+    return false;
+}
+
 static sqz_status run_recipe(sqz_graph *g, const char *recipe, sqz_env *env, sqz_arena *a)
 {
     unsigned n;
     step *st;
     SQZ_TRY(sqz_recipe_read(a, recipe, &st, &n));
     SQZ_TRY(check_needs(g->ctx, g->have, st, n));
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
+        env->refined = is_refined(st, n, i);
         SQZ_TRY(run_step(g, &st[i], env));
+    }
     return SQZ_OK;
 }
 
 sqz_status sqz_run_recipe(sqz_graph *g, const char *recipe, sqz_env *env)
 {
-    sqz_env none = {0};
+    sqz_env own = env ? *env : (sqz_env){0};
     sqz_arena a = {.ctx = g->ctx};
-    sqz_status s = run_recipe(g, recipe, env ? env : &none, &a);
+    own.made_reference = false;
+    sqz_status s = run_recipe(g, recipe, &own, &a);
+    if (own.made_reference)
+        sqz_graph_free(own.reference);
     sqz_arena_free(&a);
     return s;
 }

@@ -12,6 +12,12 @@ typedef struct sqz_env {             /* what passes may use beside the graph */
     uint64_t seed;
     int64_t samples; /* calibration samples at most; 0: 512 */
     int64_t batch;   /* 0: chosen */
+    /* The float graph that was quantized, with the ids of the quantized one: what passes after ptq
+     * compare with (sqz_reference). The caller's, or made by ptq, then freed by the runner at the
+     * end of the recipe. */
+    sqz_graph *reference;
+    bool refined;        /* the runner's: a later pass refines what ptq makes */
+    bool made_reference; /* the runner's: reference is to be freed */
     /* Where statistics of the float activations are kept between recipes that begin alike: calib
      * uses those that are there, and leaves what it collects; the caller frees them. NULL: not
      * wanted. */
@@ -41,6 +47,11 @@ sqz_status sqz_recipe_read(sqz_arena *a, const char *text, sqz_step **steps, uns
 void sqz_step_print(sqz_str *out, const sqz_pass *pass, const void *opts);
 /* Runs each pass in turn; the graph is verified after each. */
 sqz_status sqz_run_recipe(sqz_graph *g, const char *recipe, sqz_env *env);
+/* The float graph of a quantized one; without it a sentence that names the pass. */
+sqz_status sqz_reference(const sqz_graph *g, const sqz_env *env, const char *pass,
+                         const sqz_graph **out);
+/* A copy of g as env->reference, when a later pass wants it. */
+sqz_status sqz_keep_reference(const sqz_graph *g, sqz_env *env);
 /* Quantized models compute in floating point between their pairs, as ONNX defines
  * it. */
 #define SQZ_CANONICAL_LITERAL "fold_const,widen,fold_qdq(literal=1),layout,fold_bn,dce"

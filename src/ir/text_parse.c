@@ -182,10 +182,20 @@ static sqz_status take_type(reader *r, described *d)
     return SQZ_OK;
 }
 
+/* "key=" and a number. */
+static sqz_status take_key(reader *r, const char *key, int64_t *out)
+{
+    skip(r);
+    if (strncmp(r->p, key, strlen(key)) != 0)
+        return wrong(r, "'%s' is expected at '%.20s'", key, r->p);
+    r->p += strlen(key);
+    return take_int(r, out);
+}
+
 static sqz_status take_quant(reader *r, described *d)
 {
     const char *type;
-    int64_t axis = 0, group = 0, zero;
+    int64_t axis = 0, group = 0, bits = 0, zero;
     double scale;
     SQZ_TRY(take_name(r, &type));
     if (d->has_quant)
@@ -194,15 +204,12 @@ static sqz_status take_quant(reader *r, described *d)
     if (d->quant.dtype == SQZ_N_DTYPE)
         return wrong(r, "'%s' is no type", type ? type : "_");
     skip(r);
-    if (strncmp(r->p, "axis=", 5) != 0)
-        return wrong(r, "'axis=' is expected at '%.20s'", r->p);
-    r->p += 5;
-    SQZ_TRY(take_int(r, &axis));
-    skip(r);
-    if (strncmp(r->p, "group=", 6) != 0)
-        return wrong(r, "'group=' is expected at '%.20s'", r->p);
-    r->p += 6;
-    SQZ_TRY(take_int(r, &group));
+    if (*r->p == 'b')
+        SQZ_TRY(take_key(r, "bits=", &bits));
+    SQZ_TRY(take_key(r, "axis=", &axis));
+    SQZ_TRY(take_key(r, "group=", &group));
+    if (bits < 0 || bits >= (int64_t)sqz_dtype_bits(d->quant.dtype))
+        return wrong(r, "a grid of %s cannot have %lld bits", type, (long long)bits);
     SQZ_TRY(expect(r, '['));
     size_t room = strcspn(r->p, "]\n") / 4 + 1; /* "1@0 " */
     float *s = sqz_arena_alloc(&r->temp, room, sizeof *s);
@@ -220,6 +227,7 @@ static sqz_status take_quant(reader *r, described *d)
     }
     if (axis < -1 || axis >= SQZ_MAX_RANK || group < 0 || group > INT32_MAX)
         return wrong(r, "the grid's axis or group is out of range");
+    d->quant.bits = (uint8_t)bits;
     d->quant.axis = (int32_t)axis;
     d->quant.group = (int32_t)group;
     d->quant.scale = s;

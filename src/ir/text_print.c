@@ -33,8 +33,10 @@ static void print_name(sqz_str *out, const char *name)
 
 static void print_quant(sqz_str *out, const sqz_quant *q)
 {
-    sqz_str_addf(out, " quant %s axis=%d group=%d [", sqz_dtype_name(q->dtype), (int)q->axis,
-                 (int)q->group);
+    sqz_str_addf(out, " quant %s", sqz_dtype_name(q->dtype));
+    if (q->bits)
+        sqz_str_addf(out, " bits=%u", (unsigned)q->bits);
+    sqz_str_addf(out, " axis=%d group=%d [", (int)q->axis, (int)q->group);
     for (uint32_t i = 0; i < q->n; i++) {
         char scale[32];
         sqz_print_f32(scale, q->scale[i]);

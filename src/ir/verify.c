@@ -14,6 +14,32 @@ static sqz_status bad(const sqz_graph *g, const char *what, const char *name, co
 
 /* ---- values ---- */
 
+/* Codes of a constant fit the bits that its grid says. */
+static bool codes_fit(const sqz_tensor *t, const sqz_quant *q)
+{
+    const int64_t all = INT64_C(1) << q->bits;
+    const bool sign = q->dtype == SQZ_S4 || q->dtype == SQZ_S8 || q->dtype == SQZ_S16;
+    const int64_t lo = sign ? -all / 2 : 0;
+    for (size_t i = 0; i < t->count; i++) {
+        const int64_t code = sqz_tensor_i64(t, i) - lo;
+        if (code < 0 || code >= all)
+            return false;
+    }
+    return true;
+}
+
+static sqz_status check_bits(const sqz_graph *g, const sqz_value *v)
+{
+    const sqz_quant *q = v->quant;
+    if (q->bits == 0)
+        return SQZ_OK;
+    if (q->bits >= sqz_dtype_bits(q->dtype) || q->bits > 16)
+        return bad(g, "value", v->name, "its grid has more bits than its type");
+    if (v->constant && v->constant->dtype == q->dtype && !codes_fit(v->constant, q))
+        return bad(g, "constant", v->name, "a code does not fit the bits of its grid");
+    return SQZ_OK;
+}
+
 static sqz_status check_quant(const sqz_graph *g, const sqz_value *v)
 {
     const sqz_quant *q = v->quant;
@@ -43,7 +69,7 @@ static sqz_status check_quant(const sqz_graph *g, const sqz_value *v)
         if (q->dtype == SQZ_S32 && q->zero[i] != 0)
             return bad(g, "value", v->name, "a 32-bit grid has a zero point");
     }
-    return SQZ_OK;
+    return check_bits(g, v);
 }
 
 static sqz_status check_constant(const sqz_graph *g, const sqz_value *v)

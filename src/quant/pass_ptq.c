@@ -113,6 +113,8 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     SQZ_TRY(sqz_note(g->ctx, sqz_selection_check(g, p.exclude), "exclude"));
     sqz_status s = unfold_weights(&p);
     if (s == SQZ_OK)
+        s = sqz_keep_reference(g, env);
+    if (s == SQZ_OK)
         s = quantize(&p);
     sqz_arena_free(&a);
     return s;

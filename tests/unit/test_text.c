@@ -14,6 +14,7 @@ static const char sample[] =
     "const u u64 1 = 18446744073709551615\n"
     "const h f16 5 = 0.0999755859 inf -inf nan -0\n"
     "const n s4 3 = -8 7 0\n"
+    "const three s4 3 quant s4 bits=3 axis=-1 group=0 [0.5@0] = -4 3 0\n"
     "const b bool 2 = 1 0\n"
     "const e f32 0 =\n"
     "const s f64 scalar = 0.1\n"
@@ -45,6 +46,10 @@ static void test_text_reads_back_to_the_same_text(void **state)
     assert_true(SQZ_F32P(w->constant)[1] == -1.0f / 3.0f);
     assert_true(SQZ_F32P(w->constant)[2] == 0x1p-149f);
     assert_int_equal(w->quant->zero[1], -3);
+    const sqz_quant *three = sqz_val(h, sqz_graph_find(h, "three"))->quant;
+    assert_int_equal(sqz_quant_bits(three), 3);
+    assert_int_equal(sqz_quant_limit(three), 3);
+    assert_int_equal(sqz_quant_limit(w->quant), 127);
     const sqz_value *i = sqz_val(g, sqz_graph_find(g, "i"));
     assert_true(SQZ_S64P(i->constant)[1] == INT64_MIN);
     sqz_str_free(&a);
@@ -127,6 +132,10 @@ static void test_refusals_name_the_line(void **state)
         {"input x f32 2 last\n", "channel-last needs", SQZ_E_FORMAT},
         {"input x f32 2 quant s8 axis=-1 group=0 [0@0]\n", "scale", SQZ_E_ARG},
         {"input x f32 2 quant s8 axis=0 group=0 [1@0]\n", "one scale per index", SQZ_E_FORMAT},
+        {"const w s4 1 quant s4 bits=3 axis=-1 group=0 [1@0] = 4\n", "does not fit the bits",
+         SQZ_E_FORMAT},
+        {"const w s4 1 quant s4 bits=4 axis=-1 group=0 [1@0] = 4\n",
+         "grid of s4 cannot have 4 bits", SQZ_E_FORMAT},
         {"input x f32 2 twin z\n", "twin 'z' is not defined", SQZ_E_FORMAT},
         {"input \"x f32 2\n", "not closed", SQZ_E_FORMAT},
         {"input \"\\x0g\" f32 2\n", "hexadecimal", SQZ_E_FORMAT},
@@ -139,6 +148,19 @@ static void test_refusals_name_the_line(void **state)
         if (s != row[i].want || !strstr(sqz_last_error(ctx), row[i].part) || g)
             fail_msg("'%s': status %d, '%s'", row[i].text, (int)s, sqz_last_error(ctx));
     }
+    sqz_ctx_free(ctx);
+}
+
+static void test_a_clone_keeps_the_bits_of_a_grid(void **state)
+{
+    (void)state;
+    sqz_ctx *ctx = test_ctx();
+    sqz_graph *g, *h;
+    TEST_OK(ctx, sqz_graph_parse(ctx, sample, &g));
+    TEST_OK(ctx, sqz_graph_clone(g, &h));
+    assert_int_equal(sqz_val(h, sqz_graph_find(h, "three"))->quant->bits, 3);
+    sqz_graph_free(g);
+    sqz_graph_free(h);
     sqz_ctx_free(ctx);
 }
 
@@ -175,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_random_floats_keep_every_bit),
         cmocka_unit_test(test_large_constants_are_hashed_and_then_refused),
         cmocka_unit_test(test_refusals_name_the_line),
+        cmocka_unit_test(test_a_clone_keeps_the_bits_of_a_grid),
         cmocka_unit_test(test_damaged_text_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
