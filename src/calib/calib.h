@@ -79,6 +79,10 @@ sqz_status sqz_stats_collect(const sqz_graph *g, sqz_dataset *ds, const char *la
                              int64_t samples, int64_t batch, sqz_stats **out);
 void sqz_stats_free(sqz_ctx *ctx, sqz_stats *s);
 
+/* Place of sample k of `total` in a set of n: one at random from each of `total` equal pieces. The
+ * whole set is seen, and a set whose classes alternate is not met always at the same one. */
+int64_t sqz_sample_at(int64_t k, int64_t n, int64_t total);
+
 /* Ranges by value name: what ranges.json holds (docs/quantization.md). People may edit it: lo and
  * hi, or "calibrator", per value. */
 typedef struct sqz_ranges {

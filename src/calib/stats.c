@@ -296,9 +296,7 @@ static sqz_status make_buffers(collector *c, const sqz_dataset *ds, const char *
     return sqz_feeds_memory(&b->feeds, c->batch, b->in);
 }
 
-/* Place of sample k of `total`: one at random from each of `total` equal pieces of the set. The
- * whole set is seen, and a set whose classes alternate is not met always at the same one. */
-static int64_t sample_at(int64_t k, int64_t n, int64_t total)
+int64_t sqz_sample_at(int64_t k, int64_t n, int64_t total)
 {
     const int64_t begin = (int64_t)((__int128)k * n / total),
                   end = (int64_t)((__int128)(k + 1) * n / total);
@@ -313,7 +311,7 @@ static sqz_status read(sqz_dataset *ds, int64_t k, int64_t n, int64_t total, siz
     if (total == ds->n)
         return sqz_data_read(ds, k, n, x, NULL);
     for (int64_t i = 0; i < n; i++) {
-        int64_t at = sample_at(k + i, ds->n, total);
+        int64_t at = sqz_sample_at(k + i, ds->n, total);
         SQZ_TRY(sqz_data_read(ds, at, 1, x + (size_t)i * elements, NULL));
     }
     return SQZ_OK;

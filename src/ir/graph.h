@@ -313,6 +313,19 @@ static inline uint32_t sqz_n_uses(const sqz_uses *u, sqz_vid v)
     return u->first[v + 1] - u->first[v];
 }
 
+/* ---- parts of a graph (cut.c). A cut lies in front of a node in execution order; SQZ_NONE: behind
+ * the last one. ---- */
+/* Values that cross the cut: made before it (or inputs), read behind it (or outputs); by id, in
+ * `a`. */
+sqz_status sqz_graph_live(const sqz_graph *g, sqz_arena *a, sqz_nid cut, sqz_vid **list,
+                          uint32_t *n);
+/* The nodes from `begin` up to and without `end`, as a graph of its own with the same ids of nodes
+ * and values. Inputs: what it reads and does not make; outputs: what it makes that is read behind
+ * it or is an output of g, and the n_more values of `more` that it makes. Shapes stay (set the
+ * batch before). Numbers are shared. */
+sqz_status sqz_graph_piece(const sqz_graph *g, sqz_nid begin, sqz_nid end, const sqz_vid *more,
+                           uint32_t n_more, sqz_graph **out);
+
 /* The definition of a valid graph (verify.c): E_INTERNAL with a sentence. */
 sqz_status sqz_graph_verify(const sqz_graph *g);
 /* The graph as text and back (text.c). Constants up to `max_numbers` elements are printed in full,
