@@ -39,14 +39,13 @@ static sqz_vid constant_of(const sqz_graph *g, const sqz_node *n, unsigned slot)
 /* Codes that a site may have; false: no such type. */
 static bool code_ends(const sqz_value *w, sqz_site *s)
 {
-    const unsigned bits = sqz_dtype_bits(w->dtype);
     bool even = true;
     for (uint32_t i = 0; i < w->quant->n; i++)
         even = even && w->quant->zero[i] == 0;
     switch (w->dtype) {
     case SQZ_S8:
     case SQZ_S4:
-        s->hi = (1 << (bits - 1)) - 1;
+        s->hi = (1 << (sqz_quant_bits(w->quant) - 1)) - 1;
         s->lo = even ? -s->hi : -s->hi - 1;
         return true;
     default: return false;
@@ -175,13 +174,12 @@ sqz_status sqz_sites(const sqz_graph *reference, const sqz_graph *quantized, sqz
     return SQZ_OK;
 }
 
-sqz_status sqz_sites_ready(const sqz_graph *g, const sqz_env *env)
+sqz_status sqz_sites_ready(const sqz_graph *g, const sqz_env *env, const char *pass,
+                           const sqz_graph **reference)
 {
-    if (!env || !env->reference)
-        return sqz_fail(g->ctx, SQZ_E_ARG,
-                        "it compares with the float model: put 'ptq' before it in the same recipe");
+    SQZ_TRY(sqz_reference(g, env, pass, reference));
     if (!env->calib)
-        return sqz_fail(g->ctx, SQZ_E_ARG, "it needs calibration data (--data)");
+        return sqz_fail(g->ctx, SQZ_E_ARG, "pass '%s' needs calibration data (--data)", pass);
     return SQZ_OK;
 }
 

@@ -26,11 +26,11 @@ typedef struct sqz_site {
  * `a`. Codes of S8 and S4 beside integer or float data, also through dequantize. */
 sqz_status sqz_sites(const sqz_graph *reference, const sqz_graph *quantized, sqz_arena *a,
                      sqz_site **list, uint32_t *n);
-/* The pass needs sites: refuses a graph that is not quantized, or whose float graph is not known.
- */
-sqz_status sqz_sites_ready(const sqz_graph *g, const sqz_env *env);
-/* The batch of the patches: site->window for another batch is the same; nothing to do. Place of
- * (row, col) in the tensors of weights. */
+/* What a pass that refines needs: the float graph and calibration data; else a sentence that names
+ * the pass. */
+sqz_status sqz_sites_ready(const sqz_graph *g, const sqz_env *env, const char *pass,
+                           const sqz_graph **reference);
+/* Place of (row, col) in the tensors of weights. */
 size_t sqz_site_at(const sqz_site *s, size_t row, size_t col);
 static inline size_t sqz_site_group(const sqz_site *s, size_t row)
 {
