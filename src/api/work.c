@@ -177,6 +177,7 @@ static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, co
                    .ranges = ranges,
                    .seed = w->job.seed,
                    .samples = sqz_work_samples(w),
+                   .integer_only = w->device && !w->device->numerics.f32,
                    .notes = notes};
     if (s == SQZ_OK)
         s = sqz_run_recipe(g, recipe, &env);

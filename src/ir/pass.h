@@ -22,6 +22,7 @@ typedef struct sqz_env {             /* what passes may use beside the graph */
      * uses those that are there, and leaves what it collects; the caller frees them. NULL: not
      * wanted. */
     struct sqz_stats **stats;
+    bool integer_only; /* the device computes no floats: see option `softmax` of ptq */
     sqz_str *notes; /* warnings and facts for the report, one line each; NULL: only logged */
 } sqz_env;
 

@@ -8,7 +8,7 @@
 
 typedef struct options {
     const char *exclude;
-    int64_t per_tensor, weights;
+    int64_t per_tensor, weights, softmax;
 } options;
 
 static void note(const sqz_ptq *p, sqz_log_level level, const char *fmt, va_list ap)
@@ -108,7 +108,8 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
                  .env = env,
                  .a = &a,
                  .exclude = o->exclude && *o->exclude ? o->exclude : NULL,
-                 .per_tensor = o->per_tensor != 0};
+                 .per_tensor = o->per_tensor != 0,
+                 .integer_softmax = env->integer_only || o->softmax == 1};
     SQZ_TRY(refuse_quantized(g));
     SQZ_TRY(sqz_note(g->ctx, sqz_selection_check(g, p.exclude), "exclude"));
     sqz_status s = unfold_weights(&p);
@@ -137,6 +138,12 @@ static const sqz_attr schema[] = {
      .min = 8,
      .max = 8,
      .doc = "bits of a weight"},
+    {.name = "softmax",
+     .offset = offsetof(options, softmax),
+     .type = SQZ_A_ENUM,
+     .names = "float|integer",
+     .doc =
+         "a softmax that ends the model: in 1/256 steps probabilities tie, and rare ones vanish"},
 };
 
 const sqz_pass sqz_pass_ptq = {

@@ -22,6 +22,7 @@ typedef struct sqz_ptq {
     sqz_arena *a; /* of the pass */
     const char *exclude;
     bool per_tensor;
+    bool integer_softmax;     /* at the end of the model, too */
     sqz_uses uses;            /* of the float graph */
     uint32_t n_value, n_node; /* of the float graph */
     bool *integer;            /* by node */

@@ -110,6 +110,35 @@ static bool turns_an_output(const sqz_ptq *p, const sqz_node *n)
     return false;
 }
 
+/* Its only activation is handed on. */
+static bool moves_one(const sqz_ptq *p, const sqz_node *n)
+{
+    unsigned data = 0;
+    for (unsigned i = 0; i < n->n_in; i++)
+        data += sqz_ptq_is_data(p->g, n, i) && !sqz_ptq_is_constant(p->g, n->in[i]);
+    return data == 1 && n->n_out == 1 && n->op->traits & (SQZ_T_VIEW | SQZ_T_MOVES);
+}
+
+/* Nothing but moves of its numbers stands between n and the outputs of the model. */
+static bool ends_the_model(const sqz_ptq *p, const sqz_node *n)
+{
+    for (;;) {
+        const sqz_vid v = n->out[0];
+        const uint32_t uses = sqz_n_uses(&p->uses, v);
+        const sqz_nid *user = p->uses.node + p->uses.first[v];
+        if (uses == 1 && user[0] != SQZ_NONE) {
+            n = sqz_nod(p->g, user[0]);
+            if (!moves_one(p, n))
+                return false;
+            continue;
+        }
+        for (uint32_t u = 0; u < uses; u++)
+            if (user[u] != SQZ_NONE)
+                return false;
+        return uses > 0;
+    }
+}
+
 static sqz_status can(const sqz_ptq *p, sqz_nid id, bool *yes, const char **why)
 {
     const sqz_node *n = sqz_nod(p->g, id);
@@ -131,6 +160,10 @@ static sqz_status can(const sqz_ptq *p, sqz_nid id, bool *yes, const char **why)
     }
     if (!tensors_fit(p->g, n, why)) {
         *why = n->op->quant.kind == SQZ_Q_SAME ? NULL : *why; /* shapes and indices on their way */
+        return SQZ_OK;
+    }
+    if (n->op->quant.kind == SQZ_Q_FIXED && !p->integer_softmax && ends_the_model(p, n)) {
+        *why = "it ends the model, and probabilities in steps of 1/256 would tie";
         return SQZ_OK;
     }
     *yes = n->op->quant.kind != SQZ_Q_LINEAR || linear_fits(p->g, n, why);

@@ -215,16 +215,46 @@ static void test_softmax_keeps_its_grid_and_is_requantized_for_a_concat(void **s
     net_end(&n);
 }
 
-static void test_a_softmax_alone_passes_its_grid_on(void **state)
+/* conv, softmax, unsqueeze: the softmax ends the model. */
+static net ends_in_softmax(void)
 {
-    (void)state;
     net n = net_begin(7);
     sqz_vid x = net_input(&n, image);
     sqz_vid f = net_unary(&n, "flatten", "f", "axis=1", net_conv(&n, "a", x, 2, 3));
     sqz_vid s = net_unary(&n, "softmax", "s", "axis=1", f);
     sqz_vid r = net_unary(&n, "unsqueeze", "r", "axes=2", s);
     net_finish(&n, 1, &r);
-    free(quantize(&n, PTQ).notes);
+    return n;
+}
+
+static void test_a_softmax_that_ends_the_model_stays_float(void **state)
+{
+    (void)state;
+    net n = ends_in_softmax();
+    result r = quantize(&n, PTQ);
+    assert_true(is_float(&n, "s") && is_float(&n, "r"));
+    assert_int_equal(count_ops(&n, "dequantize"), 1);
+    assert_noted(r, "node 's' (softmax) stays float: it ends the model");
+    net_end(&n);
+}
+
+static void test_a_device_without_floats_gets_an_integer_softmax(void **state)
+{
+    (void)state;
+    net n = ends_in_softmax();
+    sqz_dataset calib = net_data(&n, 8);
+    sqz_env env = {.integer_only = true, .calib = &calib};
+    TEST_OK(n.ctx, sqz_run_recipe(n.g, PTQ, &env));
+    net_data_free(&calib);
+    assert_true(grid(&n, "s")->scale[0] == 1.0f / 256);
+    net_end(&n);
+}
+
+static void test_a_softmax_alone_passes_its_grid_on(void **state)
+{
+    (void)state;
+    net n = ends_in_softmax();
+    free(quantize(&n, "calib(method=minmax),ptq(softmax=integer)").notes);
     assert_same_grid(&n, "s", "r_int8");
     assert_true(grid(&n, "s")->scale[0] == 1.0f / 256);
     assert_int_equal(count_ops(&n, "requantize"), 0);
@@ -747,6 +777,8 @@ int main(void)
         cmocka_unit_test(test_a_clamp_far_behind_still_cuts_the_grid),
         cmocka_unit_test(test_a_value_used_before_its_clamp_keeps_its_range),
         cmocka_unit_test(test_softmax_keeps_its_grid_and_is_requantized_for_a_concat),
+        cmocka_unit_test(test_a_softmax_that_ends_the_model_stays_float),
+        cmocka_unit_test(test_a_device_without_floats_gets_an_integer_softmax),
         cmocka_unit_test(test_a_softmax_alone_passes_its_grid_on),
         cmocka_unit_test(test_nodes_that_only_move_data_are_not_quantized_alone),
         cmocka_unit_test(test_excluded_nodes_are_float_islands),
