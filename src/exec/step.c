@@ -37,21 +37,13 @@ static bool reads_codes(const sqz_graph *g, const sqz_node *n, sqz_arena *a)
     sqz_dtype *dtype = sqz_arena_alloc(a, n->n_out + 1u, sizeof *dtype);
     if (!v || !in || !shape || !dtype)
         return false;
+    sqz_infer q = sqz_node_ask(g, n, in, shape, dtype);
     for (unsigned k = 0; k < n->n_in; k++)
-        if (n->in[k] != SQZ_NONE) {
-            v[k] = *sqz_val(g, n->in[k]);
+        if (in[k]) {
+            v[k] = *in[k];
             v[k].quant = NULL;
             in[k] = &v[k];
         }
-    for (unsigned k = 0; k < n->n_out; k++)
-        dtype[k] = n->n_in && in[0] ? in[0]->dtype : SQZ_F32;
-    sqz_infer q = {.ctx = g->ctx,
-                   .attrs = n->attrs,
-                   .in = in,
-                   .n_in = n->n_in,
-                   .n_out = n->n_out,
-                   .out = shape,
-                   .out_dtype = dtype};
     if (n->op->infer(&q) != SQZ_OK)
         return false;
     for (unsigned k = 0; k < n->n_out; k++)

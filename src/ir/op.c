@@ -90,21 +90,27 @@ sqz_status sqz_axis(sqz_ctx *ctx, int64_t axis, int32_t rank, int32_t *out)
     return SQZ_OK;
 }
 
-static sqz_status infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shape, sqz_dtype *dtype)
+sqz_infer sqz_node_ask(const sqz_graph *g, const sqz_node *n, const sqz_value **in,
+                       sqz_shape *shape, sqz_dtype *dtype)
 {
-    const sqz_value *in[UINT8_MAX] = {0};
     for (unsigned i = 0; i < n->n_in; i++)
         in[i] = n->in[i] == SQZ_NONE ? NULL : sqz_val(g, n->in[i]);
     memset(shape, 0, n->n_out * sizeof *shape);
     for (unsigned i = 0; i < n->n_out; i++)
         dtype[i] = n->n_in && in[0] ? in[0]->dtype : SQZ_F32;
-    sqz_infer q = {.ctx = g->ctx,
-                   .attrs = n->attrs,
-                   .in = in,
-                   .n_in = n->n_in,
-                   .n_out = n->n_out,
-                   .out = shape,
-                   .out_dtype = dtype};
+    return (sqz_infer){.ctx = g->ctx,
+                       .attrs = n->attrs,
+                       .in = in,
+                       .n_in = n->n_in,
+                       .n_out = n->n_out,
+                       .out = shape,
+                       .out_dtype = dtype};
+}
+
+static sqz_status infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shape, sqz_dtype *dtype)
+{
+    const sqz_value *in[UINT8_MAX];
+    sqz_infer q = sqz_node_ask(g, n, in, shape, dtype);
     SQZ_TRY(n->op->infer(&q));
     for (unsigned i = 0; i < n->n_out; i++)
         SQZ_TRY(sqz_shape_count(g->ctx, &shape[i], dtype[i], NULL, NULL));
@@ -118,22 +124,14 @@ sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shap
 
 void sqz_node_cost(const sqz_graph *g, const sqz_node *n, sqz_cost *out)
 {
-    const sqz_value *in[UINT8_MAX] = {0};
+    const sqz_value *in[UINT8_MAX];
     sqz_shape shape[UINT8_MAX];
     sqz_dtype dtype[UINT8_MAX];
-    for (unsigned i = 0; i < n->n_in; i++)
-        in[i] = n->in[i] == SQZ_NONE ? NULL : sqz_val(g, n->in[i]);
+    sqz_infer q = sqz_node_ask(g, n, in, shape, dtype);
     for (unsigned i = 0; i < n->n_out; i++) {
         shape[i] = sqz_val(g, n->out[i])->shape;
         dtype[i] = sqz_val(g, n->out[i])->dtype;
     }
-    sqz_infer q = {.ctx = g->ctx,
-                   .attrs = n->attrs,
-                   .in = in,
-                   .n_in = n->n_in,
-                   .n_out = n->n_out,
-                   .out = shape,
-                   .out_dtype = dtype};
     *out = (sqz_cost){.kind = SQZ_COST_ELEMENTWISE};
     if (n->op->cost) {
         n->op->cost(&q, out);

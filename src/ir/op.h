@@ -61,6 +61,18 @@ static inline sqz_status sqz_fused_then(const sqz_fused *f, size_t begin, size_t
     return s;
 }
 
+/* The same for columns [from, to) of rows [begin, end), n columns wide. */
+static inline sqz_status sqz_fused_block(const sqz_fused *f, size_t n, size_t begin, size_t end,
+                                         size_t from, size_t to)
+{
+    sqz_status s = SQZ_OK;
+    if (to - from == n)
+        return sqz_fused_then(f, begin * n, end * n);
+    for (size_t r = begin; f && r < end && s == SQZ_OK; r++)
+        s = sqz_fused_then(f, r * n + from, r * n + to);
+    return s;
+}
+
 /* prepare: once for each node when an executor is made: packs constant weights, computes
  * multipliers and tables. in[i]->data is set for constants only. Memory from `arena` lives as long
  * as the executor. */
@@ -307,6 +319,10 @@ static inline bool sqz_op_takes_all(const sqz_op *op)
 }
 /* The type in which an operator's run sees values of a type: f32 for floats that it cannot take. */
 sqz_dtype sqz_op_run_type(const sqz_op *op, sqz_dtype d);
+/* What infer and cost are asked about n: fills in[] and, as if all outputs were of the first
+ * input's type, dtype[]; shape[] is empty. */
+sqz_infer sqz_node_ask(const sqz_graph *g, const sqz_node *n, const sqz_value **in,
+                       sqz_shape *shape, sqz_dtype *dtype);
 /* Infers one node; messages name it. */
 sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shape,
                           sqz_dtype *dtype);

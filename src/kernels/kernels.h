@@ -143,13 +143,6 @@ typedef void (*sqz_dwconv_f32_fn)(const sqz_packed *w, const sqz_windows *x, con
  * signed on every processor. */
 typedef void (*sqz_dwconv_s8_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_s8 *o);
 
-/* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
-typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi);
-/* q[i] = clamp(round_half_even(x[i] / scale) + zero, -128, 127), the division in float; NaN
- * gives the zero point, clamped. zero in -2^16 .. 2^16. See docs/numerics.md, "rounding of
- * values". */
-typedef void (*sqz_quantize_s8_fn)(size_t n, const float *x, float scale, int32_t zero, int8_t *q);
-
 /* ---- products with weights that stay codes of 4 or 8 bits ----
  * Each block of `block` successive terms of an output has a scale and perhaps a zero point. Panels
  * of SQZ_PANEL outputs follow one another; a panel is, for each block, SQZ_PANEL float scales and
@@ -209,6 +202,7 @@ typedef void (*sqz_block_rows_fn)(size_t k, size_t block, const float *x, int8_t
  * x.q(r,t): the inner sum in int32, the outer a chain of fused multiply-adds. Bit for bit. */
 typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
                                  const sqz_block_rows *x, float *y, size_t ldy);
+
 /* ---- element by element (vec_math.h): the same bits on every instruction set ---- */
 /* y[i] = kind(x[i]) with up to two parameters a, b; y may be x. An element's result does not depend
  * on its place. affine a*x + b in one rounding; clip to a .. b; leaky_relu a*x below 0;
@@ -225,6 +219,30 @@ typedef void (*sqz_blockw_s8_fn)(const sqz_blockw *w, size_t begin, size_t end,
 typedef enum sqz_map_kind { SQZ_MAP_none, SQZ_MAP_KINDS(SQZ_MAP_KIND) SQZ_N_MAP } sqz_map_kind;
 typedef void (*sqz_map_f32_fn)(sqz_map_kind kind, const float *p, const float *x, float *y,
                                size_t n); /* p: 2 floats; kind not none */
+
+/* y[r*n + i] = kind(a, b) for r < rows, i < n, where operand number i of row r is
+ * x[r*row + i*step], step 0 or 1, not both 0; y may be a. min and max give NaN where one is
+ * NaN; prelu is a*b below 0, else a. */
+typedef struct sqz_operand {
+    const float *x;
+    size_t row, step;
+} sqz_operand;
+#define SQZ_BIN_KINDS(M)   M(add) M(sub) M(mul) M(div) M(min) M(max) M(prelu)
+#define SQZ_BIN_KIND(kind) SQZ_BIN_##kind,
+typedef enum sqz_bin_kind { SQZ_BIN_none, SQZ_BIN_KINDS(SQZ_BIN_KIND) SQZ_N_BIN } sqz_bin_kind;
+typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sqz_operand *b,
+                               float *y, size_t rows, size_t n);
+
+/* ---- between floats and codes ---- */
+/* min and max of n > 0 floats; NaN are skipped (all NaN: +inf, -inf). */
+typedef void (*sqz_minmax_f32_fn)(const float *x, size_t n, float *lo, float *hi);
+/* q[i] = clamp(round_half_even(x[i] / scale) + zero, -128, 127), the division in float; NaN
+ * gives the zero point, clamped. zero in -2^16 .. 2^16. See docs/numerics.md, "rounding of
+ * values". */
+typedef void (*sqz_quantize_s8_fn)(size_t n, const float *x, float scale, int32_t zero, int8_t *q);
+/* y[i] = scale * (float)(x[i] - zero); zero in -2^16 .. 2^16. */
+typedef void (*sqz_dequantize_s8_fn)(size_t n, const int8_t *x, float scale, int32_t zero,
+                                     float *y);
 
 /* ---- int8, element by element; src/runtime is the definition ----
  * Both divisions of sqz_rt_requant are one when shift < 0: floors of floors merge. With t = 4
@@ -266,21 +284,6 @@ typedef void (*sqz_mul_s8_fn)(const sqz_mul_s8 *p, size_t n, const int8_t *a, co
                               int8_t *y);
 /* y[i] = table[x[i] + 128]; y may be x. */
 typedef void (*sqz_lut_s8_fn)(const int8_t table[256], size_t n, const int8_t *x, int8_t *y);
-/* y[i] = scale * (float)(x[i] - zero); zero in -2^16 .. 2^16. */
-typedef void (*sqz_dequantize_s8_fn)(size_t n, const int8_t *x, float scale, int32_t zero,
-                                     float *y);
-/* y[r*n + i] = kind(a, b) for r < rows, i < n, where operand number i of row r is
- * x[r*row + i*step], step 0 or 1, not both 0; y may be a. min and max give NaN where one is
- * NaN; prelu is a*b below 0, else a. */
-typedef struct sqz_operand {
-    const float *x;
-    size_t row, step;
-} sqz_operand;
-#define SQZ_BIN_KINDS(M)   M(add) M(sub) M(mul) M(div) M(min) M(max) M(prelu)
-#define SQZ_BIN_KIND(kind) SQZ_BIN_##kind,
-typedef enum sqz_bin_kind { SQZ_BIN_none, SQZ_BIN_KINDS(SQZ_BIN_KIND) SQZ_N_BIN } sqz_bin_kind;
-typedef void (*sqz_bin_f32_fn)(sqz_bin_kind kind, const sqz_operand *a, const sqz_operand *b,
-                               float *y, size_t rows, size_t n);
 
 /* ---- pools: m output pixels of n channels, side by side ----
  * Pixel p takes ny x nx taps: x[p*step + ky*line + kx*next + j] for channel j, all inside the
@@ -317,9 +320,6 @@ typedef struct sqz_row_norm {
 typedef void (*sqz_norm_f32_fn)(const sqz_row_norm *p, size_t rows, const float *x, float *y,
                                 float *mean, float *inverse);
 
-/* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
-typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,
-                                  size_t rows, size_t n);
 /* y[r] = what row r of n > 0 folds to, for r < rows; max and min are NaN where there is one. */
 #define SQZ_FOLD_KINDS(M)   M(sum) M(abs) M(square) M(max) M(min)
 #define SQZ_FOLD_KIND(kind) SQZ_FOLD_##kind,
@@ -339,9 +339,12 @@ typedef void (*sqz_affine_f32_fn)(size_t rows, size_t n, size_t ld, const float 
                                   const float *from, const float *factor, const float *shift,
                                   float *y);
 
-/* ---- moves: y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; elements of 4 bytes and of 1
- * ----
- */
+/* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
+typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,
+                                  size_t rows, size_t n);
+
+/* ---- moves ----
+ * y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; elements of 4 bytes and of 1. */
 typedef void (*sqz_transpose_b4_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,
                                     size_t ldy);
 typedef void (*sqz_transpose_b1_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,

@@ -247,11 +247,7 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
         kern->blockw_f32(w, begin, end, m, SQZ_F32P(j->c->in[0]), w->k, y, n);
     for (size_t r = 0; r < m; r++)
         finish(j, r, begin, end);
-    if (begin == 0 && end == n)
-        return sqz_fused_then(j->c->fused, 0, m * n);
-    for (size_t r = 0; r < m; r++)
-        SQZ_TRY(sqz_fused_then(j->c->fused, r * n + begin, r * n + end));
-    return SQZ_OK;
+    return sqz_fused_block(j->c->fused, n, 0, m, begin, end);
 }
 
 sqz_status sqz_coded_run(const sqz_call *c)

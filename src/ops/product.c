@@ -64,13 +64,9 @@ sqz_status sqz_product_run(const sqz_call *c, const sqz_product *p, const sqz_pr
         o.add = f && f->add ? SQZ_F32P(f->add) + at : NULL;
         c->ctx->kernels->gemm_f32(&p->packed[g], r->begin, r->end, &l, &o);
     }
-    if (!f || !f->n_then)
-        return SQZ_OK;
-    if (r->end - r->begin == p->n) /* whole rows */
-        return sqz_fused_then(f, r->first * all, (r->first + l.m) * all);
-    for (size_t i = r->first; i < r->first + l.m; i++)
-        SQZ_TRY(sqz_fused_then(f, i * all + r->begin, i * all + r->end));
-    return SQZ_OK;
+    const bool whole = r->end - r->begin == p->n; /* of each group */
+    return sqz_fused_block(f, all, r->first, r->first + l.m, whole ? 0 : r->begin,
+                           whole ? all : r->end);
 }
 
 sqz_status sqz_fused_rows(const sqz_call *c, size_t n, size_t begin, size_t end)

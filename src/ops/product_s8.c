@@ -84,13 +84,7 @@ sqz_status sqz_s8_store(const sqz_call *c, const sqz_s8_product *p, const sqz_le
         c->ctx->kernels->gemm_s8(&lin->right[g], from, SQZ_MIN(to, each), &left, &o);
         left.a = (const char *)left.a + p->next;
     }
-    if (!c->fused)
-        return SQZ_OK;
-    if (from == 0 && to == n)
-        return sqz_fused_then(c->fused, row * n, (row + l->m) * n);
-    for (size_t r = row; r < row + l->m; r++)
-        SQZ_TRY(sqz_fused_then(c->fused, r * n + from, r * n + to));
-    return SQZ_OK;
+    return sqz_fused_block(c->fused, n, row, row + l->m, from, to);
 }
 
 /* ---- matrices ---- */

@@ -2,29 +2,11 @@
  * operands are heap blocks of exactly the size that the contract names, so that the address
  * sanitizer sees a read or write past the end. */
 #include "ir/qround.h"
-#include "kernels/kernels.h"
-#include "sqz_test.h"
+#include "kernel_test.h"
 
 enum { SEED = 20240611, ROUNDS = 400 };
 
-static void *block(size_t bytes) /* exact; never NULL */
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
-
 /* The kernels that the processor has, each instruction set once. */
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
-}
-
 /* An accumulator: small, anything, or a corner; acc + bias must fit. */
 static int32_t random_acc(sqz_rng *r)
 {

@@ -1,8 +1,7 @@
 /* Products with weights that stay codes, for every instruction set, against sums in double over the
  * numbers that were packed. Operands are heap blocks of exactly the size that the contract names.
  */
-#include "kernels/kernels.h"
-#include "sqz_test.h"
+#include "kernel_test.h"
 #include <math.h>
 
 enum { SEED = 20261123, ROUNDS = 250 };
@@ -74,15 +73,6 @@ static void free_weights(weights *w, sqz_blockw *p)
     free(w->zero);
     free(w->scale);
     free(p->data);
-}
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
 }
 
 /* The exact sum of row x and output j, and the sum of the magnitudes of its products. */

@@ -1,28 +1,10 @@
 /* Depthwise kernels of every instruction set against sums in double, on random windows with tails.
  * Pixels are heap blocks of exactly n channels, so that the address sanitizer sees a read past the
  * end of one. */
-#include "kernels/kernels.h"
+#include "kernel_test.h"
 #include "runtime/sqz_rt.h"
-#include "sqz_test.h"
 
 enum { SEED = 20261123, ROUNDS = 250 };
-
-static void *block(size_t bytes) /* exact; never NULL */
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
-}
 
 typedef struct window_case {
     size_t n, n_seg, len, tall, wide;

@@ -1,27 +1,9 @@
 /* int8 add, sub, mul and tables: every instruction set against the runtime, over all pairs of codes
  * for many scales; operands are heap blocks of exactly their size. */
-#include "kernels/kernels.h"
+#include "kernel_test.h"
 #include "kernels/multiplier.h"
-#include "sqz_test.h"
 
 enum { SEED = 20241123, PAIRS = 65536 };
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
-}
-
-static void *block(size_t bytes)
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
 
 /* All pairs of codes, in an order that mixes lanes. */
 static void all_pairs(int8_t *a, int8_t *b)

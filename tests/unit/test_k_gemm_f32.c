@@ -2,18 +2,9 @@
  * names the operations of each sum and their order, so the bytes are those of a chain of fmaf,
  * whatever tile a row or an output falls into. All operands are heap blocks of exactly the size
  * that the contract names, so that the address sanitizer sees a read or write past the end. */
-#include "kernels/kernels.h"
-#include "sqz_test.h"
+#include "kernel_test.h"
 
 enum { SEED = 20241105, ROUNDS = 600 };
-
-static void *block(size_t bytes) /* exact; never NULL */
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
 
 static float *numbers(sqz_rng *r, size_t n)
 {
@@ -118,15 +109,6 @@ static float expected(const product *p, size_t i, size_t j)
         v += p->add[i * p->o.ld_add + j];
     v = v < p->o.lo ? p->o.lo : v;
     return v > p->o.hi ? p->o.hi : v;
-}
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
 }
 
 static bool same(float a, float b) { return memcmp(&a, &b, sizeof a) == 0; }

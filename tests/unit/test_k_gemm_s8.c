@@ -1,9 +1,8 @@
 /* gemm_s8 of every instruction set on random shapes, strides, segments and widths, against sums in
  * 64 bits that go through the runtime's requantization. All operands are heap blocks of exactly the
  * size that the contract names, so that the address sanitizer sees a read or write past the end. */
-#include "kernels/kernels.h"
+#include "kernel_test.h"
 #include "runtime/sqz_rt.h"
-#include "sqz_test.h"
 #if defined(__x86_64__) && !defined(__clang__)
 #    define YMM_FORM /* the form for processors with AVX-VNNI, under another encoding */
 #    pragma GCC push_options
@@ -18,14 +17,6 @@ static void ymm_form(const sqz_packed *w, size_t begin, size_t end, const sqz_le
 #endif
 
 enum { SEED = 20261123, ROUNDS = 600, SLACK = 3 };
-
-static void *block(size_t bytes) /* exact; never NULL */
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
 
 static size_t upto(sqz_rng *r, size_t most) { return 1 + (size_t)sqz_rng_below(r, most); }
 
@@ -163,12 +154,9 @@ static sqz_packed right(const product *p, bool columns, uint8_t flip)
     return w;
 }
 
-static size_t implementations(sqz_kernels out[SQZ_N_ISA + 1])
+static size_t forms(sqz_kernels out[SQZ_N_ISA + 1])
 {
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
+    size_t n = implementations(out);
 #ifdef YMM_FORM
     if (sqz_isa_supported(SQZ_ISA_avx512vnni))
         out[n++] = (sqz_kernels){.isa = SQZ_ISA_avxvnni, .s8_flip = 0x80, .gemm_s8 = ymm_form};
@@ -205,7 +193,7 @@ static void test_products_are_exact_for_every_instruction_set(void **state)
     (void)state;
     sqz_rng r = {SEED, 0};
     sqz_kernels set[SQZ_N_ISA + 1];
-    const size_t n_set = implementations(set);
+    const size_t n_set = forms(set);
     for (int round = 0; round < ROUNDS; round++) {
         product p = make(&r);
         const bool columns = sqz_rng_below(&r, 2);
@@ -221,7 +209,7 @@ static void test_the_largest_sum_is_exact(void **state)
     enum { K = 66311 }; /* K * 255 * 127 just fits int32 */
     sqz_rng r = {SEED, 1};
     sqz_kernels set[SQZ_N_ISA + 1];
-    const size_t n_set = implementations(set);
+    const size_t n_set = forms(set);
     product p = {.n = 1, .k = K, .end = 1, .ld = 1, .y_bytes = 1, .a_bytes = K + SLACK};
     p.l = (sqz_left){.m = 1, .width = 1, .n_seg = 1, .len = K};
     p.a = codes(&r, p.a_bytes);
@@ -251,7 +239,7 @@ static void test_requantization_is_exact_around_every_step(void **state)
     enum { M = 1 };
     sqz_rng r = {SEED, 2};
     sqz_kernels set[SQZ_N_ISA + 1];
-    const size_t n_set = implementations(set), none = 0;
+    const size_t n_set = forms(set), none = 0;
     for (int round = 0; round < ROUNDS; round++) {
         int32_t mult[16], shift[16], start[16], zero = (int32_t)sqz_rng_below(&r, 256) - 128;
         const int32_t s = (int32_t)sqz_rng_below(&r, 23);

@@ -1,7 +1,6 @@
 /* map_f32 and bin_f32: the same bits on every instruction set, errors against long double, special
  * values. */
-#include "kernels/kernels.h"
-#include "sqz_test.h"
+#include "kernel_test.h"
 #include <float.h>
 #include <math.h>
 
@@ -18,15 +17,6 @@ static uint32_t bits_of(float f)
     uint32_t u;
     memcpy(&u, &f, sizeof u);
     return isnan(f) ? 0x7fc00000 : u; /* any NaN is as good as another */
-}
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
 }
 
 static const char *const names[] = {

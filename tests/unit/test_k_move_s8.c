@@ -1,26 +1,8 @@
 /* Transposition and int8 softmax: every instruction set against the definition; exact heap
  * blocks. */
-#include "kernels/kernels.h"
-#include "sqz_test.h"
+#include "kernel_test.h"
 
 enum { SEED = 4711 };
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
-}
-
-static void *block(size_t bytes)
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
 
 static uint8_t *random_bytes(sqz_rng *r, size_t n)
 {

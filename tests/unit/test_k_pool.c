@@ -1,27 +1,9 @@
 /* Pool kernels: every instruction set against the definition, exact heap blocks, any number of
  * channels; NaN, infinities and zeros of both signs. */
-#include "kernels/kernels.h"
+#include "kernel_test.h"
 #include "kernels/multiplier.h"
-#include "sqz_test.h"
 
 enum { SEED = 77, ROUNDS = 500 };
-
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
-}
-
-static void *block(size_t bytes)
-{
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        abort();
-    return p;
-}
 
 static sqz_taps random_taps(sqz_rng *r, size_t *in, size_t *out)
 {

@@ -1,32 +1,15 @@
 /* softmax_f32, norm_f32, fold_f32, moments_f32 and affine_f32: the same bits on every instruction
  * set, errors against long double. */
-#include "kernels/kernels.h"
-#include "sqz_test.h"
+#include "kernel_test.h"
 #include <math.h>
 
 enum { SEED = 20260712 };
 
-static size_t implementations(sqz_kernels out[SQZ_N_ISA])
-{
-    size_t n = 0;
-    for (int isa = 0; isa < SQZ_N_ISA; isa++)
-        if (sqz_isa_supported((sqz_isa)isa))
-            sqz_kernels_select(&out[n++], (sqz_isa)isa);
-    return n;
-}
-
-/* Blocks of exact size, so that the address sanitizer sees what lies outside. */
-static float *block(size_t n)
-{
-    float *p = malloc(n ? n * sizeof *p : 1);
-    if (!p)
-        abort();
-    return p;
-}
+static float *floats(size_t n) { return block(n * sizeof(float)); }
 
 static float *random_row(sqz_rng *r, size_t n, double lo, double hi)
 {
-    float *p = block(n);
+    float *p = floats(n);
     for (size_t i = 0; i < n; i++)
         p[i] = (float)(lo + (hi - lo) * sqz_rng_uniform(r));
     return p;
@@ -61,9 +44,9 @@ static void test_softmax_is_exact_and_the_same_everywhere(void **state)
         const size_t rows = 1 + sqz_rng_below(&r, 3);
         const size_t n = 1 + sqz_rng_below(&r, round % 50 ? 100 : 5000);
         const bool log_of = round % 2;
-        float *x = random_row(&r, rows * n, -10, round % 7 ? 10 : 100), *first = block(rows * n);
+        float *x = random_row(&r, rows * n, -10, round % 7 ? 10 : 100), *first = floats(rows * n);
         for (size_t s = 0; s < n_set; s++) {
-            float *y = block(rows * n);
+            float *y = floats(rows * n);
             memcpy(y, x, rows * n * sizeof *y);
             set[s].softmax_f32(rows, n, s % 2 ? x : y, y, log_of); /* in place or not */
             if (s == 0)
@@ -131,7 +114,7 @@ static void test_normalization_is_exact_and_the_same_everywhere(void **state)
         const size_t rows = 1 + sqz_rng_below(&r, 3);
         const size_t n = 1 + sqz_rng_below(&r, round % 50 ? 100 : 5000);
         const double center = round % 3 ? 0 : 1e4; /* the mean is large against the variance */
-        float *x = random_row(&r, rows * n, center - 1, center + 1), *first = block(rows * n);
+        float *x = random_row(&r, rows * n, center - 1, center + 1), *first = floats(rows * n);
         float *scale = random_row(&r, n, -2, 2), *bias = random_row(&r, n, -1, 1);
         const sqz_row_norm p = {.n = n,
                                 .scale = round % 4 ? scale : NULL,
@@ -139,7 +122,7 @@ static void test_normalization_is_exact_and_the_same_everywhere(void **state)
                                 .epsilon = 1e-3,
                                 .centered = round % 2 || center > 0};
         for (size_t s = 0; s < n_set; s++) {
-            float *y = block(rows * n), mean[3], inv[3];
+            float *y = floats(rows * n), mean[3], inv[3];
             memcpy(y, x, rows * n * sizeof *y);
             set[s].norm_f32(&p, rows, s % 2 ? x : y, y, mean, s ? inv : NULL);
             if (s == 0)
@@ -215,7 +198,7 @@ static void test_moments_and_affine_maps_of_columns(void **state)
         float *factor = random_row(&r, n, -2, 2), *shift = random_row(&r, n, -1, 1);
         const float *less = round % 2 ? from : NULL;
         for (size_t s = 0; s < n_set; s++) {
-            float *a = block(n), *b = block(n), *y = block(count);
+            float *a = floats(n), *b = floats(n), *y = floats(count);
             memcpy(y, x, count * sizeof *y);
             set[s].moments_f32(rows, n, ld, x, less, a, b);
             set[s].moments_f32(rows, n, ld, x, less, a, NULL); /* the sums alone: the same */
