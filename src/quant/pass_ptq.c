@@ -1,4 +1,4 @@
-/* ptq: post-training quantization to int8. Activations get asymmetric grids from their ranges,
+/* ptq: post-training quantization. Activations get asymmetric grids from their ranges,
  * weights symmetric ones per output channel, biases 32 bits. docs/quantization.md says what becomes
  * integer and which grids are shared. */
 #include "quant/ptq.h"
@@ -6,10 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct options {
-    const char *exclude;
-    int64_t per_tensor, weights, softmax;
-} options;
+typedef sqz_ptq_options options;
 
 static void note(const sqz_ptq *p, sqz_log_level level, const char *fmt, va_list ap)
 {
@@ -92,6 +89,7 @@ static sqz_status prepare(sqz_ptq *p)
 static sqz_status quantize(sqz_ptq *p)
 {
     SQZ_TRY(prepare(p));
+    SQZ_TRY(sqz_ptq_schemes(p));
     SQZ_TRY(sqz_ptq_plan(p));
     SQZ_TRY(sqz_ptq_grids(p));
     SQZ_TRY(sqz_ptq_weights(p));
@@ -107,11 +105,10 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     sqz_ptq p = {.g = g,
                  .env = env,
                  .a = &a,
-                 .exclude = o->exclude && *o->exclude ? o->exclude : NULL,
-                 .per_tensor = o->per_tensor != 0,
+                 .o = o,
                  .integer_softmax = env->integer_only || o->softmax == 1};
     SQZ_TRY(refuse_quantized(g));
-    SQZ_TRY(sqz_note(g->ctx, sqz_selection_check(g, p.exclude), "exclude"));
+    SQZ_TRY(sqz_note(g->ctx, sqz_selection_check(g, o->exclude), "exclude"));
     sqz_status s = unfold_weights(&p);
     if (s == SQZ_OK)
         s = sqz_keep_reference(g, env);
@@ -135,9 +132,34 @@ static const sqz_attr schema[] = {
      .offset = offsetof(options, weights),
      .type = SQZ_A_INT,
      .def = 8,
-     .min = 8,
+     .min = 2,
      .max = 8,
-     .doc = "bits of a weight"},
+     .doc = "bits of a weight: 8, 4, 3 or 2"},
+    {.name = "ranges",
+     .offset = offsetof(options, ranges),
+     .type = SQZ_A_ENUM,
+     .names = "auto|minmax|mse|lsq",
+     .doc = "how the scale of weights is found; auto: minmax for 8 bits, mse for fewer"},
+    {.name = "bits",
+     .offset = offsetof(options, bits),
+     .type = SQZ_A_STRING,
+     .doc = "bits of some nodes' weights: \"stem:8, block.*:4, fc:float\"; the first that fits"},
+    {.name = "edges",
+     .offset = offsetof(options, edges),
+     .type = SQZ_A_INT,
+     .def = -1,
+     .min = -1,
+     .max = 8,
+     .doc = "least bits of the first and last products' weights; 0: as all; -1: 8 where they hold "
+            "at most a tenth of all weights"},
+    {.name = "pow2",
+     .offset = offsetof(options, pow2),
+     .type = SQZ_A_BOOL,
+     .doc = "scales are powers of two"},
+    {.name = "symmetric",
+     .offset = offsetof(options, symmetric),
+     .type = SQZ_A_BOOL,
+     .doc = "zero points of activations are 0"},
     {.name = "softmax",
      .offset = offsetof(options, softmax),
      .type = SQZ_A_ENUM,

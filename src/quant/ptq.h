@@ -1,5 +1,6 @@
 /* ptq.h: what the steps of post-training quantization share. pass_ptq.c calls them in this order:
  *
+ *   schemes  bits of each node's weights                                 ptq_scheme.c
  *   plan     which nodes become integer                                  ptq_plan.c
  *   grids    which values share a grid, and the grid of each             ptq_grids.c
  *   weights  weights, biases and other constants                         ptq_weights.c
@@ -10,6 +11,18 @@
 #define SQZ_PTQ_H
 #include "quant/qparams.h"
 #include "quant/quantize.h"
+#include "quant/wscale.h"
+
+typedef struct sqz_ptq_options { /* of the pass; enums as in its schema */
+    const char *exclude, *bits;
+    int64_t weights, group, per_tensor, pow2, ranges, edges;
+    int64_t softmax, symmetric;
+} sqz_ptq_options;
+
+typedef struct sqz_scheme { /* of one node's weights */
+    uint8_t bits;           /* 8, 4, 3, 2; 32: the node stays float */
+    int32_t group;          /* terms that share a scale; 0: all of an output */
+} sqz_scheme;
 
 typedef struct sqz_grid { /* int8, one scale */
     float scale;
@@ -20,11 +33,11 @@ typedef struct sqz_ptq {
     sqz_graph *g;
     sqz_env *env;
     sqz_arena *a; /* of the pass */
-    const char *exclude;
-    bool per_tensor;
+    const sqz_ptq_options *o;
     bool integer_softmax;     /* at the end of the model, too */
     sqz_uses uses;            /* of the float graph */
     uint32_t n_value, n_node; /* of the float graph */
+    sqz_scheme *scheme;       /* by node */
     bool *integer;            /* by node */
     const sqz_range **range;  /* by value: its own, or that of what it is a copy of */
     sqz_grid *grid;           /* by value: grid of its int8 form */
@@ -53,6 +66,13 @@ SQZ_PRINTF(2, 3) void sqz_ptq_fact(const sqz_ptq *p, const char *fmt, ...); /* n
  * numbers below -1e30 (masks) are counted. */
 sqz_status sqz_ptq_constant_range(const sqz_ptq *p, sqz_vid v, sqz_range *out, size_t *masked);
 
+/* n is a product with constant weights. */
+bool sqz_ptq_has_weights(const sqz_graph *g, const sqz_node *n);
+/* How scales of weights are found. */
+sqz_wrule sqz_ptq_rule(const sqz_ptq *p, sqz_scheme s);
+/* The grid of activations for a range; false: it has no extent, and the scale is 1. */
+bool sqz_ptq_grid_of(const sqz_ptq *p, sqz_range r, sqz_grid *g);
+sqz_status sqz_ptq_schemes(sqz_ptq *p);
 sqz_status sqz_ptq_plan(sqz_ptq *p);
 sqz_status sqz_ptq_grids(sqz_ptq *p);
 sqz_status sqz_ptq_weights(sqz_ptq *p);

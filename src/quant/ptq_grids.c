@@ -183,6 +183,13 @@ static sqz_status add_constants(const sqz_ptq *p, sets *s)
 
 /* ---- grids ---- */
 
+bool sqz_ptq_grid_of(const sqz_ptq *p, sqz_range r, sqz_grid *g)
+{
+    const sqz_qspec spec = {
+        .lo = -128, .hi = 127, .symmetric = p->o->symmetric != 0, .pow2 = p->o->pow2 != 0};
+    return sqz_qparams(&spec, r, &g->scale, &g->zero);
+}
+
 static void set_grid(sqz_ptq *p, sets *s, sqz_vid v)
 {
     sqz_vid r = root(s->parent, v);
@@ -191,7 +198,7 @@ static void set_grid(sqz_ptq *p, sets *s, sqz_vid v)
         p->grid[r] = s->fixed[r];
         return;
     }
-    sqz_qparams_s8(s->range[r], &p->grid[r].scale, &p->grid[r].zero, &degenerate);
+    degenerate = !sqz_ptq_grid_of(p, s->range[r], &p->grid[r]);
     if (degenerate)
         sqz_ptq_note(p, "value '%s': its range %g .. %g has no extent; scale 1 is used",
                      sqz_val(p->g, v)->name, (double)s->range[r].lo, (double)s->range[r].hi);

@@ -153,8 +153,8 @@ static sqz_status can(const sqz_ptq *p, sqz_nid id, bool *yes, const char **why)
                 *why = "it has no integer form";
         return SQZ_OK;
     }
-    SQZ_TRY(sqz_node_selected(p->g, id, p->exclude, &excluded));
-    if (excluded) {
+    SQZ_TRY(sqz_node_selected(p->g, id, p->o->exclude, &excluded));
+    if (excluded || (p->scheme[id].bits == 32 && sqz_ptq_has_weights(p->g, n))) {
         *why = "it is excluded";
         return SQZ_OK;
     }

@@ -74,7 +74,7 @@ sqz_status sqz_ptq_recurrent(sqz_ptq *p)
         bool excluded = false, any = false;
         if (!is_recurrent(n))
             continue;
-        SQZ_TRY(sqz_node_selected(p->g, id, p->exclude, &excluded));
+        SQZ_TRY(sqz_node_selected(p->g, id, p->o->exclude, &excluded));
         for (unsigned slot = 1; slot <= 2 && slot < n->n_in && !excluded; slot++) {
             if (!is_weight(p->g, n->in[slot]))
                 continue;

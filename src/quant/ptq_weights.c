@@ -1,7 +1,8 @@
 /* ptq_weights.c: numbers of integer nodes.
  *
- * Weights are symmetric, -127..127, one scale for each output channel; biases 32 bits wide with
- * scale s_x * s_w[c]. Three things make s_w[c] larger than max|w| / 127:
+ * Weights are symmetric, -127..127 (fewer with fewer bits), one scale for each output channel;
+ * biases 32 bits wide with scale s_x * s_w[c]. Three things make s_w[c] larger than wscale.h has
+ * it:
  *   - a channel without weights gets s_y / (256 s_x): its bias keeps 1/256 of an output step;
  *   - a bias of more than 2^30 steps would come near the end of 32 bits: s_w[c] = |b| / (2^30 s_x);
  *   - sum|w| * 255 + |b| must stay below 2^31, or the accumulator could wrap around.
@@ -55,6 +56,8 @@ typedef struct weights {
     float *amax;            /* by channel */
     double *sum;            /* of magnitudes */
     float *scale;           /* by channel; all equal for per_tensor */
+    sqz_scheme scheme;
+    int32_t limit; /* largest code */
     sqz_nid *user;
     uint32_t n_user;
 } weights;
@@ -72,6 +75,8 @@ static sqz_status measure(const sqz_ptq *p, sqz_vid w, weights *out)
     const sqz_qrule *r = &sqz_nod(p->g, out->user[0])->op->quant;
     const sqz_tensor *t = out->t = sqz_val(p->g, w)->constant;
     const float *x = SQZ_F32P(t);
+    out->scheme = p->scheme[out->user[0]];
+    out->limit = (1 << (out->scheme.bits - 1)) - 1;
     out->axis = r->channel_axis < 0 ? t->shape.rank + r->channel_axis : r->channel_axis;
     out->c = (size_t)t->shape.dim[out->axis];
     out->outer = out->inner = 1; /* factors of a count that was checked */
@@ -117,22 +122,66 @@ static void say(const sqz_ptq *p, const sqz_node *n, const tally *t, const char 
                      n->op->info.name, t->n, t->n == 1 ? "" : "s", t->first, what);
 }
 
-static void scale_by_weights(const sqz_ptq *p, weights *w)
+typedef struct scaling {
+    const weights *w;
+    sqz_wrule rule;
+    bool pow2;
+    float *magnitude; /* |w|, channel after channel */
+} scaling;
+
+static sqz_status scale_channels(void *arg, size_t begin, size_t end)
+{
+    const scaling *s = arg;
+    const weights *w = s->w;
+    const float *x = SQZ_F32P(w->t);
+    const size_t n = w->outer * w->inner;
+    for (size_t c = begin; c < end; c++) {
+        float *m = s->magnitude + c * n;
+        for (size_t o = 0; o < w->outer; o++)
+            for (size_t i = 0; i < w->inner; i++)
+                m[o * w->inner + i] = fabsf(x[(o * w->c + c) * w->inner + i]);
+        w->scale[c] = sqz_weight_scale(m, n, w->limit, s->rule, s->pow2);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status scale_by_rule(const sqz_ptq *p, weights *w, sqz_arena *a)
+{
+    const size_t n = w->outer * w->inner;
+    scaling s = {w, sqz_ptq_rule(p, w->scheme), p->o->pow2 != 0, NULL};
+    s.magnitude = sqz_arena_alloc(a, w->t->count + 1, sizeof *s.magnitude);
+    if (!s.magnitude)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_parallel(p->g->ctx, w->c, 4096 / SQZ_MAX(n, (size_t)1) + 1, scale_channels, &s));
+    if (!p->o->per_tensor)
+        return SQZ_OK;
+    const float one = sqz_weight_scale(s.magnitude, w->t->count, w->limit, s.rule, s.pow2);
+    for (size_t c = 0; c < w->c; c++)
+        w->scale[c] = one;
+    return SQZ_OK;
+}
+
+static sqz_status scale_by_weights(const sqz_ptq *p, weights *w)
 {
     const sqz_node *n = sqz_nod(p->g, w->user[0]);
     float most = 0.0f, spare = grid_out(p, n).scale / (256.0f * grid_in(p, n).scale);
     tally dead = {0};
     for (size_t c = 0; c < w->c; c++)
         most = fmaxf(most, w->amax[c]);
+    sqz_arena a = {.ctx = p->g->ctx};
+    const sqz_status s = scale_by_rule(p, w, &a);
+    sqz_arena_free(&a);
+    SQZ_TRY(s);
+    spare = fmaxf(p->o->pow2 ? sqz_scale_pow2(spare) : spare, SQZ_SCALE_MIN);
     for (size_t c = 0; c < w->c; c++) {
         bool none = w->amax[c] < fmaxf(DEAD, DEAD_PART * most);
-        float amax = p->per_tensor ? most : w->amax[c];
-        w->scale[c] = none && (!p->per_tensor || most < DEAD) ? fmaxf(spare, SQZ_SCALE_MIN)
-                                                              : sqz_qparams_sym(amax, 127);
+        if (none && (!p->o->per_tensor || most < DEAD))
+            w->scale[c] = spare;
         if (none)
             count(&dead, c);
     }
     say(p, n, &dead, "have no weights to speak of: quantized to zeros");
+    return SQZ_OK;
 }
 
 static float up(double x) /* to float, not below */
@@ -150,6 +199,12 @@ static double load(const weights *w, size_t c, double b, double s_x)
            1;
 }
 
+/* At least x. */
+static float raised(const sqz_ptq *p, double x)
+{
+    return p->o->pow2 ? sqz_scale_pow2(up(x)) : up(x);
+}
+
 static sqz_status raise_for(const sqz_ptq *p, weights *w, const sqz_node *n)
 {
     const float *bias = bias_of(p, n);
@@ -160,12 +215,12 @@ static sqz_status raise_for(const sqz_ptq *p, weights *w, const sqz_node *n)
         if (!isfinite(b))
             return not_finite(p, n->in[n->op->quant.bias], c);
         if (b / (s_x * (double)w->scale[c]) > BIAS_STEPS_MAX) {
-            w->scale[c] = up(b / (BIAS_STEPS_MAX * s_x));
+            w->scale[c] = raised(p, b / (BIAS_STEPS_MAX * s_x));
             count(&wide, c);
         }
         bool over = load(w, c, b, s_x) > ACC_MAX;
         for (int tries = 0; tries < 64 && load(w, c, b, s_x) > ACC_MAX; tries++)
-            w->scale[c] = up((double)w->scale[c] * 1.05 * load(w, c, b, s_x) / ACC_MAX);
+            w->scale[c] = raised(p, (double)w->scale[c] * 1.05 * load(w, c, b, s_x) / ACC_MAX);
         if (over)
             count(&heavy, c);
         if (!(load(w, c, b, s_x) <= ACC_MAX))
@@ -181,7 +236,7 @@ static sqz_status raise_for(const sqz_ptq *p, weights *w, const sqz_node *n)
 static void level(const sqz_ptq *p, weights *w) /* one scale for all */
 {
     float most = 0.0f;
-    if (!p->per_tensor)
+    if (!p->o->per_tensor)
         return;
     for (size_t c = 0; c < w->c; c++)
         most = fmaxf(most, w->scale[c]);
@@ -212,7 +267,9 @@ static sqz_status put(const sqz_ptq *p, sqz_node *n, unsigned slot, bool in_plac
         SQZ_TRY(sqz_value_set_constant(p->g, old, t));
     } else {
         const char *name = sqz_arena_printf(p->a, "%s_%s", sqz_val(p->g, old)->name,
-                                            t->dtype == SQZ_S8 ? "int8" : "int32");
+                                            t->dtype == SQZ_S32             ? "int32"
+                                            : sqz_dtype_bits(t->dtype) == 4 ? "int4"
+                                                                            : "int8");
         if (!name) {
             sqz_tensor_free(p->g->ctx, t);
             return SQZ_E_NOMEM;
@@ -225,12 +282,20 @@ static sqz_status put(const sqz_ptq *p, sqz_node *n, unsigned slot, bool in_plac
     return SQZ_OK;
 }
 
+static sqz_dtype type_of(const weights *w) { return w->scheme.bits < 8 ? SQZ_S4 : SQZ_S8; }
+
 static sqz_status quantize_weights(const sqz_ptq *p, const weights *w, sqz_tensor *q)
 {
     const float *x = SQZ_F32P(w->t);
-    SQZ_TRY(sqz_tensor_alloc(p->g->ctx, SQZ_S8, &w->t->shape, q));
-    for (size_t i = 0; i < w->t->count; i++)
-        SQZ_S8P(q)[i] = (int8_t)sqz_qround(x[i], w->scale[i / w->inner % w->c], 0, -127, 127);
+    SQZ_TRY(sqz_tensor_alloc(p->g->ctx, type_of(w), &w->t->shape, q));
+    for (size_t i = 0; i < w->t->count; i++) {
+        const int32_t code = sqz_qround(x[i], w->scale[i / w->inner % w->c], 0, -w->limit,
+                                        w->limit);
+        if (q->dtype == SQZ_S8)
+            SQZ_S8P(q)[i] = (int8_t)code;
+        else
+            sqz_tensor_set_i64(q, i, code);
+    }
     return SQZ_OK;
 }
 
@@ -252,7 +317,7 @@ static sqz_status put_bias(const sqz_ptq *p, sqz_node *n, const weights *w)
         SQZ_S32P(&q)[c] = (int32_t)nearbyint((double)b[c] / (double)scale[c]);
     }
     SQZ_TRY(put(p, n, slot, sqz_n_uses(&p->uses, n->in[slot]) == 1, &q, &v));
-    bool one = p->per_tensor || w->c == 1;
+    bool one = p->o->per_tensor || w->c == 1;
     int32_t axis = sqz_val(p->g, v)->shape.rank - 1;
     while (axis > 0 && sqz_val(p->g, v)->shape.dim[axis] != (int64_t)w->c)
         axis--; /* (O), (1, O) or (O, 1, 1) */
@@ -268,18 +333,20 @@ static sqz_status put_weights(const sqz_ptq *p, const weights *w, bool in_place)
     SQZ_TRY(quantize_weights(p, w, &q));
     sqz_node *first = sqz_nod(p->g, w->user[0]);
     SQZ_TRY(put(p, first, (unsigned)first->op->quant.weight, in_place, &q, &v));
-    return set_quant(p, v, SQZ_S8, p->per_tensor ? -1 : w->axis, p->per_tensor ? 1 : w->c, w->scale,
-                     0);
+    const bool one = p->o->per_tensor != 0;
+    SQZ_TRY(set_quant(p, v, type_of(w), one ? -1 : w->axis, one ? 1 : w->c, w->scale, 0));
+    if (w->scheme.bits == 8 || w->scheme.bits == 4)
+        return SQZ_OK;
+    sqz_quant q3 = *sqz_val(p->g, v)->quant;
+    q3.bits = w->scheme.bits;
+    return sqz_value_set_grid(p->g, v, &q3);
 }
 
 /* ---- which nodes share ---- */
 
 static bool has_weights(const sqz_ptq *p, sqz_nid id)
 {
-    const sqz_node *n = sqz_nod(p->g, id);
-    const sqz_qrule *r = &n->op->quant;
-    return p->integer[id] && r->kind == SQZ_Q_LINEAR && r->weight &&
-           sqz_ptq_is_constant(p->g, n->in[r->weight]);
+    return p->integer[id] && sqz_ptq_has_weights(p->g, sqz_nod(p->g, id));
 }
 
 /* All users of w, when all are integer and see it the same way; else `id` alone. */
@@ -294,7 +361,8 @@ static sqz_status find_users(const sqz_ptq *p, sqz_nid id, sqz_vid v, weights *w
     for (uint32_t u = p->uses.first[v]; u < p->uses.first[v + 1]; u++) {
         sqz_nid user = p->uses.node[u];
         *every = *every && user != SQZ_NONE && has_weights(p, user) &&
-                 sqz_nod(p->g, user)->op == op && p->uses.slot[u] == op->quant.weight;
+                 sqz_nod(p->g, user)->op == op && p->uses.slot[u] == op->quant.weight &&
+                 p->scheme[user].bits == p->scheme[id].bits;
         w->user[w->n_user++] = user;
     }
     if (!*every) {
@@ -311,7 +379,7 @@ static sqz_status quantize_node(const sqz_ptq *p, sqz_nid id, bool *done)
     sqz_vid v = sqz_nod(p->g, id)->in[sqz_nod(p->g, id)->op->quant.weight];
     SQZ_TRY(find_users(p, id, v, &w, &every));
     SQZ_TRY(measure(p, v, &w));
-    scale_by_weights(p, &w);
+    SQZ_TRY(scale_by_weights(p, &w));
     for (uint32_t k = 0; k < w.n_user; k++) {
         level(p, &w);
         SQZ_TRY(raise_for(p, &w, sqz_nod(p->g, w.user[k])));
@@ -339,7 +407,7 @@ static sqz_status quantize_operand(const sqz_ptq *p, sqz_node *n, unsigned slot)
                      "of its grid",
                      sqz_val(p->g, v)->name, masked);
     if (n->op->quant.kind != SQZ_Q_SAME)
-        sqz_qparams_s8(r, &g.scale, &g.zero, NULL); /* all zeros: scale 1, exact */
+        (void)sqz_ptq_grid_of(p, r, &g); /* all zeros: scale 1, exact */
     SQZ_TRY(sqz_tensor_alloc(p->g->ctx, SQZ_S8, &t->shape, &q));
     for (size_t i = 0; i < t->count; i++)
         SQZ_S8P(&q)[i] = (int8_t)sqz_qround(SQZ_F32P(t)[i], g.scale, g.zero, -128, 127);

@@ -1,21 +1,34 @@
 /* qparams.c: see qparams.h. */
 #include "quant/qparams.h"
 #include "ir/qround.h"
+#include "quant/wscale.h"
 #include <math.h>
+
+bool sqz_qparams(const sqz_qspec *spec, sqz_range r, float *scale, int32_t *zero)
+{
+    const double lo = fmin((double)r.lo, 0.0), hi = fmax((double)r.hi, 0.0);
+    *scale = 1.0f;
+    *zero = 0;
+    if (!isfinite(r.lo) || !isfinite(r.hi) || !(hi > lo))
+        return false;
+    const double wide = spec->symmetric ? fmax(-lo, hi) / spec->hi
+                                        : (hi - lo) / ((double)spec->hi - spec->lo);
+    *scale = fmaxf((float)wide, SQZ_SCALE_MIN);
+    if (spec->pow2)
+        *scale = sqz_scale_pow2(*scale);
+    if (spec->symmetric)
+        return true;
+    const double z = nearbyint(spec->lo - lo / (double)*scale);
+    *zero = (int32_t)fmin(fmax(z, spec->lo), spec->hi);
+    return true;
+}
 
 void sqz_qparams_s8(sqz_range r, float *scale, int32_t *zero, bool *degenerate)
 {
-    double lo = fmin((double)r.lo, 0.0), hi = fmax((double)r.hi, 0.0);
-    bool bad = !isfinite(r.lo) || !isfinite(r.hi) || !(hi > lo);
-    *scale = 1.0f;
-    *zero = 0;
+    const sqz_qspec spec = {.lo = -128, .hi = 127};
+    const bool fine = sqz_qparams(&spec, r, scale, zero);
     if (degenerate)
-        *degenerate = bad;
-    if (bad)
-        return;
-    *scale = fmaxf((float)((hi - lo) / 255.0), SQZ_SCALE_MIN);
-    double z = nearbyint(-128.0 - lo / (double)*scale);
-    *zero = (int32_t)fmin(fmax(z, -128.0), 127.0);
+        *degenerate = !fine;
 }
 
 float sqz_qparams_sym(float amax, int limit)

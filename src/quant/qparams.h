@@ -6,6 +6,15 @@
 
 #define SQZ_SCALE_MIN 5.9604644775390625e-8f /* 2^-24: 1/scale stays finite */
 
+typedef struct sqz_qspec {
+    int32_t lo, hi;       /* codes */
+    bool symmetric, pow2; /* zero point 0; a scale that is a power of two */
+} sqz_qspec;
+/* The grid of activations: range widened to contain 0; scale = (hi-lo) / (codes - 1), zero =
+ * round(lowest code - lo/scale), so 0 is on the grid and lo, hi are at most half a step off it.
+ * Symmetric: scale = max(-lo, hi) / highest code. A power of two is the next that is not below. A
+ * degenerate range (empty, or not finite) gives scale 1, zero 0, and false. */
+bool sqz_qparams(const sqz_qspec *spec, sqz_range r, float *scale, int32_t *zero);
 /* Asymmetric int8: range widened to contain 0; scale = (hi-lo)/255; zero = round(-128 - lo/scale),
  * so 0 is on the grid and lo, hi are at most half a step off it. A degenerate range (empty, or not
  * finite) gives scale 1, zero 0 and sets *degenerate; `degenerate` may be NULL. */

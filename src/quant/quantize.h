@@ -10,4 +10,6 @@ sqz_status sqz_node_selected(const sqz_graph *g, sqz_nid n, const char *selectio
 /* Every entry of the selection matches a node; else SQZ_E_NOTFOUND with the entry and the nearest
  * name. */
 sqz_status sqz_selection_check(const sqz_graph *g, const char *selection);
+/* Next entry of a comma-separated list, without blanks around it; false at the end. */
+bool sqz_next_entry(const char **list, const char **entry, size_t *n);
 #endif

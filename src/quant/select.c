@@ -2,8 +2,7 @@
 #include "quant/quantize.h"
 #include <string.h>
 
-/* Next entry of a comma-separated list, without blanks around it; false at the end. */
-static bool next_entry(const char **list, const char **entry, size_t *n)
+bool sqz_next_entry(const char **list, const char **entry, size_t *n)
 {
     const char *p = *list + strspn(*list, " \t\n,");
     size_t len = strcspn(p, ",");
@@ -39,7 +38,7 @@ static sqz_status selected(const sqz_graph *g, const sqz_node *n, const char *se
     const char *entry;
     size_t len;
     *yes = false;
-    while (!*yes && next_entry(&selection, &entry, &len)) {
+    while (!*yes && sqz_next_entry(&selection, &entry, &len)) {
         char *text = sqz_arena_strndup(a, entry, len);
         if (!text)
             return SQZ_E_NOMEM;
@@ -85,7 +84,7 @@ sqz_status sqz_selection_check(const sqz_graph *g, const char *selection)
     sqz_status s = SQZ_OK;
     const char *entry;
     size_t len;
-    while (s == SQZ_OK && selection && next_entry(&selection, &entry, &len)) {
+    while (s == SQZ_OK && selection && sqz_next_entry(&selection, &entry, &len)) {
         char *text = sqz_arena_strndup(&a, entry, len);
         s = text ? check_entry(g, text) : SQZ_E_NOMEM;
     }
