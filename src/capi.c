@@ -9,6 +9,7 @@
 #include "ir/pass.h"
 #include "kernels/blas.h"
 #include "kernels/kernels.h"
+#include "quant/recipe.h"
 #include <string.h>
 
 void sqz_own_process(sqz_ctx *ctx)
@@ -267,6 +268,28 @@ static sqz_status list_devices(sqz_ctx *ctx, sqz_str *s)
     return SQZ_OK;
 }
 
+static sqz_status list_recipes(sqz_ctx *ctx, sqz_str *s)
+{
+    sqz_arena a = {.ctx = ctx};
+    sqz_status st = SQZ_OK;
+    for (size_t i = 0; i < sqz_n_recipes && st == SQZ_OK; i++) {
+        sqz_recipe r;
+        st = sqz_recipe_load(&a, sqz_recipe_names[i], &r);
+        if (st == SQZ_OK)
+            sqz_str_addf(s, "%s\t%s\n", sqz_recipe_names[i], r.doc ? r.doc : "");
+    }
+    sqz_arena_free(&a);
+    return st;
+}
+
+static void list_methods(sqz_str *s)
+{
+    for (size_t i = 0; i < sqz_n_passes; i++)
+        if (sqz_pass_is_method(sqz_passes[i]))
+            sqz_str_addf(s, "%s\t%s (%s ptq)\n", sqz_passes[i]->info.name, sqz_passes[i]->info.doc,
+                         sqz_passes[i]->needs & SQZ_HAS_QUANT ? "after" : "before");
+}
+
 static void list_ops(sqz_str *s)
 {
     for (size_t i = 0; i < sqz_n_ops; i++) {
@@ -308,6 +331,10 @@ sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text)
     else if (strcmp(table, "pass") == 0)
         for (size_t i = 0; i < sqz_n_passes; i++)
             add(&s, &sqz_passes[i]->info);
+    else if (strcmp(table, "method") == 0)
+        list_methods(&s);
+    else if (strcmp(table, "recipe") == 0)
+        st = list_recipes(ctx, &s);
     else if (strcmp(table, "calib") == 0)
         for (size_t i = 0; i < sqz_n_calibs; i++)
             add(&s, &sqz_calibs[i]->info);
@@ -321,10 +348,11 @@ sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text)
         for (size_t i = 0; i < sqz_n_importers; i++)
             add(&s, &sqz_importers[i]->info);
     else
-        st = sqz_fail(
-            ctx, SQZ_E_ARG,
-            "no table '%s' (op, composition, pass, calib, metric, device, importer, data, kernel)",
-            table);
+        st = sqz_fail(ctx, SQZ_E_ARG,
+                      "no table '%s' (op, composition, pass, method, recipe, calib, metric, "
+                      "device, importer, data, "
+                      "kernel)",
+                      table);
     if (st == SQZ_OK)
         st = s.status;
     if (st != SQZ_OK) {

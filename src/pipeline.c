@@ -40,14 +40,13 @@ static sqz_status open_all(sqz_work *w)
 static sqz_status try_calibrators(sqz_fit_state *f)
 {
     static const char *const list[] = {"mse", "minmax", "percentile", "entropy", "ema"};
+    sqz_recipe r;
+    SQZ_TRY(sqz_work_recipe(f->w, &r));
+    if (f->w->job.calibrator || f->w->job.recipe || !r.calib)
+        return sqz_fit_try(f, NULL, &r, NULL);
     for (size_t i = 0; i < SQZ_COUNT(list) && !sqz_fit_out_of_budget(f); i++) {
-        if (f->w->job.calibrator && strncmp(f->w->job.calibrator, list[i], strlen(list[i])) != 0)
-            continue;
-        const char *calibrator = f->w->job.calibrator ? f->w->job.calibrator : list[i];
-        char *name = sqz_arena_printf(&f->arena, "int8 %s", calibrator);
-        if (!name)
-            return SQZ_E_NOMEM;
-        SQZ_TRY(sqz_fit_try(f, name, calibrator, f->w->job.exclude, NULL));
+        SQZ_TRY(sqz_recipe_set(&f->arena, &r, "calib", "method", list[i]));
+        SQZ_TRY(sqz_fit_try(f, NULL, &r, NULL));
         if (!sqz_progress(f->w->ctx, "fit", i + 1, SQZ_COUNT(list)))
             return sqz_fail(f->w->ctx, SQZ_E_ARG, "stopped");
     }
@@ -59,8 +58,7 @@ static sqz_status try_calibrators(sqz_fit_state *f)
 static sqz_status try_fallbacks(sqz_fit_state *f)
 {
     const sqz_trial *best = sqz_fit_best(f);
-    if (!best || best->fits || isnan(best->accuracy) || !best->calibrator ||
-        sqz_fit_out_of_budget(f))
+    if (!best || best->fits || isnan(best->accuracy) || !best->recipe || sqz_fit_out_of_budget(f))
         return SQZ_OK;
     return sqz_fit_fall_back(f, best);
 }
@@ -101,11 +99,7 @@ static sqz_status read_back(sqz_work *w, const sqz_graph *g, const proof *p)
 static sqz_status prove(sqz_fit_state *f, const sqz_trial *best, proof *p)
 {
     sqz_work *w = f->w;
-    char *recipe = best->calibrator ? sqz_work_recipe(w, &f->arena, best->calibrator, best->exclude)
-                                    : sqz_arena_strdup(&f->arena, "float");
-    if (!recipe)
-        return SQZ_E_NOMEM;
-    SQZ_TRY(sqz_work_stamp(w, best->graph, recipe));
+    SQZ_TRY(sqz_work_stamp(w, best->graph, best->passes ? best->passes : "float"));
     SQZ_TRY(sqz_export_onnx(best->graph, &p->bytes, &p->n));
     SQZ_TRY(read_back(w, best->graph, p));
     sqz_dataset *final = w->test ? w->test : w->judge;
@@ -240,7 +234,7 @@ static sqz_status deliver(sqz_fit_state *f, const sqz_trial *best)
 static sqz_status search(sqz_fit_state *f)
 {
     SQZ_TRY(sqz_fit_open(f, f->w));
-    SQZ_TRY(sqz_fit_try(f, "float", NULL, NULL, NULL));
+    SQZ_TRY(sqz_fit_try(f, "float", NULL, NULL));
     SQZ_TRY(try_calibrators(f));
     SQZ_TRY(try_fallbacks(f));
     const sqz_trial *best = sqz_fit_best(f);

@@ -130,12 +130,21 @@ typedef struct sqz_job {
     const char *weights; /* HDF5 file of Keras with the weights of MODEL */
     const char *keras;   /* export: the Keras file that MODEL was made from */
     int32_t profile;     /* bench, evaluate: 1: time, operations and bytes of each node */
-    int32_t reserved;
+    int32_t pow2;        /* quantize: 1: scales are powers of two */
+    const char
+        *recipe; /* quantize, fit: name of a recipe that ships, YAML file, or text of passes */
+    const char *method; /* quantize: methods by commas, options in brackets: sqz_list("method") */
+    const char *bits;   /* quantize: bits of weights: "8", "4", "3", "2", or "auto" */
+    const char *activations; /* quantize: "8", "16", "4", "float", "dynamic" */
+    const char *target_size; /* quantize: "64 KiB": bits of each layer are chosen so that the
+                                weights take no more */
+    int64_t group;           /* quantize: weights of one scale; 0: a whole output channel */
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0        \
+            NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, NULL, \
+            NULL, NULL, NULL, NULL, 0                                                              \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken
@@ -235,8 +244,9 @@ SQZ_API sqz_status sqz_session_run(sqz_session *s, const void *const *in, void *
 SQZ_API sqz_status sqz_model_text(const sqz_model *m, char **out);
 SQZ_API void sqz_text_free(sqz_ctx *ctx, char *text);
 
-/* Entries of a table ("op", "composition", "pass", "calib", "metric", "device", "importer", "data",
- * "kernel") as lines of "name<TAB>what it does"; lives as long as the context. */
+/* Entries of a table ("op", "composition", "pass", "method", "recipe", "calib", "metric", "device",
+ * "importer", "data", "kernel") as lines of "name<TAB>what it does"; lives as long as the context.
+ */
 SQZ_API sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text);
 
 #ifdef __cplusplus

@@ -34,10 +34,10 @@ const char *sqz_fit_metric(const sqz_fit_state *f, const sqz_dataset *ds);
 sqz_status sqz_fit_open(sqz_fit_state *f,
                         sqz_work *w); /* metrics, limits on accuracy, float reference on w->judge */
 void sqz_fit_close(sqz_fit_state *f);
-/* Makes, costs (when there is a device) and judges one candidate; appends it. calibrator NULL: the
- * float model. */
-sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const char *calibrator,
-                       const char *exclude, sqz_trial **out);
+/* Makes, costs (when there is a device) and judges one candidate; appends it. recipe NULL: the
+ * float model; name NULL: the recipe's title. out may be NULL. */
+sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const sqz_recipe *recipe,
+                       sqz_trial **out);
 /* Adds trials that keep more and more of the worst nodes of `from` float until one holds the
  * accuracy asked for. */
 sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from);

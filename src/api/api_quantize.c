@@ -47,13 +47,12 @@ static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
     return SQZ_OK;
 }
 
-static sqz_status finish(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude)
+static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)
 {
-    sqz_arena a = {.ctx = w->ctx};
     void *bytes = NULL;
     size_t n = 0;
-    char *recipe = sqz_work_recipe(w, &a, calibrator, exclude);
-    sqz_status s = recipe ? sqz_work_stamp(w, g, recipe) : SQZ_E_NOMEM;
+    sqz_json_str(w->rep, NULL, "recipe", passes);
+    sqz_status s = sqz_work_stamp(w, g, passes);
     if (s == SQZ_OK)
         s = sqz_export_onnx(g, &bytes, &n);
     if (s == SQZ_OK) {
@@ -70,24 +69,23 @@ static sqz_status finish(sqz_work *w, sqz_graph *g, const char *calibrator, cons
     if (s == SQZ_OK && w->job.out && !w->job.dry_run)
         sqz_view_text(w->rep, "written to %s", w->job.out);
     sqz_free(w->ctx, bytes);
-    sqz_arena_free(&a);
     return s;
 }
 
-static sqz_status with_target(sqz_work *w, const char *calibrator)
+static sqz_status with_target(sqz_work *w, const sqz_recipe *r)
 {
     sqz_fit_state f = {0};
     sqz_trial *t = NULL;
     sqz_status s = sqz_fit_open(&f, w);
     if (s == SQZ_OK)
-        s = sqz_fit_try(&f, "int8", calibrator, w->job.exclude, &t);
+        s = sqz_fit_try(&f, NULL, r, &t);
     if (s == SQZ_OK && !t->fits)
         s = sqz_fit_fall_back(&f, t);
     if (s == SQZ_OK) {
         const sqz_trial *best = sqz_fit_best(&f);
         sqz_describe_trials(&f, best);
         sqz_str_add(&w->notes, best->notes);
-        s = finish(w, best->graph, calibrator, best->exclude);
+        s = finish(w, best->graph, best->passes);
         if (s == SQZ_OK && !best->fits)
             s = sqz_fail(w->ctx, SQZ_E_GATE, "no choice of nodes to keep float holds --max-drop %s",
                          w->job.max_drop);
@@ -140,10 +138,11 @@ static sqz_status keep_quantized(sqz_work *w)
 
 static sqz_status quantize(sqz_work *w)
 {
-    const char *calibrator = w->job.calibrator ? w->job.calibrator : "mse";
+    sqz_recipe r;
     SQZ_TRY(sqz_work_model(w));
     if (is_quantized(w->graph))
         return keep_quantized(w);
+    SQZ_TRY(sqz_work_recipe(w, &r));
     SQZ_TRY(open_all(w));
     sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     sqz_status s;
@@ -153,11 +152,14 @@ static sqz_status quantize(sqz_work *w)
             w, w->calib, (double)SQZ_MIN(sqz_work_samples(w), w->calib->n) + judged, w->job.out);
     }
     if (w->job.max_drop) {
-        s = with_target(w, calibrator);
+        s = with_target(w, &r);
     } else {
         sqz_graph *g;
-        SQZ_TRY(sqz_work_quantized(w, calibrator, w->job.exclude, &w->notes, &g));
-        s = finish(w, g, calibrator, w->job.exclude);
+        const char *passes = sqz_recipe_text(&w->arena, &r);
+        if (!passes)
+            return SQZ_E_NOMEM;
+        SQZ_TRY(sqz_work_quantized(w, &r, &w->notes, &g));
+        s = finish(w, g, passes);
         sqz_graph_free(g);
     }
     if (s == SQZ_OK || s == SQZ_E_GATE)

@@ -223,7 +223,7 @@ static sqz_status obstacle(sqz_fit_state *f, sqz_trial *t)
 static sqz_status quantized(sqz_fit_state *f, sqz_trial *t)
 {
     sqz_str notes = {.ctx = f->w->ctx};
-    sqz_status s = sqz_work_quantized(f->w, t->calibrator, t->exclude, &notes, &t->graph);
+    sqz_status s = sqz_work_quantized(f->w, t->recipe, &notes, &t->graph);
     if (s == SQZ_OK && notes.len && !(t->notes = sqz_arena_strdup(&f->arena, notes.data)))
         s = SQZ_E_NOMEM;
     sqz_str_free(&notes);
@@ -233,11 +233,11 @@ static sqz_status quantized(sqz_fit_state *f, sqz_trial *t)
 static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
 {
     sqz_work *w = f->w;
-    if (t->calibrator)
+    if (t->recipe)
         SQZ_TRY(quantized(f, t));
     else
         SQZ_TRY(sqz_graph_clone(w->graph, &t->graph));
-    if (!t->calibrator) { /* the float model is its own reference */
+    if (!t->recipe) { /* the float model is its own reference */
         t->accuracy = f->reference;
         t->agreement = 1.0;
         t->distance = strstr(f->metrics, ",kl") ? 0.0 : -INFINITY; /* no noise: infinite SNR */
@@ -248,7 +248,7 @@ static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
         if (t->obstacle)
             return SQZ_OK; /* no need to know how accurate it is */
     }
-    if (t->calibrator)
+    if (t->recipe)
         SQZ_TRY(judge(f, t->graph, t));
     t->fits = sqz_fit_accurate(f, t->accuracy);
     if (t->fits)
@@ -260,26 +260,40 @@ static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
     return t->obstacle ? SQZ_OK : SQZ_E_NOMEM;
 }
 
-sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const char *calibrator,
-                       const char *exclude, sqz_trial **out)
+/* The recipe is kept with the trial: a copy, as the caller goes on changing his. */
+static sqz_status keep_recipe(sqz_fit_state *f, const sqz_recipe *r, sqz_trial *t)
+{
+    sqz_recipe *copy = sqz_arena_alloc(&f->arena, 1, sizeof *copy);
+    if (!copy)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_recipe_copy(&f->arena, r, copy));
+    t->recipe = copy;
+    t->passes = sqz_recipe_text(&f->arena, copy);
+    if (!t->name)
+        t->name = sqz_recipe_title(&f->arena, copy);
+    return t->passes && t->name ? SQZ_OK : SQZ_E_NOMEM;
+}
+
+sqz_status sqz_fit_try(sqz_fit_state *f, const char *name, const sqz_recipe *recipe,
+                       sqz_trial **out)
 {
     sqz_trial *t = &f->trial[f->n_trial];
     if (out)
         *out = t;
     double start = sqz_now();
-    *t = (sqz_trial){.name = sqz_arena_strdup(&f->arena, name),
-                     .calibrator = calibrator ? sqz_arena_strdup(&f->arena, calibrator) : NULL,
-                     .exclude = exclude ? sqz_arena_strdup(&f->arena, exclude) : NULL,
+    *t = (sqz_trial){.name = name ? sqz_arena_strdup(&f->arena, name) : NULL,
                      .notes = "",
                      .accuracy = NAN,
                      .distance = NAN,
                      .agreement = NAN};
     f->n_trial++;
-    if (!t->name || (calibrator && !t->calibrator) || (exclude && !t->exclude))
+    if (name && !t->name)
         return SQZ_E_NOMEM;
-    SQZ_TRY(sqz_note(f->w->ctx, try_one(f, t), "trial '%s'", name));
+    if (recipe)
+        SQZ_TRY(keep_recipe(f, recipe, t));
+    SQZ_TRY(sqz_note(f->w->ctx, try_one(f, t), "trial '%s'", t->name));
     t->seconds = sqz_now() - start;
-    SQZ_INFO(f->w->ctx, "trial '%s': %s", name, t->fits ? "fits" : t->obstacle);
+    SQZ_INFO(f->w->ctx, "trial '%s': %s", t->name, t->fits ? "fits" : t->obstacle);
     return SQZ_OK;
 }
 
@@ -305,16 +319,26 @@ static int by_distance(const void *a, const void *b)
     return (x->node > y->node) - (x->node < y->node);
 }
 
-static sqz_status distance_without(sqz_fit_state *f, const sqz_trial *from, const char *exclude,
+/* `from` with more nodes float. */
+static sqz_status without(sqz_fit_state *f, const sqz_trial *from, const char *nodes,
+                          sqz_recipe *out)
+{
+    SQZ_TRY(sqz_recipe_copy(&f->arena, from->recipe, out));
+    return sqz_recipe_exclude(&f->arena, out, nodes);
+}
+
+static sqz_status distance_without(sqz_fit_state *f, const sqz_trial *from, const char *node,
                                    double *out)
 {
+    sqz_recipe recipe;
+    SQZ_TRY(without(f, from, node, &recipe));
     sqz_graph *g;
     const bool kl = strstr(f->metrics, ",kl") != NULL;
     const sqz_eval_options o = {.layout = f->w->job.layout,
                                 .metrics = kl ? "kl" : "snr",
                                 .limit = 256,
                                 .reference = f->w->graph};
-    SQZ_TRY(sqz_work_quantized(f->w, from->calibrator, exclude, NULL, &g));
+    SQZ_TRY(sqz_work_quantized(f->w, &recipe, NULL, &g));
     sqz_eval_result *r = NULL;
     sqz_status s = sqz_eval_graph(g, f->w->judge, &o, &r);
     if (s == SQZ_OK)
@@ -338,11 +362,7 @@ static sqz_status rank_suspects(sqz_fit_state *f, const sqz_trial *from, suspect
             continue;
         suspect *s = &(*list)[*n];
         s->node = id;
-        char *exclude = sqz_arena_printf(&f->arena, "%s%s%s", from->exclude ? from->exclude : "",
-                                         from->exclude ? "," : "", sqz_nod(g, id)->name);
-        if (!exclude)
-            return SQZ_E_NOMEM;
-        SQZ_TRY(distance_without(f, from, exclude, &s->distance));
+        SQZ_TRY(distance_without(f, from, sqz_nod(g, id)->name, &s->distance));
         (*n)++;
         if (!sqz_progress(f->w->ctx, "sensitivity", *n, g->n_node))
             return sqz_fail(f->w->ctx, SQZ_E_ARG, "stopped");
@@ -355,26 +375,24 @@ sqz_status sqz_fit_fall_back(sqz_fit_state *f, const sqz_trial *from)
 {
     suspect *list;
     uint32_t n;
-    sqz_str exclude = {.ctx = f->w->ctx};
+    sqz_str nodes = {.ctx = f->w->ctx};
     SQZ_TRY(rank_suspects(f, from, &list, &n));
     sqz_status s = SQZ_OK;
-    if (from->exclude)
-        sqz_str_add(&exclude, from->exclude);
     for (uint32_t i = 0; s == SQZ_OK && i < n && !sqz_fit_out_of_budget(f); i++) {
         sqz_trial *t;
-        sqz_str_addf(&exclude, "%s%s", exclude.len ? "," : "",
+        sqz_recipe recipe;
+        sqz_str_addf(&nodes, "%s%s", nodes.len ? "," : "",
                      sqz_nod(f->w->graph, list[i].node)->name);
         if (i != 0 && (i & (i + 1)) != 0 && i + 1 < n) /* 1, 2, 4, 8, ... nodes, then all */
             continue;
-        char *name = sqz_arena_printf(&f->arena, "int8 %s, %u float", from->calibrator,
-                                      (unsigned)(i + 1));
-        s = exclude.status != SQZ_OK
-                ? exclude.status
-                : sqz_fit_try(f, name ? name : "int8", from->calibrator, exclude.data, &t);
+        char *name = sqz_arena_printf(&f->arena, "%s, %u float", from->name, (unsigned)(i + 1));
+        s = nodes.status != SQZ_OK || !name ? SQZ_E_NOMEM : without(f, from, nodes.data, &recipe);
+        if (s == SQZ_OK)
+            s = sqz_fit_try(f, name, &recipe, &t);
         if (s == SQZ_OK && t->fits)
             break;
     }
-    sqz_str_free(&exclude);
+    sqz_str_free(&nodes);
     return s;
 }
 
@@ -428,8 +446,7 @@ void sqz_describe_trials(sqz_fit_state *f, const sqz_trial *best)
             (void)snprintf(distance, sizeof distance, "%.3g", fabs(t->distance));
         cJSON *o = sqz_json_object(r, list, NULL);
         sqz_json_str(r, o, "name", t->name);
-        sqz_json_str(r, o, "calibrator", t->calibrator);
-        sqz_json_str(r, o, "exclude", t->exclude);
+        sqz_json_str(r, o, "recipe", t->passes);
         sqz_json_num(r, o, "accuracy", t->accuracy);
         sqz_json_num(r, o, "standard_error", t->se);
         sqz_json_num(r, o, "distance", t->distance);

@@ -1,6 +1,5 @@
 /* work.c: opening and closing what a job names. */
 #include "api/work.h"
-#include "quant/quantize.h"
 #include <string.h>
 
 static void close_work(sqz_work *w)
@@ -12,6 +11,8 @@ static void close_work(sqz_work *w)
     sqz_data_close(w->test);
     sqz_device_free(w->ctx, w->device);
     sqz_stats_free(w->ctx, w->stats);
+    sqz_work_forget(w);
+    sqz_arena_free(&w->arena);
     sqz_str_free(&w->notes);
 }
 
@@ -24,7 +25,7 @@ sqz_status sqz_work_do(sqz_ctx *ctx, const sqz_job *job, const char *command, sq
     if (!job || job->struct_size < sizeof job->struct_size)
         return sqz_fail(ctx, SQZ_E_ARG,
                         "the job is NULL or its struct_size is not set (use SQZ_JOB_INIT)");
-    sqz_work w = {.ctx = ctx, .notes = {.ctx = ctx}};
+    sqz_work w = {.ctx = ctx, .arena = {.ctx = ctx}, .notes = {.ctx = ctx}};
     memcpy(&w.job, job, SQZ_MIN(job->struct_size, sizeof w.job));
     SQZ_TRY(sqz_report_new(ctx, command, &w.rep));
     double start = sqz_now();
@@ -146,66 +147,15 @@ sqz_status sqz_work_dry_run(sqz_work *w, sqz_dataset *ds, double samples, const 
     return SQZ_OK;
 }
 
-static sqz_status ranges_of(sqz_work *w, const char *calibrator, sqz_ranges **out)
-{
-    if (w->job.ranges)
-        return sqz_ranges_load(w->ctx, w->job.ranges, out);
-    if (!w->calib)
-        return sqz_fail(w->ctx, SQZ_E_ARG, "calibration needs data (--data) or ranges (--ranges)");
-    if (!w->stats)
-        SQZ_TRY(sqz_stats_collect(w->graph, w->calib, w->job.layout, sqz_work_samples(w),
-                                  w->job.batch, &w->stats));
-    return sqz_ranges_from_stats(w->ctx, w->stats, calibrator, out);
-}
-
-char *sqz_work_recipe(const sqz_work *w, sqz_arena *a, const char *calibrator, const char *exclude)
-{
-    return sqz_arena_printf(a, "calib(method=\"%s\" samples=%lld),ptq(per_tensor=%d%s%s%s)",
-                            calibrator, (long long)sqz_work_samples(w), w->job.per_tensor != 0,
-                            exclude ? " exclude=\"" : "", exclude ? exclude : "",
-                            exclude ? "\"" : "");
-}
-
-static sqz_status quantize(sqz_work *w, sqz_graph *g, const char *calibrator, const char *exclude,
-                           sqz_str *notes)
-{
-    sqz_arena a = {.ctx = w->ctx};
-    sqz_ranges *ranges = NULL;
-    const char *recipe = sqz_work_recipe(w, &a, calibrator, exclude);
-    sqz_status s = recipe ? ranges_of(w, calibrator, &ranges) : SQZ_E_NOMEM;
-    sqz_env env = {.calib = w->job.ranges ? w->calib : NULL,
-                   .ranges = ranges,
-                   .seed = w->job.seed,
-                   .samples = sqz_work_samples(w),
-                   .integer_only = w->device && !w->device->numerics.f32,
-                   .notes = notes};
-    if (s == SQZ_OK)
-        s = sqz_run_recipe(g, recipe, &env);
-    sqz_ranges_free(w->ctx, ranges);
-    sqz_arena_free(&a);
-    return s;
-}
-
-sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
-                              sqz_str *notes, sqz_graph **out)
-{
-    SQZ_TRY(sqz_graph_clone(w->graph, out));
-    sqz_status s = quantize(w, *out, calibrator, exclude, notes);
-    if (s != SQZ_OK) {
-        sqz_graph_free(*out);
-        *out = NULL;
-    }
-    return s;
-}
-
 sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe)
 {
     char seed[32];
     sqz_print_f64(seed, (double)w->job.seed);
     SQZ_TRY(sqz_graph_add_meta(g, "squeeze.version", sqz_version()));
     SQZ_TRY(sqz_graph_add_meta(g, "squeeze.source_sha256", w->source.sha256));
-    if (w->stats && w->stats->data_checksum[0])
-        SQZ_TRY(sqz_graph_add_meta(g, "squeeze.data_sha256", w->stats->data_checksum));
+    const char *sum = sqz_work_data_checksum(w);
+    if (*sum)
+        SQZ_TRY(sqz_graph_add_meta(g, "squeeze.data_sha256", sum));
     SQZ_TRY(sqz_graph_add_meta(g, "squeeze.recipe", recipe));
     return sqz_graph_add_meta(g, "squeeze.seed", seed);
 }

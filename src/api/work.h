@@ -9,6 +9,7 @@
 #include "io/data.h"
 #include "io/import.h"
 #include "ir/pass.h"
+#include "quant/recipe.h"
 
 typedef struct sqz_work {
     sqz_ctx *ctx;
@@ -18,8 +19,10 @@ typedef struct sqz_work {
     sqz_dataset *calib, *judge, *test; /* may be NULL; judge is what choices are made on */
     sqz_device *device;
     sqz_stats *stats;
-    sqz_str notes;            /* warnings for the report, one line each */
-    sqz_import_source source; /* of graph */
+    struct sqz_prefix *prefix; /* what recipes share: see work_quant.c */
+    sqz_arena arena;           /* for what lives as long as the job */
+    sqz_str notes;             /* warnings for the report, one line each */
+    sqz_import_source source;  /* of graph */
     sqz_report *rep;
 } sqz_work;
 
@@ -38,12 +41,19 @@ sqz_status sqz_work_device(sqz_work *w);    /* job.device; nothing when not give
  * that the set has, else the whole file. */
 sqz_status sqz_work_data(sqz_work *w, const char *path, const char *splits, sqz_dataset **out);
 sqz_status sqz_canonical(sqz_ctx *ctx, sqz_graph *g);
-/* The recipe that quantizes: "calib(...),ptq(...)"; NULL without memory. exclude may be NULL. */
-char *sqz_work_recipe(const sqz_work *w, sqz_arena *a, const char *calibrator, const char *exclude);
-/* A quantized copy of w->graph by that recipe. Ranges come from job.ranges, else from statistics
- * that are collected once and kept in w->stats for every calibrator. */
-sqz_status sqz_work_quantized(sqz_work *w, const char *calibrator, const char *exclude,
-                              sqz_str *notes, sqz_graph **out);
+/* The recipe that the job asks for: job.recipe, else int8, with what the other fields say on top.
+ * All of it lives in w->arena. */
+sqz_status sqz_work_recipe(sqz_work *w, sqz_recipe *out);
+/* A quantized copy of w->graph by that recipe. Ranges come from job.ranges, else from statistics.
+ * The passes in front of calib run once for each list of them, and statistics of what they leave
+ * are collected once: recipes that begin alike share both. */
+sqz_status sqz_work_quantized(sqz_work *w, const sqz_recipe *r, sqz_str *notes, sqz_graph **out);
+/* Statistics that recipes with these passes in front of calib share, collected if need be; they are
+ * w's. */
+sqz_status sqz_work_stats(sqz_work *w, const char *before, const sqz_stats **out);
+void sqz_work_forget(sqz_work *w); /* drops what recipes share */
+/* Checksum of the calibration data that statistics were collected from; "": none were. */
+const char *sqz_work_data_checksum(const sqz_work *w);
 /* Metadata that every output model carries: source hash, data checksum, recipe, seed, version. */
 sqz_status sqz_work_stamp(sqz_work *w, sqz_graph *g, const char *recipe);
 /* --dry-run of a command that runs the model on `samples` samples of ds in all: how long, by timing

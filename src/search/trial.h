@@ -3,11 +3,13 @@
 #define SQZ_TRIAL_H
 #include "device/device.h"
 #include "eval/eval.h"
+#include "quant/recipe.h"
 
 typedef struct sqz_trial {
-    const char *name;       /* "float", "int8 mse", "int8 mse without conv1" */
-    const char *calibrator; /* NULL: float */
-    const char *exclude;    /* nodes kept float, or NULL */
+    const char *name;         /* "float", "w8 a8 mse", "w8 a8 mse, 2 float" */
+    const sqz_recipe *recipe; /* NULL: float */
+    const char *passes;       /* its text; NULL: float */
+    double bytes;             /* of the weights, with their scales */
     sqz_graph *graph;
     sqz_estimate *estimate;
     double accuracy; /* on the judging split; NaN: not measured because it cannot fit */
