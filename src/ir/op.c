@@ -81,6 +81,20 @@ sqz_dtype sqz_op_run_type(const sqz_op *op, sqz_dtype d)
     return SQZ_F32;
 }
 
+sqz_status sqz_grad_prepare(const sqz_op *op, sqz_grad_prep *p)
+{
+    if (!op->grad)
+        return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
+                        "operator '%s' has no gradient: what comes before it cannot be trained",
+                        op->info.name);
+    p->reads_in[0] = op->grad_reads & SQZ_GRAD_IN0;
+    p->reads_in[1] = op->grad_reads & SQZ_GRAD_IN1;
+    p->reads_out = op->grad_reads & SQZ_GRAD_OUT;
+    p->state = NULL;
+    p->scratch_bytes = 0;
+    return op->grad_prepare ? op->grad_prepare(p) : SQZ_OK;
+}
+
 sqz_status sqz_axis(sqz_ctx *ctx, int64_t axis, int32_t rank, int32_t *out)
 {
     if (axis < -rank || axis >= rank)

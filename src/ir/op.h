@@ -90,6 +90,42 @@ typedef struct sqz_prep {
                        the state: its memory may go */
 } sqz_prep;
 
+/* ---- gradients: the vector-Jacobian product, for training and block reconstruction ----
+ * Given dL/dy of the outputs, grad computes dL/dx of the inputs that are wanted, in float32 and
+ * channel-last. A plan asks once (sqz_grad_prepare), lays out memory with the answer, and then
+ * calls grad in every step: nothing is allocated there. The same bytes for any number of threads.
+ */
+typedef struct sqz_grad_prep {
+    sqz_ctx *ctx;
+    sqz_arena *arena; /* lives as long as the plan */
+    const void *attrs;
+    unsigned n_in, n_out;
+    const sqz_tensor *const *in, *const *out; /* shapes; data may be NULL */
+    uint64_t want;    /* bit k: the gradient of input k is wanted; inputs beyond 63 share bit 63 */
+    bool reads_in[2]; /* preset from the table, may be narrowed: grad reads input 0, 1. What it does
+                         not read need not be kept until then */
+    bool reads_out;   /* the same of output 0 */
+    void *state;      /* to set; NULL: none */
+    size_t scratch_bytes; /* to set */
+} sqz_grad_prep;
+typedef struct sqz_grad_call {
+    sqz_ctx *ctx;
+    const void *attrs;
+    unsigned n_in, n_out;
+    const sqz_tensor *const *in, *const *out; /* as run had and left them, where they are read */
+    const float *const *out_grad;             /* NULL entry: zeros */
+    float *const *in_grad; /* NULL entry: not wanted. An operator that is UNARY and ELEMENTWISE may
+                              get the memory of out_grad[0] where it does not add */
+    uint64_t add;          /* bit k: added to what stands in in_grad[k], else written over it */
+    void *state, *scratch;
+} sqz_grad_call;
+enum { /* what grad reads beside out_grad; preset of sqz_grad_prep */
+       SQZ_GRAD_IN0 = 1,
+       SQZ_GRAD_IN1 = 2,
+       SQZ_GRAD_OUT = 4,
+       SQZ_GRAD_ESTIMATE = 8 /* no derivative but an estimate of one, as through a rounding */
+};
+
 /* ---- cost ---- */
 typedef enum sqz_cost_kind { /* rows of the device model's kernel tables */
                              SQZ_COST_NONE,
@@ -299,6 +335,9 @@ typedef struct sqz_op {
     /* Elementwise operators: output elements [begin, end) of a prepared call, on the calling
      * thread; float and integer. out[0] may be in[0]. NULL: never fused into another node. */
     sqz_status (*part)(const sqz_call *c, size_t begin, size_t end);
+    sqz_status (*grad)(const sqz_grad_call *c);   /* NULL: cannot be trained through */
+    sqz_status (*grad_prepare)(sqz_grad_prep *p); /* NULL: no state, no scratch */
+    uint32_t grad_reads;                          /* SQZ_GRAD_... */
     /* facts */
     sqz_qrule quant;
     sqz_onnx_map onnx;
@@ -327,6 +366,16 @@ sqz_infer sqz_node_ask(const sqz_graph *g, const sqz_node *n, const sqz_value **
 sqz_status sqz_node_infer(const sqz_graph *g, const sqz_node *n, sqz_shape *shape,
                           sqz_dtype *dtype);
 void sqz_node_cost(const sqz_graph *g, const sqz_node *n, sqz_cost *out);
+/* Presets and asks. Refuses, by name, an operator that has no gradient. */
+sqz_status sqz_grad_prepare(const sqz_op *op, sqz_grad_prep *p);
+static inline bool sqz_grad_wants(const sqz_grad_call *c, unsigned k)
+{
+    return k < c->n_in && c->in_grad[k];
+}
+static inline bool sqz_grad_adds(const sqz_grad_call *c, unsigned k)
+{
+    return c->add >> SQZ_MIN(k, 63u) & 1;
+}
 /* Axes between the file's layout and channel-last (axes.c); 0 <= axis < rank. */
 int sqz_axis_to_last(int axis, int rank);
 int sqz_axis_to_file(int axis, int rank);

@@ -33,14 +33,9 @@ static void plain(const sqz_sgemm *g, size_t begin, size_t end)
         }
 }
 
-void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end)
+static void add_rows(const sqz_sgemm *g, size_t begin, size_t end)
 {
     size_t m = end - begin;
-    for (size_t i = begin; i < end; i++)
-        if (g->bias)
-            memcpy(g->c + i * g->ldc, g->bias, g->n * sizeof(float));
-        else
-            memset(g->c + i * g->ldc, 0, g->n * sizeof(float));
     if (m == 0 || g->n == 0 || g->k == 0)
         return;
     if (m * g->n * g->k < TINY)
@@ -49,6 +44,25 @@ void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, g->b_rows ? CblasTrans : CblasNoTrans, (int)m,
                     (int)g->n, (int)g->k, 1.0f, g->a + begin * g->lda, (int)g->lda, g->b,
                     (int)g->ldb, 1.0f, g->c + begin * g->ldc, (int)g->ldc);
+}
+
+void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++)
+        if (g->bias)
+            memcpy(g->c + i * g->ldc, g->bias, g->n * sizeof(float));
+        else
+            memset(g->c + i * g->ldc, 0, g->n * sizeof(float));
+    add_rows(g, begin, end);
+}
+
+void sqz_sgemm_add(const sqz_sgemm *g) { add_rows(g, 0, g->m); }
+
+void sqz_sgemm_turned(const sqz_sgemm_t *g)
+{
+    if (g->m && g->n && g->k)
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)g->m, (int)g->n, (int)g->k, 1.0f,
+                    g->left, (int)g->ld_left, g->right, (int)g->ld_right, 1.0f, g->c, (int)g->ld_c);
 }
 
 void sqz_sgemv(size_t m, size_t k, const float *w, const float *x, float *y)

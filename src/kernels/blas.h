@@ -14,6 +14,17 @@ typedef struct sqz_sgemm { /* c(M,N) = a(M,K) . b(K,N) + bias(N), row-major */
 void sqz_sgemm_rows(const sqz_sgemm *g, size_t begin, size_t end);
 /* All rows, in chunks over the context's threads. */
 sqz_status sqz_sgemm_all(sqz_ctx *ctx, const sqz_sgemm *g);
+/* c += a . b, all rows, on the calling thread; no bias. */
+void sqz_sgemm_add(const sqz_sgemm *g);
+/* c(M,N) += left^T(M,K) . right(K,N) on the calling thread, left stored as (K,M): gradients of
+ * weights. Dimensions fit int. */
+typedef struct sqz_sgemm_t {
+    size_t m, n, k;
+    const float *left, *right;
+    size_t ld_left, ld_right, ld_c;
+    float *c;
+} sqz_sgemm_t;
+void sqz_sgemm_turned(const sqz_sgemm_t *g);
 /* y = w . x, w (M,K) row-major, on the calling thread. Dimensions fit int. */
 void sqz_sgemv(size_t m, size_t k, const float *w, const float *x, float *y);
 /* Rows of one chunk for products with sums of k terms: depends on nothing else. */

@@ -158,6 +158,13 @@ static void gather(const sqz_conv *v, const source *s, size_t group, size_t begi
     }
 }
 
+void sqz_conv_gather(const sqz_conv *v, const float *x, size_t group, size_t begin, size_t end,
+                     float *rows)
+{
+    const source s = {.x = (const char *)(const void *)x, .size = sizeof(float)};
+    gather(v, &s, group, begin, end, (char *)(void *)rows);
+}
+
 /* ---- running ---- */
 
 typedef struct job {

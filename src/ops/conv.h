@@ -37,6 +37,12 @@ sqz_status sqz_conv_geometry(const sqz_prep *p, const sqz_conv_shape *s, sqz_con
 /* The convolution as a matrix product, in chunks of output pixels. */
 sqz_status sqz_conv_prepare(sqz_prep *p, const sqz_conv_shape *s);
 sqz_status sqz_conv_run(const sqz_call *c, const float *weights);
+/* Rows of v->k numbers under output pixels begin .. end-1 of one group (im2col). */
+void sqz_conv_gather(const sqz_conv *v, const float *x, size_t group, size_t begin, size_t end,
+                     float *rows);
+/* Gradients (conv_grad.c), as the columns of an operator. */
+sqz_status sqz_conv_grad_prepare(sqz_grad_prep *p, const sqz_conv_shape *s);
+sqz_status sqz_conv_grad(const sqz_grad_call *c);
 /* The same on integers (conv_s8.c): with a state of its own. */
 sqz_status sqz_conv_prepare_s8(sqz_prep *p, const sqz_conv_shape *s);
 sqz_status sqz_conv_run_s8(const sqz_call *c);

@@ -19,6 +19,9 @@ extern const sqz_attr sqz_row_norm_schema[3];
 sqz_status sqz_row_norm_infer(sqz_infer *q);
 sqz_status sqz_row_norm_prepare(sqz_prep *p);
 sqz_status sqz_row_norm_run(const sqz_call *c, bool centered);
+/* Gradient of the centered form (norm_grad.c). */
+sqz_status sqz_layer_norm_grad_prepare(sqz_grad_prep *p);
+sqz_status sqz_layer_norm_grad(const sqz_grad_call *c);
 void sqz_row_norm_cost(const sqz_infer *q, sqz_cost *out);
 
 /* ---- groups: channel-last x (N,...,C), scale (C), bias (C) ---- */

@@ -1,5 +1,6 @@
 /* add: y = a + b, with broadcasting. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 /* integers wrap around */
 SQZ_FLOATS(SQZ_EW_ROW, row, a + b)
@@ -24,6 +25,15 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return im->op_type[0] == 'S' ? sqz_ew_chain(im, op) : sqz_ew_import2(im, op);
 }
 
+static void slopes(unsigned k, const float *g, const float *a, size_t step_a, const float *b,
+                   size_t step_b, float *d, size_t n)
+{
+    (void)a, (void)step_a, (void)b, (void)step_b, (void)k;
+    for (size_t i = 0; i < n; i++)
+        d[i] = g[i];
+}
+static sqz_status grad(const sqz_grad_call *c) { return sqz_ew_grad2(c, slopes); }
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {1, {4}}}},
@@ -43,6 +53,7 @@ const sqz_op sqz_op_add = {
     .prepare = prepare,
     .run_int = run_int,
     .part = part,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Add", .since = 1, .also = "Sum", .import = import},
     .cases = cases,

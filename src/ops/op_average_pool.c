@@ -40,6 +40,8 @@ const sqz_op sqz_op_average_pool = {
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare_average,
     .run_int = sqz_pool_run_average,
+    .grad = sqz_pool_grad_average,
+    .grad_prepare = sqz_pool_grad_prepare,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "AveragePool", .since = 1, .import = sqz_pool_import},
     .cases = cases,

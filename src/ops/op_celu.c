@@ -1,5 +1,6 @@
 /* celu: y = max(0, x) + min(0, alpha * (e^(x/alpha) - 1)) (Barron 2017). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 typedef struct attrs {
@@ -20,6 +21,8 @@ SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha,
 static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 
+SQZ_EW_GRAD(const T alpha = (T)((const attrs *)opts)->alpha, v < 0 ? exp(v / alpha) : 1)
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},
     {.attrs = "alpha=0.3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 3},
@@ -33,6 +36,7 @@ const sqz_op sqz_op_celu = {
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Celu", .since = 12},
     .cases = cases,

@@ -2,6 +2,7 @@
  * Bounds that are computed, and those of integers, are left to max and min. */
 #include "ops/build.h"
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 typedef struct attrs {
     double min, max;
@@ -71,6 +72,10 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+/* Between the bounds; at them as well, as everywhere. */
+SQZ_EW_GRAD(const T lo = (T)((const attrs *)opts)->min;
+            const T hi = (T)((const attrs *)opts)->max, v >= lo && v <= hi)
+
 static const sqz_case cases[] = {
     {.attrs = "min=0 max=6", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 9},
     {.attrs = "min=-0.5 max=0.25", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -85,6 +90,7 @@ const sqz_op sqz_op_clip = {
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS | SQZ_T_RELU_LIKE,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Clip", .since = 1, .import = import, .write = write},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* concat: inputs one after another along an axis. */
 #include "ops/build.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -109,6 +110,25 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return s;
 }
 
+/* Each input gets its part of the rows. */
+static sqz_status grad(const sqz_grad_call *c)
+{
+    int32_t axis;
+    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->out[0]->shape.rank, &axis));
+    const sqz_split3 y = sqz_split_at(&c->out[0]->shape, axis);
+    size_t at = 0;
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    for (unsigned k = 0; k < c->n_in; k++) {
+        const size_t row = sqz_split_at(&c->in[k]->shape, axis).n * y.inner;
+        if (sqz_grad_wants(c, k))
+            sqz_grad_rows(c->in_grad[k], row, c->out_grad[0] + at, y.n * y.inner, row, y.outer,
+                          sqz_grad_adds(c, k));
+        at += row;
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=3", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 2}}}},
     {.attrs = "axis=-2", .n_in = 3, .in = {{3, {2, 1, 4}}, {3, {2, 2, 4}}, {3, {2, 3, 4}}}},
@@ -142,6 +162,7 @@ const sqz_op sqz_op_concat = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Concat", .since = 1, .import = import},
     .cases = cases,

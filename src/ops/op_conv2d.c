@@ -46,6 +46,12 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
                            depthwise ? (const void *)&a.window : &a, im->in, sqz_import_n_in(im));
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_conv_shape s = shape_of(p->attrs);
+    return sqz_conv_grad_prepare(p, &s);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pads=1,1,1,1",
      .n_in = 3,
@@ -97,6 +103,9 @@ const sqz_op sqz_op_conv2d = {
     .cost = sqz_conv_cost,
     .prepare = prepare,
     .run_int = sqz_conv_run_s8,
+    .grad = sqz_conv_grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Conv", .since = 1, .import = import},
     .cases = cases,

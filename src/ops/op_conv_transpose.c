@@ -197,6 +197,12 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &a, im->in, sqz_import_n_in(im));
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_conv_shape s = shape_of(p->attrs);
+    return sqz_conv_grad_prepare(p, &s);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "strides=2,2 pads=1,1,1,1 output_padding=1,1",
      .n_in = 3,
@@ -232,6 +238,9 @@ const sqz_op sqz_op_conv_transpose = {
     .cost = cost,
     .prepare = prepare,
     .run_int = sqz_conv_run_s8,
+    .grad = sqz_conv_grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = -1},
     .onnx = {.op_type = "ConvTranspose", .since = 1, .import = import},
     .cases = cases,

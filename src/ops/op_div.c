@@ -1,5 +1,6 @@
 /* div: y = a / b, with broadcasting. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 /* Integers truncate toward zero; the one overflow, lowest / -1, wraps around. */
 SQZ_FLOATS(SQZ_EW_ROW, row, a / b)
@@ -20,6 +21,8 @@ static sqz_status run(const sqz_call *c)
     return sqz_ew_run2(c, &rows);
 }
 
+SQZ_EW_GRAD2(1 / b, -a / (b * b))
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}, .lo = 0.5, .hi = 2},
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {1, {4}}}, .lo = 0.5, .hi = 2},
@@ -37,6 +40,7 @@ const sqz_op sqz_op_div = {
     .info = {.name = "div", .doc = "a / b"},
     SQZ_EW_BINARY,
     .part = part,
+    SQZ_EW_GRAD2_COLUMNS,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Div", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

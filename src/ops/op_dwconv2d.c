@@ -2,6 +2,7 @@
  * channel o reads input channel o / (O/I) only. Also (N,W,I) with w (O,Kw,1),
  * and (N,D,H,W,I). */
 #include "ops/conv.h"
+#include "ops/dwconv_grad.h"
 #include "ops/pixels.h"
 #include <math.h>
 
@@ -195,6 +196,11 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_dwconv_grad_prepare(p, &((const dw_attrs *)p->attrs)->window);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pads=1,1,1,1",
      .n_in = 3,
@@ -247,6 +253,9 @@ const sqz_op sqz_op_dwconv2d = {
     .cost = cost,
     .prepare = prepare,
     .run_int = run,
+    .grad = sqz_dwconv_grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Conv", .since = UINT8_MAX, .write = write}, /* read by conv2d */
     .cases = cases,

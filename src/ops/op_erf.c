@@ -1,6 +1,7 @@
 /* erf: y = erf(x), the Gauss error function. */
 #include "ops/build.h"
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 SQZ_EW_UNARY_FAST(erf, erf(v))
@@ -16,6 +17,8 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_b_end(&b, 1, sqz_bf(&b, "cast", &y, 1, "to=%d", (int)sqz_dtype_onnx(d)));
 }
 
+SQZ_EW_GRAD(, (T)1.12837916709551257390 * exp(-v * v)) /* 2 / sqrt(pi) */
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},
     {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 3},
@@ -25,6 +28,7 @@ const sqz_op sqz_op_erf = {
     .info = {.name = "erf", .doc = "Gauss error function"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Erf", .since = 9, .import = import},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* expand: x broadcast to a shape, both ways as NumPy does. ConstantOfShape, whose shape must be
  * known, is a constant from the import on. */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -98,6 +99,8 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, 1);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
+
 static const sqz_case cases[] = {
     {.attrs = "shape=2,3,4", .n_in = 1, .in = {{2, {3, 1}}}},
     {.attrs = "shape=1,4", .n_in = 1, .in = {{2, {3, 1}}}},
@@ -121,6 +124,8 @@ const sqz_op sqz_op_expand = {
     .run = sqz_maps_run_plain,
     .prepare = prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_maps_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Expand", .also = "ConstantOfShape", .since = 8, .import = import},
     .cases = cases,

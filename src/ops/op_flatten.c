@@ -1,4 +1,5 @@
 /* flatten: to a matrix: dimensions before `axis` become rows, the others columns. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -46,6 +47,7 @@ const sqz_op sqz_op_flatten = {
     .infer = infer,
     .run = sqz_view_run,
     .cost = sqz_view_cost,
+    .grad = sqz_grad_copy,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Flatten", .since = 1},
     .cases = cases,

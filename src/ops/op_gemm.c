@@ -3,6 +3,7 @@
 #include "ops/build.h"
 #include "ops/coded.h"
 #include "ops/fc.h"
+#include "ops/linear_grad.h"
 #include "ops/product.h"
 #include <math.h>
 #include <string.h>
@@ -233,6 +234,43 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_weight_grad *w = sqz_arena_alloc(p->arena, 1, sizeof *w);
+    if (!w)
+        return SQZ_E_NOMEM;
+    if (is_turned(p->attrs))
+        return sqz_fail(p->ctx, SQZ_E_INTERNAL, "trans_b is for weights that stay codes");
+    *w = (sqz_weight_grad){.rows = sqz_dim(p->in[0], 0),
+                           .n = sqz_dim(p->in[1], 0),
+                           .k = sqz_dim(p->in[1], 1),
+                           .groups = 1,
+                           .step = sqz_dim(p->in[1], 1),
+                           .slot = 1,
+                           .bias = 2};
+    p->state = w;
+    sqz_grad_product_reads(p);
+    return sqz_weight_grad_prepare(p, w);
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const sqz_weight_grad *w = c->state;
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    SQZ_TRY(sqz_weight_grad_run(c, w, c->in[0]->data, c->out_grad[0], c->scratch));
+    if (!sqz_grad_wants(c, 0))
+        return SQZ_OK;
+    const sqz_data_grad d = {.rows = w->rows,
+                             .n = w->n,
+                             .k = w->k,
+                             .add = sqz_grad_adds(c, 0),
+                             .g = c->out_grad[0],
+                             .w = c->in[1]->data,
+                             .dx = c->in_grad[0]};
+    return sqz_data_grad_run(c->ctx, &d);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 3, .in = {{2, {3, 7}}, {2, {5, 7}}, {1, {5}}}, .constant = 6},
     {.attrs = "", .n_in = 2, .in = {{2, {1, 20}}, {2, {17, 20}}}, .constant = 2},
@@ -256,6 +294,9 @@ const sqz_op sqz_op_gemm = {
     .cost = cost,
     .prepare = prepare,
     .run_int = sqz_fc_run_s8,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Gemm", .since = 1, .import = import, .write = write},
     .cases = cases,

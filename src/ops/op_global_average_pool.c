@@ -18,6 +18,8 @@ const sqz_op sqz_op_global_average_pool = {
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare_average,
     .run_int = sqz_pool_run_average,
+    .grad = sqz_pool_grad_average,
+    .grad_prepare = sqz_pool_grad_prepare,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "GlobalAveragePool", .since = 1},
     .cases = cases,

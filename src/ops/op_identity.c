@@ -1,4 +1,5 @@
 /* identity: y = x. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 static sqz_status infer(sqz_infer *q)
@@ -23,6 +24,7 @@ const sqz_op sqz_op_identity = {
     .infer = infer,
     .run = sqz_view_run,
     .cost = sqz_view_cost,
+    .grad = sqz_grad_copy,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Identity", .since = 1},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* leaky_relu: y = x for x >= 0, alpha * x below. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 typedef struct attrs {
     double alpha;
@@ -24,6 +25,8 @@ static sqz_map_kind choose(const void *opts, float p[2])
 static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
+SQZ_EW_GRAD(const T alpha = (T)((const attrs *)opts)->alpha, v < 0 ? alpha : 1)
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}},
     {.attrs = "alpha=0.3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
@@ -37,6 +40,7 @@ const sqz_op sqz_op_leaky_relu = {
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "LeakyRelu", .since = 1},
     .cases = cases,

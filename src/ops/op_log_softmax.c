@@ -23,6 +23,8 @@ const sqz_op sqz_op_log_softmax = {
     .infer = sqz_softmax_infer,
     .run = run,
     .cost = sqz_softmax_cost,
+    .grad = sqz_softmax_grad_log,
+    .grad_reads = SQZ_GRAD_OUT,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LogSoftmax", .since = 1, .import = sqz_softmax_import},
     .cases = cases,

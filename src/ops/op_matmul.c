@@ -5,6 +5,7 @@
 #include "kernels/blas.h"
 #include "ops/coded.h"
 #include "ops/fc.h"
+#include "ops/linear_grad.h"
 #include "ops/product.h"
 #include <string.h>
 
@@ -259,6 +260,113 @@ static sqz_status prepare(sqz_prep *p)
     return sqz_matrix_prepare(p, &w, p->out[0]->count / n, k * sizeof(float), m);
 }
 
+/* ---- gradients: da = g . b^T, db = a^T . g, summed over repeated matrices ---- */
+
+typedef struct grads {
+    sides s;
+    sqz_shape y;           /* batch dimensions of the result */
+    size_t m, k, n, stack; /* results */
+    bool trans;
+    sqz_weight_grad w; /* one right side */
+} grads;
+
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    grads *t = sqz_arena_alloc(p->arena, 1, sizeof *t);
+    if (!t)
+        return SQZ_E_NOMEM;
+    p->state = t;
+    sqz_grad_product_reads(p);
+    t->s = sides_of(p->attrs, &p->in[0]->shape, &p->in[1]->shape);
+    t->trans = ((const attrs *)p->attrs)->trans_b != 0;
+    t->m = (size_t)t->s.m;
+    t->k = (size_t)t->s.k;
+    t->n = (size_t)t->s.n;
+    t->stack = p->out[0]->count / SQZ_MAX(t->m * t->n, (size_t)1);
+    SQZ_TRY(sqz_shape_broadcast(p->ctx, &t->s.a, &t->s.b, &t->y));
+    if (t->s.b.rank)
+        return SQZ_OK;
+    t->w = (sqz_weight_grad){.rows = t->stack * t->m,
+                             .n = t->n,
+                             .k = t->k,
+                             .groups = 1,
+                             .step = t->k,
+                             .turned = !t->trans,
+                             .slot = 1,
+                             .bias = 2};
+    return sqz_weight_grad_prepare(p, &t->w);
+}
+
+/* Result i of the stack; both gradients are added to. */
+static void grad_one(const sqz_grad_call *c, const grads *t, size_t i)
+{
+    const size_t at_a = source(&t->y, &t->s.a, i) * t->m * t->k;
+    const size_t at_b = source(&t->y, &t->s.b, i) * t->k * t->n;
+    const float *g = c->out_grad[0] + i * t->m * t->n;
+    if (sqz_grad_wants(c, 0))
+        sqz_sgemm_add(&(sqz_sgemm){.m = t->m,
+                                   .n = t->k,
+                                   .k = t->n,
+                                   .a = g,
+                                   .lda = SQZ_MAX(t->n, 1),
+                                   .b = SQZ_F32P(c->in[1]) + at_b,
+                                   .ldb = t->trans ? t->k : t->n,
+                                   .b_rows = !t->trans,
+                                   .c = c->in_grad[0] + at_a,
+                                   .ldc = t->k});
+    if (!sqz_grad_wants(c, 1))
+        return;
+    const float *a = SQZ_F32P(c->in[0]) + at_a;
+    const sqz_sgemm_t w = {.m = t->trans ? t->n : t->k,
+                           .n = t->trans ? t->k : t->n,
+                           .k = t->m,
+                           .left = t->trans ? g : a,
+                           .ld_left = t->trans ? t->n : t->k,
+                           .right = t->trans ? a : g,
+                           .ld_right = t->trans ? t->k : t->n,
+                           .c = c->in_grad[1] + at_b,
+                           .ld_c = t->trans ? t->k : t->n};
+    sqz_sgemm_turned(&w);
+}
+
+static sqz_status grad_chunk(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    for (size_t i = begin; i < end; i++)
+        grad_one(c, c->state, i);
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const grads *t = c->state;
+    sqz_grad_call call = *c;
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    if (t->s.b.rank == 0) {
+        SQZ_TRY(sqz_weight_grad_run(c, &t->w, c->in[0]->data, c->out_grad[0], c->scratch));
+        if (!sqz_grad_wants(c, 0))
+            return SQZ_OK;
+        const sqz_data_grad d = {.rows = t->stack * t->m,
+                                 .n = t->n,
+                                 .k = t->k,
+                                 .turned = !t->trans,
+                                 .add = sqz_grad_adds(c, 0),
+                                 .g = c->out_grad[0],
+                                 .w = c->in[1]->data,
+                                 .dx = c->in_grad[0]};
+        return sqz_data_grad_run(c->ctx, &d);
+    }
+    sqz_grad_begin(c, 0);
+    sqz_grad_begin(c, 1);
+    const size_t each = t->m * t->k + t->k * t->n;
+    const bool apart = (!sqz_grad_wants(c, 0) || c->in[0]->count == t->stack * t->m * t->k) &&
+                       (!sqz_grad_wants(c, 1) || c->in[1]->count == t->stack * t->k * t->n);
+    if (!apart) /* matrices that several results share */
+        return grad_chunk(&call, 0, t->stack);
+    return sqz_parallel(c->ctx, t->stack, 65536 / SQZ_MAX(each, (size_t)1) + 1, grad_chunk, &call);
+}
+
 /* ---- ONNX has no bias here ---- */
 
 static sqz_status write(sqz_export *e)
@@ -309,6 +417,9 @@ const sqz_op sqz_op_matmul = {
     .cost = cost,
     .prepare = prepare,
     .run_int = sqz_fc_run_s8,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = -1},
     .onnx = {.op_type = "MatMul", .since = 1, .write = write},
     .cases = cases,

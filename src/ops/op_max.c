@@ -1,5 +1,6 @@
 /* max: y = max(a, b), with broadcasting. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 /* A NaN of either input is the result. */
 SQZ_FLOATS(SQZ_EW_ROW, row, a > b || isnan(a) ? a : b)
@@ -13,6 +14,8 @@ static sqz_status part(const sqz_call *c, size_t begin, size_t end)
 {
     return sqz_ew_part2(c, &rows, begin, end); /* codes too: they are of type int8 */
 }
+
+SQZ_EW_GRAD2(a > b ? 1 : 0, a > b ? 0 : 1)
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
@@ -33,6 +36,7 @@ const sqz_op sqz_op_max = {
     .prepare = prepare,
     .run_int = run_int,
     .part = part,
+    SQZ_EW_GRAD2_COLUMNS,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Max", .since = 1, .import = sqz_ew_chain},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* mul: y = a * b, with broadcasting. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 /* integers wrap around */
 SQZ_FLOATS(SQZ_EW_ROW, row, (a * b))
@@ -16,6 +17,22 @@ static sqz_status part(const sqz_call *c, size_t begin, size_t end)
 {
     return c->state ? sqz_ew_broadcast_part(c, sqz_ew_mul_row, c->state, begin, end)
                     : sqz_ew_part2(c, &rows, begin, end);
+}
+
+/* Each slope is the other operand, which alone is there. */
+static void slopes(unsigned k, const float *g, const float *a, size_t step_a, const float *b,
+                   size_t step_b, float *d, size_t n)
+{
+    const float *other = k == 0 ? b : a;
+    const size_t step = k == 0 ? step_b : step_a;
+    for (size_t i = 0; i < n; i++)
+        d[i] = g[i] * other[i * step];
+}
+static sqz_status grad(const sqz_grad_call *c) { return sqz_ew_grad2(c, slopes); }
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_grad_product_reads(p);
+    return SQZ_OK;
 }
 
 static const sqz_case cases[] = {
@@ -37,6 +54,8 @@ const sqz_op sqz_op_mul = {
     .prepare = sqz_ew_mul_prepare,
     .run_int = run_int,
     .part = part,
+    SQZ_EW_GRAD2_COLUMNS,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Mul", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

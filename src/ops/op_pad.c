@@ -3,6 +3,7 @@
  * value of new elements may also be input 1, one number: when it is computed, or an integer that an
  * attribute cannot hold. */
 #include "ir/qround.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <math.h>
 #include <string.h>
@@ -211,6 +212,13 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
+static sqz_status grad(const sqz_grad_call *c)
+{
+    sqz_maps_grad_fill(c, 1);
+    return sqz_maps_grad(c);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pads=0,1,2,0,0,1,0,0", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "pads=0,1,0,2 value=0.5", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -243,6 +251,8 @@ const sqz_op sqz_op_pad = {
     .run = run,
     .prepare = prepare,
     .cost = sqz_move_cost,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "Pad", .since = 1, .import = import, .write = write},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* pow: y = a ^ b, with broadcasting. */
 #include "ops/build.h"
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 static uint64_t whole_pow(uint64_t a, uint64_t b)
@@ -67,6 +68,8 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_b_end(&b, 1, y);
 }
 
+SQZ_EW_GRAD2(b *pow(a, b - 1), a > 0 ? pow(a, b) * log(a) : 0)
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}, .lo = 0.5, .hi = 2},
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {1, {4}}}, .lo = 0.5, .hi = 2},
@@ -79,6 +82,7 @@ const sqz_op sqz_op_pow = {
     .info = {.name = "pow", .doc = "a to the power of b"},
     SQZ_EW_BINARY,
     .part = part,
+    SQZ_EW_GRAD2_COLUMNS,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Pow", .since = 1, .import = import},
     .cases = cases,

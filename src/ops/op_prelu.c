@@ -3,6 +3,7 @@
  */
 #include "kernels/multiplier.h"
 #include "ops/build.h"
+#include "ops/grad.h"
 #include "ops/linear.h"
 #include "runtime/sqz_rt.h"
 #include <math.h>
@@ -152,6 +153,26 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return by_channel ? sqz_import_node(im, op, NULL, in, 2) : compose(im, in);
 }
 
+/* Slopes of the channels: dx = g or slope * g, dslope = sum of x * g where x is below 0. */
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const float *x = SQZ_F32P(c->in[0]), *slope = SQZ_F32P(c->in[1]), *g = c->out_grad[0];
+    const size_t n = c->in[1]->count, all = c->in[0]->count;
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    for (size_t i = 0, k = 0; sqz_grad_wants(c, 0) && i < all; i++, k = k + 1 == n ? 0 : k + 1) {
+        const float d = x[i] < 0 ? slope[k] * g[i] : g[i];
+        c->in_grad[0][i] = sqz_grad_adds(c, 0) ? c->in_grad[0][i] + d : d;
+    }
+    for (size_t k = 0; sqz_grad_wants(c, 1) && k < n; k++) {
+        double sum = 0;
+        for (size_t i = k; i < all; i += n)
+            sum += x[i] < 0 ? (double)x[i] * (double)g[i] : 0;
+        c->in_grad[1][k] = sqz_grad_adds(c, 1) ? c->in_grad[1][k] + (float)sum : (float)sum;
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.n_in = 2, .in = {{4, {2, 3, 4, 5}}, {3, {5, 1, 1}}}, .constant = 2},
     {.n_in = 2, .in = {{3, {2, 4, 3}}, {1, {1}}}, .constant = 2},
@@ -171,6 +192,8 @@ const sqz_op sqz_op_prelu = {
     .prepare = prepare,
     .run_int = run,
     .part = part,
+    .grad = grad,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_REALIGN, .data_inputs = 1},
     .onnx = {.op_type = "PRelu", .since = 1, .import = import},
     .cases = cases,

@@ -29,6 +29,7 @@ const sqz_op sqz_op_reduce_mean = {
     SQZ_REDUCE_INFO("reduce_mean", "mean over axes"),
     .prepare = sqz_reduce_mean_prepare,
     .run_int = sqz_reduce_mean_int,
+    .grad = sqz_reduce_grad_mean,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "ReduceMean", .since = 1},
     .cases = cases,

@@ -21,6 +21,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_reduce_sum = {
     SQZ_REDUCE_INFO("reduce_sum", "sum over axes"),
+    .grad = sqz_reduce_grad_sum,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ReduceSum", .since = 1},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* reshape: the same elements under another shape. Entries of the target: 0 copies the dimension of
  * the input at that place (unless allowzero), one -1 takes what is left. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -103,6 +104,7 @@ const sqz_op sqz_op_reshape = {
     .infer = infer,
     .run = sqz_view_run,
     .cost = sqz_view_cost,
+    .grad = sqz_grad_copy,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Reshape", .since = 1, .import = import},
     .cases = cases,

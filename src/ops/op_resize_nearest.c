@@ -1,4 +1,5 @@
 /* resize_nearest: each output element is the nearest input element, along any axes. */
+#include "ops/grad.h"
 #include "ops/resize.h"
 
 static const sqz_attr schema[] = {
@@ -58,6 +59,8 @@ static sqz_status run(const sqz_call *c)
 }
 static sqz_status write(sqz_export *e) { return sqz_resize_write(e, "nearest"); }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
+
 static const sqz_case cases[] = {
     {.attrs = "scales=1,2,2,1 coordinate_transformation_mode=asymmetric nearest_mode=floor",
      .n_in = 1,
@@ -91,6 +94,8 @@ const sqz_op sqz_op_resize_nearest = {
     .run = run,
     .prepare = prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_maps_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Resize",
              .also = "Upsample",

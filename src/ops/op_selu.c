@@ -1,5 +1,6 @@
 /* selu: y = gamma * x for x > 0, gamma * alpha * (e^x - 1) below (Klambauer et al. 2017). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 typedef struct attrs {
@@ -47,6 +48,9 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, im->n_in);
 }
 
+SQZ_EW_GRAD(const T alpha = (T)((const attrs *)opts)->alpha;
+            const T gamma = (T)((const attrs *)opts)->gamma, v > 0 ? gamma : gamma * alpha * exp(v))
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},
     {.attrs = "alpha=0.3 gamma=2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 3},
@@ -60,6 +64,7 @@ const sqz_op sqz_op_selu = {
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Selu", .since = 1, .import = import},
     .cases = cases,

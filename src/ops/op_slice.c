@@ -1,4 +1,5 @@
 /* slice: x[start:end:step] along some axes, with NumPy's clamping; steps may be negative. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -90,6 +91,8 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, 1);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
+
 static const sqz_case cases[] = {
     {.attrs = "starts=1,0 ends=3,2 axes=1,3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "starts=-1 ends=-100 axes=1 steps=-2", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -112,6 +115,8 @@ const sqz_op sqz_op_slice = {
     .run = sqz_maps_run_plain,
     .prepare = prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_maps_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Slice", .since = 1, .import = import},
     .cases = cases,

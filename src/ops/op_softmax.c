@@ -92,6 +92,8 @@ const sqz_op sqz_op_softmax = {
     .cost = sqz_softmax_cost,
     .prepare = prepare,
     .run_int = run_int,
+    .grad = sqz_softmax_grad,
+    .grad_reads = SQZ_GRAD_OUT,
     .quant = {.kind = SQZ_Q_FIXED, .fixed_scale = 1.0f / 256, .fixed_zero = -128},
     .onnx = {.op_type = "Softmax", .since = 1, .import = sqz_softmax_import},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* split: cuts a tensor along an axis into its outputs. Without lengths they are equal, but the last
  * ones, which get what is left. */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -145,6 +146,26 @@ static sqz_status write(sqz_export *e)
     return s;
 }
 
+/* The outputs' gradients one behind the other. */
+static sqz_status grad(const sqz_grad_call *c)
+{
+    int32_t axis;
+    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
+    const sqz_split3 x = sqz_split_at(&c->in[0]->shape, axis);
+    size_t at = 0;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    sqz_grad_begin(c, 0);
+    for (unsigned k = 0; k < c->n_out; k++) {
+        const size_t row = sqz_split_at(&c->out[k]->shape, axis).n * x.inner;
+        if (c->out_grad[k])
+            sqz_grad_rows(c->in_grad[0] + at, x.n * x.inner, c->out_grad[k], row, row, x.outer,
+                          true);
+        at += row;
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=3 split=1,3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "axis=-1 split=2,2,1", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -173,6 +194,7 @@ const sqz_op sqz_op_split = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Split", .since = 1, .import = import, .write = write},
     .cases = cases,

@@ -1,4 +1,5 @@
 /* squeeze: drops dimensions of length 1. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -67,6 +68,7 @@ const sqz_op sqz_op_squeeze = {
     .infer = infer,
     .run = sqz_view_run,
     .cost = sqz_view_cost,
+    .grad = sqz_grad_copy,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Squeeze", .since = 1, .import = import},
     .cases = cases,

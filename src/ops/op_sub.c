@@ -1,5 +1,6 @@
 /* sub: y = a - b, with broadcasting. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 /* integers wrap around */
 SQZ_FLOATS(SQZ_EW_ROW, row, a - b)
@@ -18,6 +19,15 @@ static sqz_status part(const sqz_call *c, size_t begin, size_t end)
     return c->state ? sqz_ew_broadcast_part(c, sqz_ew_add_row, c->state, begin, end)
                     : sqz_ew_part2(c, &rows, begin, end);
 }
+
+static void slopes(unsigned k, const float *g, const float *a, size_t step_a, const float *b,
+                   size_t step_b, float *d, size_t n)
+{
+    (void)a, (void)step_a, (void)b, (void)step_b;
+    for (size_t i = 0; i < n; i++)
+        d[i] = k == 0 ? g[i] : -g[i];
+}
+static sqz_status grad(const sqz_grad_call *c) { return sqz_ew_grad2(c, slopes); }
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}},
@@ -38,6 +48,7 @@ const sqz_op sqz_op_sub = {
     .prepare = prepare,
     .run_int = run_int,
     .part = part,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Sub", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

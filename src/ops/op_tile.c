@@ -1,4 +1,5 @@
 /* tile: repeats x along each axis. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -64,6 +65,8 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return im->opset < 6 ? import_1(im, op) : sqz_import_node(im, op, NULL, NULL, 0);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
+
 static const sqz_case cases[] = {
     {.attrs = "repeats=1,2,3", .n_in = 1, .in = {{3, {2, 3, 2}}}},
     {.attrs = "repeats=3", .n_in = 1, .in = {{1, {2}}}},
@@ -86,6 +89,8 @@ const sqz_op sqz_op_tile = {
     .run = sqz_maps_run_plain,
     .prepare = prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_maps_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Tile", .since = 1, .import = import},
     .cases = cases,

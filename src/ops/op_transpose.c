@@ -1,5 +1,6 @@
 /* transpose: axis i of the output is axis perm[i] of the input. */
 #include "kernels/kernels.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -165,6 +166,48 @@ static sqz_status permute(const sqz_call *c, const void *arg)
 }
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, permute, NULL); }
 
+/* Output rows go back to where they came from. */
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const sqz_call run = {.attrs = c->attrs, .in = c->in};
+    const bool add = sqz_grad_adds(c, 0);
+    sqz_tensor y = *c->out[0];
+    sqz_tensor *out[1] = {&y};
+    sqz_call call = run;
+    job j = {0};
+    call.out = out;
+    plan(&call, &j);
+    const size_t n = j.n ? j.dim[j.n - 1] : 1, step = j.n ? j.step[j.n - 1] : 1;
+    for (size_t row = begin; row < end; row++) {
+        const float *g = c->out_grad[0] + row * n;
+        size_t from = 0, rest = row;
+        for (int32_t d = j.n - 2; d >= 0; d--) {
+            from += rest % j.dim[d] * j.step[d];
+            rest /= j.dim[d];
+        }
+        float *to = c->in_grad[0] + from;
+        for (size_t i = 0; i < n; i++)
+            to[i * step] = add ? to[i * step] + g[i] : g[i];
+    }
+    return SQZ_OK;
+}
+static sqz_status grad(const sqz_grad_call *c)
+{
+    sqz_grad_call g = *c;
+    sqz_tensor y = *c->out[0];
+    sqz_tensor *out[1] = {&y};
+    const sqz_call run = {.attrs = c->attrs, .in = c->in, .out = out};
+    job j = {0};
+    if (((const attrs *)c->attrs)->view)
+        return sqz_grad_copy(c);
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c) || y.count == 0)
+        return SQZ_OK;
+    plan(&run, &j);
+    const size_t n = j.n ? j.dim[j.n - 1] : 1;
+    return sqz_parallel(c->ctx, y.count / n, SQZ_MAX(16384 / n, (size_t)1), grad_piece, &g);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "perm=0,3,1,2", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
     {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -188,6 +231,7 @@ const sqz_op sqz_op_transpose = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Transpose", .since = 1},
     .cases = cases,

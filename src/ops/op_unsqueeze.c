@@ -1,4 +1,5 @@
 /* unsqueeze: inserts dimensions of length 1 at `axes` of the output. */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -49,6 +50,7 @@ const sqz_op sqz_op_unsqueeze = {
     .infer = infer,
     .run = sqz_view_run,
     .cost = sqz_view_cost,
+    .grad = sqz_grad_copy,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Unsqueeze", .since = 1},
     .cases = cases,

@@ -8,10 +8,8 @@
 
 /* ---- shapes ---- */
 
-/* The window over an input whose spatial axes begin at `s`. Without attributes it is the whole
- * image, of any number of axes, seen as one column. */
-static sqz_status window_of(sqz_ctx *ctx, const sqz_pool_attrs *at, const sqz_shape *x, int32_t s,
-                            sqz_window *w)
+sqz_status sqz_pool_window(sqz_ctx *ctx, const sqz_pool_attrs *at, const sqz_shape *x, int32_t s,
+                           sqz_window *w)
 {
     static const sqz_window_attrs plain;
     int32_t n = 1;
@@ -36,7 +34,7 @@ static sqz_status infer(sqz_infer *q, const sqz_pool_attrs *at)
     const sqz_shape *x = &q->in[0]->shape;
     const int32_t s = sqz_axis_s(q->in[0]);
     sqz_window w;
-    SQZ_TRY(window_of(q->ctx, at, x, s, &w));
+    SQZ_TRY(sqz_pool_window(q->ctx, at, x, s, &w));
     q->out[0] = *x;
     for (int32_t i = 0; i < x->rank - 2; i++)
         q->out[0].dim[s + i] = at ? w.out[i + SQZ_WINDOW_AXES + 2 - x->rank] : 1;
@@ -144,7 +142,7 @@ static sqz_status prepare(sqz_prep *p, const sqz_pool_attrs *at)
     state *s = sqz_arena_alloc(p->arena, 1, sizeof *s);
     if (!s)
         return SQZ_E_NOMEM;
-    SQZ_TRY(window_of(p->ctx, at, x, 1, &s->w));
+    SQZ_TRY(sqz_pool_window(p->ctx, at, x, 1, &s->w));
     s->n = x->dim[0];
     s->c = x->dim[x->rank - 1];
     s->type = p->in[0]->dtype;

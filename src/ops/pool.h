@@ -26,6 +26,15 @@ typedef struct sqz_pool_attrs { /* global pools have no attributes: NULL */
         .max = 1, .doc = "a last window may stick out at the end"                                  \
     }
 
+/* The window over an input whose spatial axes begin at `s`. Without attributes it is the whole
+ * image, of any number of axes, seen as one column. */
+sqz_status sqz_pool_window(sqz_ctx *ctx, const sqz_pool_attrs *at, const sqz_shape *x, int32_t s,
+                           sqz_window *w);
+/* Gradients (pool_grad.c). */
+sqz_status sqz_pool_grad_prepare(sqz_grad_prep *p);
+sqz_status sqz_pool_grad_average(const sqz_grad_call *c);
+sqz_status sqz_pool_grad_max(const sqz_grad_call *c);
+
 sqz_status sqz_pool_infer(sqz_infer *q); /* out[1], where there is one: s64 of the same shape */
 sqz_status sqz_pool_infer_global(sqz_infer *q);
 /* The same for maxima, which exist of int8 and uint8 as well. */

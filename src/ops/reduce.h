@@ -54,6 +54,9 @@ sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r);
 sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r);
 void sqz_reduce_cost(const sqz_infer *q, sqz_cost *out); /* one operation for each input element */
 
+/* Gradients (reduce_grad.c). */
+sqz_status sqz_reduce_grad_sum(const sqz_grad_call *c);
+sqz_status sqz_reduce_grad_mean(const sqz_grad_call *c);
 /* Integer mean: the sum of centered codes, scaled as an average pool does. */
 sqz_status sqz_reduce_mean_prepare(sqz_prep *p);
 sqz_status sqz_reduce_mean_int(const sqz_call *c);

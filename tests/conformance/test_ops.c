@@ -748,6 +748,253 @@ static bool asks_int(const sqz_op *op, const sqz_case *c)
     return op->quant.kind != SQZ_Q_LINEAR || (c->constant >> op->quant.weight & 1);
 }
 
+/* ---- gradients ---- */
+
+/* A case with room for the gradients of its float inputs, and weights u of its outputs: the
+ * function is the sum of u * y. */
+typedef struct grad_case {
+    made m;
+    outputs y, u;
+    sqz_tensor d[MAX_IN]; /* gradients; no data: not wanted */
+    float *dp[MAX_IN];
+    const float *gp[MAX_OUT];
+    uint64_t want;
+} grad_case;
+
+static void grad_case_make(grad_case *c, sqz_ctx *ctx, const claim *cl, bool large)
+{
+    sqz_rng r = {.seed = 4242 + cl->index};
+    *c = (grad_case){.want = 0};
+    if (large)
+        make_large(&c->m, ctx, cl);
+    else
+        made_case(&c->m, ctx, cl);
+    outputs_make(&c->m, &c->y, 0);
+    outputs_make(&c->m, &c->u, 0);
+    run_float(&c->m, c->m.inp, &c->y);
+    for (unsigned i = 0; i < c->m.n_out; i++)
+        if (c->u.t[i].dtype == SQZ_F32 && i == 0) {
+            for (size_t k = 0; k < c->u.t[i].count; k++)
+                SQZ_F32P(&c->u.t[i])[k] = (float)(2 * sqz_rng_uniform(&r) - 1);
+            c->gp[i] = SQZ_F32P(&c->u.t[i]);
+        }
+    for (unsigned i = 0; i < c->m.n_in; i++) {
+        if (!c->m.inp[i] || c->m.in[i].dtype != SQZ_F32)
+            continue;
+        TEST_OK(ctx, sqz_tensor_alloc(ctx, SQZ_F32, &c->m.in[i].shape, &c->d[i]));
+        for (size_t k = 0; k < c->d[i].count; k++)
+            SQZ_F32P(&c->d[i])[k] = 0.5f;
+        c->dp[i] = SQZ_F32P(&c->d[i]);
+        c->want |= (uint64_t)1 << i;
+    }
+}
+
+static void grad_case_free(grad_case *c)
+{
+    for (unsigned i = 0; i < c->m.n_in; i++)
+        sqz_tensor_free(c->m.ctx, &c->d[i]);
+    outputs_free(&c->m, &c->y);
+    outputs_free(&c->m, &c->u);
+    unmake(&c->m);
+}
+
+/* The gradients of the inputs in `want`. What grad says not to read is not there. */
+static void grad_run(grad_case *c, uint64_t want, uint64_t add)
+{
+    made *m = &c->m;
+    sqz_arena a = {.ctx = m->ctx};
+    sqz_tensor shape[MAX_IN + MAX_OUT];
+    const sqz_tensor *in[MAX_IN] = {0}, *out[MAX_OUT] = {0};
+    float *dp[MAX_IN] = {0};
+    for (unsigned i = 0; i < m->n_in; i++)
+        if (m->inp[i]) {
+            shape[i] = m->in[i];
+            shape[i].data = NULL;
+            in[i] = &shape[i];
+            dp[i] = want >> i & 1 ? c->dp[i] : NULL;
+        }
+    for (unsigned i = 0; i < m->n_out; i++) {
+        shape[MAX_IN + i] = c->y.t[i];
+        shape[MAX_IN + i].data = NULL;
+        out[i] = &shape[MAX_IN + i];
+    }
+    sqz_grad_prep p = {.ctx = m->ctx,
+                       .arena = &a,
+                       .attrs = m->n->attrs,
+                       .n_in = m->n_in,
+                       .n_out = m->n_out,
+                       .in = in,
+                       .out = out,
+                       .want = want};
+    TEST_OK(m->ctx, sqz_grad_prepare(m->n->op, &p));
+    for (unsigned i = 0; i < m->n_in; i++)
+        if (m->inp[i] && (i > 1 || p.reads_in[i]))
+            shape[i].data = m->in[i].data;
+    if (p.reads_out)
+        shape[MAX_IN].data = c->y.t[0].data;
+    void *scratch = sqz_arena_alloc(&a, SQZ_MAX(p.scratch_bytes, (size_t)1), 1);
+    assert_non_null(scratch);
+    memset(scratch, 0xa5, SQZ_MAX(p.scratch_bytes, (size_t)1));
+    const sqz_grad_call call = {.ctx = m->ctx,
+                                .attrs = m->n->attrs,
+                                .n_in = m->n_in,
+                                .n_out = m->n_out,
+                                .in = in,
+                                .out = out,
+                                .out_grad = c->gp,
+                                .in_grad = dp,
+                                .add = add,
+                                .state = p.state,
+                                .scratch = scratch};
+    TEST_OK(m->ctx, m->n->op->grad(&call));
+    sqz_arena_free(&a);
+}
+
+/* The function around one number x of input i: its slopes to both sides over a step h, and what the
+ * rounding of the results makes of them at most. Operators with a double form use it. */
+typedef struct slopes {
+    double up, down, noise;
+} slopes;
+
+static bool runs_wide(const made *m) /* forms that only the executor makes are float32 */
+{
+    return (m->n->op->traits & SQZ_T_F64) && !(strcmp(m->n->op->info.name, "matmul") == 0);
+}
+
+static void apply(const grad_case *c, const sqz_tensor *const *in, bool wide, outputs *o)
+{
+    const made *m = &c->m;
+    for (unsigned t = 0; t < m->n_out; t++) {
+        sqz_dtype d = wide && c->y.t[t].dtype == SQZ_F32 ? SQZ_F64 : c->y.t[t].dtype;
+        TEST_OK(m->ctx, sqz_tensor_alloc(m->ctx, d, &c->y.t[t].shape, &o->t[t]));
+        o->p[t] = &o->t[t];
+    }
+    run_float(m, in, o);
+}
+
+static slopes slopes_at(const grad_case *c, unsigned i, size_t k, double h)
+{
+    const made *m = &c->m;
+    const bool wide = runs_wide(m);
+    const double unit = wide ? 1e-15 : 1e-7;
+    sqz_tensor copy[MAX_IN] = {0};
+    const sqz_tensor *in[MAX_IN] = {0};
+    outputs o[3] = {0};
+    double at[3];
+    slopes s = {0, 0, 0};
+    for (unsigned t = 0; t < m->n_in; t++)
+        if (m->inp[t]) {
+            sqz_dtype d = wide && m->in[t].dtype == SQZ_F32 ? SQZ_F64 : m->in[t].dtype;
+            TEST_OK(m->ctx, sqz_tensor_cast(m->ctx, &m->in[t], d, &copy[t]));
+            in[t] = &copy[t];
+        }
+    const double x = sqz_tensor_f64(&copy[i], k);
+    for (int e = 0; e < 3; e++) {
+        sqz_tensor_set_f64(&copy[i], k, x + (e - 1) * h);
+        at[e] = sqz_tensor_f64(&copy[i], k);
+        apply(c, in, wide, &o[e]);
+    }
+    for (size_t t = 0; t < o[0].t[0].count; t++) {
+        const double u = (double)c->gp[0][t], a = sqz_tensor_f64(&o[0].t[0], t),
+                     b = sqz_tensor_f64(&o[1].t[0], t), d = sqz_tensor_f64(&o[2].t[0], t);
+        s.down += u * (b - a) / (at[1] - at[0]);
+        s.up += u * (d - b) / (at[2] - at[1]);
+        if (a != b || b != d) /* the others do not depend on x */
+            s.noise += fabs(u) * unit * (fabs(a) + fabs(d) + 1) / (at[2] - at[0]);
+    }
+    for (unsigned t = 0; t < m->n_in; t++)
+        sqz_tensor_free(m->ctx, &copy[t]);
+    for (int e = 0; e < 3; e++)
+        outputs_free(m, &o[e]);
+    return s;
+}
+
+/* Central differences with steps h and h/2, whose error is of order h^2: together of order h^4. At
+ * a kink (of a clamp, a maximum) the slopes to both sides do not draw near each other as the step
+ * gets smaller, or the two steps disagree: such elements are left out, and must be few. */
+static void test_grad(void **state)
+{
+    sqz_ctx *ctx = test_ctx();
+    const claim *cl = *state;
+    size_t checked = 0, all = 0;
+    grad_case c;
+    grad_case_make(&c, ctx, cl, false);
+    grad_run(&c, c.want, 0);
+    const double h = runs_wide(&c.m) ? 1e-3 : 1.0 / 32;
+    for (unsigned i = 0; i < c.m.n_in; i++) {
+        if (!c.dp[i])
+            continue;
+        for (size_t k = 0; k < c.d[i].count; k += 1 + c.d[i].count / 150) {
+            const slopes a = slopes_at(&c, i, k, h), b = slopes_at(&c, i, k, h / 2);
+            const double wide = (a.up + a.down) / 2, near = (b.up + b.down) / 2;
+            const double want = near + (near - wide) / 3, got = (double)c.dp[i][k];
+            const double jump = fabs(b.up - b.down), noise = a.noise + 2 * b.noise;
+            all++;
+            if ((jump > 4 * noise && jump > 0.7 * fabs(a.up - a.down)) ||
+                fabs(near - wide) > 0.02 * fmax(fabs(near), 0.05) + 2 * noise)
+                continue;
+            checked++;
+            /* the gradient itself is float: sums of some hundred terms of size 1 at most */
+            if (fabs(got - want) > 0.5 * fabs(near - wide) + noise + 2e-5 * fmax(1, fabs(want)))
+                fail_msg("input %u element %zu: %.9g, central differences say %.9g", i, k, got,
+                         want);
+        }
+    }
+    if (checked * 10 < all * 8 || !all)
+        fail_msg("only %zu of %zu elements could be checked", checked, all);
+    grad_case_free(&c);
+    sqz_ctx_free(ctx);
+}
+
+/* Each input alone gives the same bytes, and adding adds. */
+static void test_grad_add(void **state)
+{
+    sqz_ctx *ctx = test_ctx();
+    grad_case a, b;
+    grad_case_make(&a, ctx, *state, false);
+    grad_case_make(&b, ctx, *state, false);
+    grad_run(&a, a.want, 0);
+    for (unsigned i = 0; i < a.m.n_in; i++) {
+        if (!a.dp[i])
+            continue;
+        const uint64_t one = (uint64_t)1 << i;
+        grad_run(&b, one, one); /* to the 0.5 that stands there */
+        for (size_t k = 0; k < a.d[i].count; k++)
+            if (fabsf(b.dp[i][k] - (0.5f + a.dp[i][k])) > 1e-5f * fmaxf(1, fabsf(a.dp[i][k])))
+                fail_msg("input %u element %zu: %.9g added to 0.5 gives %.9g", i, k,
+                         (double)a.dp[i][k], (double)b.dp[i][k]);
+        grad_run(&b, one, 0);
+        assert_memory_equal(a.dp[i], b.dp[i], a.d[i].bytes);
+    }
+    grad_case_free(&a);
+    grad_case_free(&b);
+    sqz_ctx_free(ctx);
+}
+
+static void test_grad_threads(void **state)
+{
+    sqz_ctx *ctx[2] = {ctx_of_threads(1), ctx_of_threads(4)};
+    grad_case *c = calloc(2, sizeof *c);
+    assert_non_null(c);
+    for (int k = 0; k < 2; k++) {
+        grad_case_make(&c[k], ctx[k], *state, true);
+        grad_run(&c[k], c[k].want, 0);
+    }
+    for (unsigned i = 0; i < c[0].m.n_in; i++)
+        if (c[0].dp[i])
+            assert_memory_equal(c[0].dp[i], c[1].dp[i], c[0].d[i].bytes);
+    for (int k = 0; k < 2; k++) {
+        grad_case_free(&c[k]);
+        sqz_ctx_free(ctx[k]);
+    }
+    free(c);
+}
+
+static bool asks_grad(const sqz_op *op, const sqz_case *c)
+{
+    return op->grad && c->dtype[0] == SQZ_F32 && c->in[0].rank >= 0;
+}
+
 /* ---- the list ---- */
 
 #define MAX_TESTS 8192
@@ -793,6 +1040,12 @@ static void add_case(const sqz_op *op, unsigned k)
         add(cl, "macs", test_macs);
     if (asks_int(op, c))
         add(cl, "int", test_int);
+    if (asks_grad(op, c)) {
+        if (!(op->grad_reads & SQZ_GRAD_ESTIMATE))
+            add(cl, "grad", test_grad);
+        add(cl, "grad add", test_grad_add);
+        add(cl, "grad threads", test_grad_threads);
+    }
 }
 
 /* Optional argument: only operators of this name. */
