@@ -158,7 +158,8 @@ static const char *giver(unsigned bit)
 static sqz_status check_needs(sqz_ctx *ctx, unsigned have, const step *st, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        unsigned lack = st[i].pass->needs & ~have;
+        const sqz_pass *p = st[i].pass;
+        unsigned lack = (p->needs | (p->needs_by ? p->needs_by(st[i].opts) : 0)) & ~have;
         for (size_t k = 0; k < SQZ_COUNT(have_row); k++) {
             const char *by = lack & have_row[k].bit ? giver(have_row[k].bit) : NULL;
             if (by)

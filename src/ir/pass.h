@@ -23,14 +23,16 @@ typedef struct sqz_env {             /* what passes may use beside the graph */
      * wanted. */
     struct sqz_stats **stats;
     bool integer_only; /* the device computes no floats: see option `softmax` of ptq */
-    sqz_str *notes; /* warnings and facts for the report, one line each; NULL: only logged */
+    sqz_str *notes;    /* warnings and facts for the report, one line each; NULL: only logged */
 } sqz_env;
 
 typedef struct sqz_pass {
     sqz_info info;
     unsigned needs, gives,
         breaks; /* SQZ_HAS_*: the runner refuses a wrong order and says what to do */
-    bool exact; /* float outputs stay equal up to rounding: tested */
+    unsigned (*needs_by)(const void *opts); /* what it needs beside that with these options; NULL:
+                                               nothing */
+    bool exact;                             /* float outputs stay equal up to rounding: tested */
     sqz_status (*run)(sqz_graph *g, const void *opts, sqz_env *env);
 } sqz_pass;
 

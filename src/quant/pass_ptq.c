@@ -72,16 +72,28 @@ static sqz_status unfold_weights(sqz_ptq *p)
     return SQZ_OK;
 }
 
+static void set_type(sqz_ptq *p)
+{
+    const int64_t bits = p->o->activations;
+    p->type = bits == 16 ? SQZ_S16 : bits == 4 ? SQZ_S4 : SQZ_S8;
+    p->hi = (1 << (sqz_dtype_bits(p->type) - 1)) - 1;
+    p->lo = -p->hi - 1;
+}
+
 static sqz_status prepare(sqz_ptq *p)
 {
     p->n_value = p->g->n_value;
     p->n_node = p->g->n_node;
     p->integer = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *p->integer);
+    p->pairs = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *p->pairs);
+    p->coded = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *p->coded);
+    p->covered = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->covered);
     p->range = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->range);
     p->grid = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->grid);
     p->set_grid = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->set_grid);
     p->fixed_apart = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *p->fixed_apart);
-    if (!p->integer || !p->range || !p->grid || !p->set_grid || !p->fixed_apart)
+    if (!p->integer || !p->pairs || !p->coded || !p->covered || !p->range || !p->grid ||
+        !p->set_grid || !p->fixed_apart)
         return SQZ_E_NOMEM;
     return sqz_uses_build(p->g, p->a, &p->uses);
 }
@@ -89,12 +101,13 @@ static sqz_status prepare(sqz_ptq *p)
 static sqz_status quantize(sqz_ptq *p)
 {
     SQZ_TRY(prepare(p));
+    set_type(p);
     SQZ_TRY(sqz_ptq_schemes(p));
     SQZ_TRY(sqz_ptq_plan(p));
     SQZ_TRY(sqz_ptq_grids(p));
     SQZ_TRY(sqz_ptq_weights(p));
     SQZ_TRY(sqz_ptq_borders(p));
-    SQZ_TRY(sqz_ptq_recurrent(p));
+    SQZ_TRY(sqz_ptq_coded(p));
     return p->env->notes ? p->env->notes->status : SQZ_OK;
 }
 
@@ -135,6 +148,17 @@ static const sqz_attr schema[] = {
      .min = 2,
      .max = 8,
      .doc = "bits of a weight: 8, 4, 3 or 2"},
+    {.name = "group",
+     .offset = offsetof(options, group),
+     .type = SQZ_A_INT,
+     .max = 1024,
+     .doc = "terms of a product that share a scale: 16, 32, 64, 128; 0: all of an output"},
+    {.name = "activations",
+     .offset = offsetof(options, activations),
+     .type = SQZ_A_INT,
+     .def = 8,
+     .max = 16,
+     .doc = "bits of activations: 8, 16, 4; 0: they stay float"},
     {.name = "ranges",
      .offset = offsetof(options, ranges),
      .type = SQZ_A_ENUM,
@@ -168,13 +192,21 @@ static const sqz_attr schema[] = {
          "a softmax that ends the model: in 1/256 steps probabilities tie, and rare ones vanish"},
 };
 
+/* Grids of activations come from ranges; weights alone need none. */
+static unsigned needs_by(const void *opts)
+{
+    const options *o = opts;
+    return o->activations ? SQZ_HAS_RANGES : 0;
+}
+
 const sqz_pass sqz_pass_ptq = {
     .info = {.name = "ptq",
-             .doc = "int8 post-training quantization",
+             .doc = "post-training quantization",
              .opt_size = sizeof(options),
              .opts = schema,
              .n_opts = SQZ_COUNT(schema)},
-    .needs = SQZ_HAS_LAYOUT | SQZ_HAS_RANGES,
+    .needs = SQZ_HAS_LAYOUT,
+    .needs_by = needs_by,
     .gives = SQZ_HAS_QUANT,
     .run = run,
 };

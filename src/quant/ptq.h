@@ -5,7 +5,7 @@
  *   grids    which values share a grid, and the grid of each             ptq_grids.c
  *   weights  weights, biases and other constants                         ptq_weights.c
  *   borders  quantize, dequantize and requantize nodes                   ptq_borders.c
- *   recurrent  int8 weights of float operators                           ptq_recurrent.c
+ *   coded    weights on grids under nodes that compute in float          ptq_coded.c
  */
 #ifndef SQZ_PTQ_H
 #define SQZ_PTQ_H
@@ -16,7 +16,7 @@
 typedef struct sqz_ptq_options { /* of the pass; enums as in its schema */
     const char *exclude, *bits;
     int64_t weights, group, per_tensor, pow2, ranges, edges;
-    int64_t softmax, symmetric;
+    int64_t softmax, symmetric, activations;
 } sqz_ptq_options;
 
 typedef struct sqz_scheme { /* of one node's weights */
@@ -38,7 +38,13 @@ typedef struct sqz_ptq {
     sqz_uses uses;            /* of the float graph */
     uint32_t n_value, n_node; /* of the float graph */
     sqz_scheme *scheme;       /* by node */
-    bool *integer;            /* by node */
+    sqz_dtype type;           /* of activations on grids: S8, S16, S4 */
+    int32_t lo, hi;           /* their codes */
+    bool *integer;            /* by node: its data stand on grids */
+    bool *pairs;              /* by node: of those, it computes in float between dequantize and
+                                 quantize */
+    bool *coded;              /* by node: its weights stand on a grid, it computes in float */
+    bool *covered;            /* by value: only feeds a clamp, whose grid it takes */
     const sqz_range **range;  /* by value: its own, or that of what it is a copy of */
     sqz_grid *grid;           /* by value: grid of its int8 form */
     bool *fixed_apart;        /* by value: keeps a fixed grid that its set does not have */
@@ -47,7 +53,7 @@ typedef struct sqz_ptq {
 
 /* Input `slot` of n is data on an int8 grid when n is integer: an activation or a constant. */
 bool sqz_ptq_is_data(const sqz_graph *g, const sqz_node *n, unsigned slot);
-/* Value v is made by an integer node. */
+/* Value v is made by a node whose data stand on grids. */
 static inline bool sqz_ptq_made_integer(const sqz_ptq *p, sqz_vid v)
 {
     sqz_nid n = sqz_val(p->g, v)->producer;
@@ -68,6 +74,11 @@ sqz_status sqz_ptq_constant_range(const sqz_ptq *p, sqz_vid v, sqz_range *out, s
 
 /* n is a product with constant weights. */
 bool sqz_ptq_has_weights(const sqz_graph *g, const sqz_node *n);
+/* Operators that hand numbers on, and clamps that disappear: inputs and outputs on one grid. */
+bool sqz_ptq_is_tied(const sqz_ptq *p, const sqz_node *n);
+/* Block size of the scales of a product's weights, 0 where it has too few terms for blocks; and the
+ * axis of the scales or blocks. */
+int32_t sqz_ptq_group(const sqz_ptq *p, sqz_nid n, int32_t *axis);
 /* How scales of weights are found. */
 sqz_wrule sqz_ptq_rule(const sqz_ptq *p, sqz_scheme s);
 /* The grid of activations for a range; false: it has no extent, and the scale is 1. */
@@ -77,5 +88,5 @@ sqz_status sqz_ptq_plan(sqz_ptq *p);
 sqz_status sqz_ptq_grids(sqz_ptq *p);
 sqz_status sqz_ptq_weights(sqz_ptq *p);
 sqz_status sqz_ptq_borders(sqz_ptq *p);
-sqz_status sqz_ptq_recurrent(sqz_ptq *p);
+sqz_status sqz_ptq_coded(sqz_ptq *p);
 #endif

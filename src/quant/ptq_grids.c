@@ -12,7 +12,6 @@
 
 typedef struct sets {
     sqz_vid *parent;
-    bool *covered;    /* by value: only feeds a clamp */
     sqz_range *range; /* by root */
     bool *filled;     /* by root: range holds something */
     sqz_grid *fixed;  /* by root: scale 0: none, -1: several different */
@@ -45,7 +44,7 @@ bool sqz_ptq_absorbs(const sqz_ptq *p, const sqz_node *n)
            !(maker != SQZ_NONE && p->integer[maker] && is_fixed(sqz_nod(p->g, maker)->op));
 }
 
-static bool tied(const sqz_ptq *p, const sqz_node *n)
+bool sqz_ptq_is_tied(const sqz_ptq *p, const sqz_node *n)
 {
     return n->op->quant.kind == SQZ_Q_SAME || sqz_ptq_absorbs(p, n);
 }
@@ -57,7 +56,7 @@ static void unite_all(const sqz_ptq *p, sets *s)
     SQZ_EACH_NODE(p->g, id)
     {
         const sqz_node *n = sqz_nod(p->g, id);
-        if (!p->integer[id] || !tied(p, n))
+        if (!p->integer[id] || !sqz_ptq_is_tied(p, n))
             continue;
         for (unsigned k = 0; k < n->n_out; k++)
             unite(s->parent, n->out[0], n->out[k]);
@@ -69,26 +68,26 @@ static void unite_all(const sqz_ptq *p, sets *s)
 
 /* ---- values that only feed a clamp ---- */
 
-static bool all_covered(const sets *s, const sqz_node *n)
+static bool all_covered(const sqz_ptq *p, const sqz_node *n)
 {
     for (unsigned k = 0; k < n->n_out; k++)
-        if (!s->covered[n->out[k]])
+        if (!p->covered[n->out[k]])
             return false;
     return true;
 }
 
 /* From the last node to the first: moving and taking maxima commute with clamping. */
-static void cover(const sqz_ptq *p, sets *s)
+static void cover(const sqz_ptq *p)
 {
     for (sqz_nid id = p->g->last; id != SQZ_NONE; id = sqz_nod(p->g, id)->prev) {
         const sqz_node *n = sqz_nod(p->g, id);
-        if (!p->integer[id] || !tied(p, n))
+        if (!p->integer[id] || !sqz_ptq_is_tied(p, n))
             continue;
-        if (!sqz_ptq_absorbs(p, n) && !all_covered(s, n))
+        if (!sqz_ptq_absorbs(p, n) && !all_covered(p, n))
             continue;
         for (unsigned i = 0; i < n->n_in; i++)
             if (sqz_ptq_is_data(p->g, n, i) && sqz_n_uses(&p->uses, n->in[i]) == 1)
-                s->covered[n->in[i]] = true;
+                p->covered[n->in[i]] = true;
     }
 }
 
@@ -103,17 +102,19 @@ static void widen(sets *s, sqz_vid r, sqz_range by)
     s->range[r].hi = fmaxf(s->range[r].hi, by.hi);
 }
 
-static sqz_grid fixed_grid(const sqz_op *op)
+/* That of int8, as fine as the type allows. */
+static sqz_grid fixed_grid(const sqz_ptq *p, const sqz_op *op)
 {
-    return (sqz_grid){op->quant.fixed_scale, op->quant.fixed_zero};
+    const float fine = ldexpf(1.0f, (int)sqz_dtype_bits(p->type) - 8);
+    return (sqz_grid){op->quant.fixed_scale / fine, (int32_t)((float)op->quant.fixed_zero * fine)};
 }
 
 static sqz_range range_of(const sqz_ptq *p, sqz_vid v)
 {
     const float limit = -1e30f;
     if (!p->range[v]) { /* the plan lets only fixed grids through without one */
-        sqz_grid f = fixed_grid(sqz_nod(p->g, sqz_val(p->g, v)->producer)->op);
-        return (sqz_range){f.scale * (float)(-128 - f.zero), f.scale * (float)(127 - f.zero)};
+        sqz_grid f = fixed_grid(p, sqz_nod(p->g, sqz_val(p->g, v)->producer)->op);
+        return (sqz_range){f.scale * (float)(p->lo - f.zero), f.scale * (float)(p->hi - f.zero)};
     }
     sqz_range r = *p->range[v];
     if (!(r.lo < limit))
@@ -130,14 +131,14 @@ static void enter(const sqz_ptq *p, sets *s, sqz_vid v)
     sqz_vid r = root(s->parent, v);
     sqz_nid maker = sqz_val(p->g, v)->producer;
     bool made = maker != SQZ_NONE && p->integer[maker];
-    if (made && tied(p, sqz_nod(p->g, maker)))
+    if (made && sqz_ptq_is_tied(p, sqz_nod(p->g, maker)))
         return; /* goes round inside the set */
     float scale = made ? sqz_nod(p->g, maker)->op->quant.fixed_scale : 0.0f;
     if (scale == 0.0f) {
         s->mixed[r] = true;
         return;
     }
-    sqz_grid fixed = fixed_grid(sqz_nod(p->g, maker)->op);
+    sqz_grid fixed = fixed_grid(p, sqz_nod(p->g, maker)->op);
     if (s->fixed[r].scale == 0.0f)
         s->fixed[r] = fixed;
     else if (s->fixed[r].scale != fixed.scale || s->fixed[r].zero != fixed.zero)
@@ -166,7 +167,7 @@ static sqz_status add_constants(const sqz_ptq *p, sets *s)
     SQZ_EACH_NODE(p->g, id)
     {
         const sqz_node *n = sqz_nod(p->g, id);
-        if (!p->integer[id] || !tied(p, n))
+        if (!p->integer[id] || !sqz_ptq_is_tied(p, n))
             continue;
         for (unsigned i = 0; i < n->n_in; i++) {
             sqz_range r;
@@ -186,7 +187,7 @@ static sqz_status add_constants(const sqz_ptq *p, sets *s)
 bool sqz_ptq_grid_of(const sqz_ptq *p, sqz_range r, sqz_grid *g)
 {
     const sqz_qspec spec = {
-        .lo = -128, .hi = 127, .symmetric = p->o->symmetric != 0, .pow2 = p->o->pow2 != 0};
+        .lo = p->lo, .hi = p->hi, .symmetric = p->o->symmetric != 0, .pow2 = p->o->pow2 != 0};
     return sqz_qparams(&spec, r, &g->scale, &g->zero);
 }
 
@@ -210,7 +211,7 @@ static void keep_fixed_apart(sqz_ptq *p, sqz_vid v)
     sqz_nid maker = sqz_val(p->g, v)->producer;
     if (maker == SQZ_NONE || !p->integer[maker] || !is_fixed(sqz_nod(p->g, maker)->op))
         return;
-    sqz_grid own = fixed_grid(sqz_nod(p->g, maker)->op), set = p->grid[v];
+    sqz_grid own = fixed_grid(p, sqz_nod(p->g, maker)->op), set = p->grid[v];
     if (own.scale == set.scale && own.zero == set.zero)
         return;
     p->fixed_apart[v] = true;
@@ -222,13 +223,11 @@ static sqz_status make_sets(const sqz_ptq *p, sets *s)
 {
     size_t n = p->n_value + 1u;
     s->parent = sqz_arena_alloc(p->a, n, sizeof *s->parent);
-    s->covered = sqz_arena_alloc(p->a, n, sizeof *s->covered);
     s->range = sqz_arena_alloc(p->a, n, sizeof *s->range);
     s->filled = sqz_arena_alloc(p->a, n, sizeof *s->filled);
     s->fixed = sqz_arena_alloc(p->a, n, sizeof *s->fixed);
     s->mixed = sqz_arena_alloc(p->a, n, sizeof *s->mixed);
-    return s->parent && s->covered && s->range && s->filled && s->fixed && s->mixed ? SQZ_OK
-                                                                                    : SQZ_E_NOMEM;
+    return s->parent && s->range && s->filled && s->fixed && s->mixed ? SQZ_OK : SQZ_E_NOMEM;
 }
 
 sqz_status sqz_ptq_grids(sqz_ptq *p)
@@ -239,13 +238,13 @@ sqz_status sqz_ptq_grids(sqz_ptq *p)
         return SQZ_E_NOMEM;
     SQZ_TRY(make_sets(p, &s));
     unite_all(p, &s);
-    cover(p, &s);
+    cover(p);
     mark_used(p, used);
     for (sqz_vid v = 0; v < p->n_value; v++) {
         if (!used[v])
             continue;
         enter(p, &s, v);
-        if (!s.covered[v])
+        if (!p->covered[v])
             widen(&s, root(s.parent, v), range_of(p, v));
     }
     SQZ_TRY(add_constants(p, &s));

@@ -221,8 +221,42 @@ static void say_float(const sqz_ptq *p, sqz_nid id, const char *why, sqz_vid ope
         sqz_ptq_fact(p, "node '%s' (%s) stays float: %s", n->name, n->op->info.name, why);
 }
 
+/* Weights alone: every product with constant weights that could be integer but for ranges. */
+static sqz_status plan_weights(sqz_ptq *p)
+{
+    SQZ_EACH_NODE(p->g, n)
+    {
+        const char *why;
+        if (sqz_ptq_has_weights(p->g, sqz_nod(p->g, n)))
+            SQZ_TRY(can(p, n, &p->coded[n], &why));
+    }
+    return SQZ_OK;
+}
+
+/* No integer kernel sums up blocks of other scales or computes with other types than int8: such
+ * nodes compute in float on numbers that stand on their grids. So does a clamp behind one. */
+static void find_pairs(sqz_ptq *p)
+{
+    SQZ_EACH_NODE(p->g, id)
+    {
+        const sqz_node *n = sqz_nod(p->g, id);
+        int32_t axis;
+        if (!p->integer[id])
+            continue;
+        const bool weights = sqz_ptq_has_weights(p->g, n);
+        p->pairs[id] = p->type != SQZ_S8 || (weights && sqz_ptq_group(p, id, &axis) > 0);
+        if (sqz_ptq_absorbs(p, n)) {
+            const sqz_nid maker = sqz_val(p->g, n->in[0])->producer;
+            p->pairs[id] = p->pairs[id] || (maker != SQZ_NONE && p->pairs[maker]);
+        }
+        p->coded[id] = p->pairs[id] && weights;
+    }
+}
+
 sqz_status sqz_ptq_plan(sqz_ptq *p)
 {
+    if (p->o->activations == 0)
+        return plan_weights(p);
     bool *able = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *able);
     const char **why = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *why);
     sqz_vid *open = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *open);
@@ -242,5 +276,6 @@ sqz_status sqz_ptq_plan(sqz_ptq *p)
         if (!p->integer[n])
             say_float(p, n, why[n], open[n]);
     }
+    find_pairs(p);
     return SQZ_OK;
 }

@@ -173,6 +173,16 @@ static sqz_status check_options(const sqz_ptq *p)
     if (o->weights != 8 && (o->weights < 2 || o->weights > 4))
         return sqz_fail(ctx, SQZ_E_ARG, "weights of %lld bits, expected 8, 4, 3 or 2",
                         (long long)o->weights);
+    if (o->group && (o->group < 8 || o->group % 8))
+        return sqz_fail(ctx, SQZ_E_ARG, "blocks of %lld terms, expected a multiple of 8",
+                        (long long)o->group);
+    if (o->group && o->per_tensor)
+        return sqz_fail(ctx, SQZ_E_ARG,
+                        "one scale for a tensor (per_tensor), or one for each "
+                        "block (group): not both");
+    if (o->activations != 0 && o->activations != 4 && o->activations != 8 && o->activations != 16)
+        return sqz_fail(ctx, SQZ_E_ARG, "activations of %lld bits, expected 8, 16, 4, or 0 (float)",
+                        (long long)o->activations);
     if (o->edges > 4 && o->edges < 8)
         return sqz_fail(ctx, SQZ_E_ARG, "edges of %lld bits, expected 8, 4, 3 or 2",
                         (long long)o->edges);

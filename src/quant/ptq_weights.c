@@ -346,7 +346,7 @@ static sqz_status put_weights(const sqz_ptq *p, const weights *w, bool in_place)
 
 static bool has_weights(const sqz_ptq *p, sqz_nid id)
 {
-    return p->integer[id] && sqz_ptq_has_weights(p->g, sqz_nod(p->g, id));
+    return p->integer[id] && !p->pairs[id] && sqz_ptq_has_weights(p->g, sqz_nod(p->g, id));
 }
 
 /* All users of w, when all are integer and see it the same way; else `id` alone. */
@@ -423,7 +423,7 @@ sqz_status sqz_ptq_weights(sqz_ptq *p)
     SQZ_EACH_NODE(p->g, id)
     {
         sqz_node *n = sqz_nod(p->g, id);
-        if (!p->integer[id])
+        if (!p->integer[id] || p->pairs[id])
             continue;
         if (has_weights(p, id) && !done[id])
             SQZ_TRY(sqz_note(p->g->ctx, quantize_node(p, id, done), "node '%s' (%s)", n->name,

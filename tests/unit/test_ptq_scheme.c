@@ -205,6 +205,204 @@ static void test_symmetric_grids_have_no_zero_points(void **state)
     net_end(&n);
 }
 
+/* ---- weights under float nodes ---- */
+
+static const sqz_node *maker(const net *n, sqz_vid v)
+{
+    sqz_nid id = sqz_val(n->g, v)->producer;
+    return id == SQZ_NONE ? NULL : sqz_nod(n->g, id);
+}
+
+static bool is_op(const sqz_node *n, const char *op)
+{
+    return n && strcmp(n->op->info.name, op) == 0;
+}
+
+static const sqz_node *node(const net *n, const char *name)
+{
+    SQZ_EACH_NODE(n->g, id)
+    {
+        if (strcmp(sqz_nod(n->g, id)->name, name) == 0)
+            return sqz_nod(n->g, id);
+    }
+    fail_msg("no node '%s'", name);
+    return NULL;
+}
+
+/* The codes that are dequantized for input `slot` of a node. */
+static const sqz_value *codes_of(const net *n, const char *name, unsigned slot)
+{
+    const sqz_node *d = maker(n, node(n, name)->in[slot]);
+    if (!is_op(d, "dequantize"))
+        fail_msg("input %u of '%s' is not dequantized", slot, name);
+    return sqz_val(n->g, d->in[0]);
+}
+
+static void test_weights_alone_leave_activations_as_they_are(void **state)
+{
+    (void)state;
+    static const char *const recipe[] = {"ptq(activations=0)",
+                                         "ptq(activations=0 weights=4 edges=0)",
+                                         "ptq(activations=0 weights=2 edges=0 per_tensor=1)"};
+    for (size_t k = 0; k < SQZ_COUNT(recipe); k++) {
+        net n = small(10), f = small(10);
+        size_t count, again;
+        sqz_dataset test = net_data(&n, 6);
+        TEST_OK(n.ctx, sqz_run_recipe(n.g, recipe[k], NULL));
+        static const char *const name[] = {"a", "b", "c"};
+        for (size_t i = 0; i < 3; i++) { /* the float twin gets the rounded weights */
+            char w[8];
+            (void)snprintf(w, sizeof w, "%s.w", name[i]);
+            const sqz_value *c = codes_of(&n, name[i], 1);
+            const sqz_quant *q = c->quant;
+            const size_t inner = c->constant->count / (size_t)c->shape.dim[0];
+            for (size_t j = 0; j < c->constant->count; j++)
+                net_numbers(&f, w)[j] = q->scale[q->n == 1 ? 0 : j / inner] *
+                                        (float)sqz_tensor_i64(c->constant, j);
+        }
+        float *got = net_run(n.g, &test, 0, &count), *want = net_run(f.g, &test, 0, &again);
+        assert_memory_equal(got, want, count * sizeof *got);
+        free(got);
+        free(want);
+        net_data_free(&test);
+        net_end(&n);
+        net_end(&f);
+    }
+}
+
+static void test_blocks_have_their_own_scales(void **state)
+{
+    (void)state;
+    net n = net_begin(11);
+    sqz_vid x = net_input(&n, (sqz_shape){4, {1, 40, 4, 4}});
+    sqz_vid a = net_unary(&n, "relu", "ra", "", net_conv(&n, "a", x, 40, 1));
+    sqz_vid b = net_conv(&n, "b", a, 6, 3);
+    net_finish(&n, 1, &b);
+    sqz_tensor w = floats(&n, "b.w"); /* 6 x 3 x 3 x 40 */
+    assert_true(snr(&n, "calib,ptq(weights=4 group=16 edges=0)") > 12);
+    const sqz_value *v = codes_of(&n, "b", 1);
+    assert_true(v->quant->group == 16 && v->quant->axis == 3 && v->quant->n == 6 * 9 * 3);
+    for (size_t i = 0; i < w.count; i++) { /* blocks of 16, 16 and 8 */
+        const size_t row = i / 40, block = i % 40 / 16;
+        float most = 0, m[16];
+        size_t k = 0;
+        for (size_t j = block * 16; j < SQZ_MIN(block * 16 + 16, (size_t)40); j++) {
+            m[k++] = fabsf(SQZ_F32P(&w)[row * 40 + j]);
+            most = fmaxf(most, m[k - 1]);
+        }
+        const float s = sqz_weight_scale(m, k, 7, SQZ_W_MSE, false);
+        assert_true(v->quant->scale[row * 3 + block] == s && s <= most / 7 * 1.00001f);
+        assert_int_equal(sqz_tensor_i64(v->constant, i), sqz_qround(SQZ_F32P(&w)[i], s, 0, -7, 7));
+    }
+    const sqz_value *data = codes_of(&n, "b", 0); /* 8-bit activations all the same */
+    assert_true(data->dtype == SQZ_S8 && data->quant->n == 1);
+    assert_true(is_op(maker(&n, node(&n, "ra")->in[0]), "conv2d")); /* nothing between */
+    sqz_tensor_free(n.ctx, &w);
+    net_end(&n);
+}
+
+static void test_too_few_terms_for_blocks_stay_integer(void **state)
+{
+    (void)state;
+    net n = small(12);
+    TEST_OK(n.ctx, apply(&n, "calib,ptq(weights=4 group=32 edges=0)"));
+    assert_int_equal(value(&n, "b.w")->quant->n, 8);
+    assert_int_equal(sqz_val(n.g, node(&n, "b")->out[0])->dtype, SQZ_S8);
+    net_end(&n);
+}
+
+/* ---- activations of other types ---- */
+
+static void test_wide_activations_leave_the_error_of_the_weights(void **state)
+{
+    (void)state;
+    net a = small(13), b = small(13), c = small(13);
+    const double wide = snr(&a, "calib(method=minmax),ptq(activations=16)");
+    const double alone = snr(&b, "calib(method=minmax),ptq(activations=0)");
+    const double narrow = snr(&c, "calib(method=minmax),ptq");
+    if (fabs(wide - alone) > 2 /* new data leaves the ranges */ || narrow > wide)
+        fail_msg("%.2f dB with 16 bits, %.2f with floats, %.2f with 8", wide, alone, narrow);
+    const sqz_value *x = codes_of(&a, "b", 0);
+    assert_true(x->dtype == SQZ_S16 && x->quant->zero[0] == -32768); /* after a clamp */
+    net_end(&a);
+    net_end(&b);
+    net_end(&c);
+}
+
+/* The number of different values in a tensor after a run. */
+static size_t levels(const net *n, sqz_vid v, const float *x)
+{
+    sqz_exec *e;
+    size_t count = 0;
+    float seen[64];
+    const sqz_exec_options o = {.keep_all = true};
+    TEST_OK(n->ctx, sqz_exec_create(n->g, 1, &o, &e));
+    const void *in[1] = {x};
+    float y[64];
+    void *out[1] = {y};
+    TEST_OK(n->ctx, sqz_exec_run(e, in, out));
+    const sqz_tensor *t = sqz_exec_value(e, v);
+    for (size_t i = 0; i < t->count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < count; k++)
+            known = known || seen[k] == SQZ_F32P(t)[i];
+        if (!known && count < 64)
+            seen[count++] = SQZ_F32P(t)[i];
+    }
+    sqz_exec_free(e);
+    return count;
+}
+
+static void test_narrow_activations_have_16_levels(void **state)
+{
+    (void)state;
+    net n = small(14);
+    assert_true(snr(&n, "calib,ptq(activations=4)") > 5);
+    sqz_dataset test = net_data(&n, 1);
+    static const char *const name[] = {"a", "b", "c"};
+    for (size_t i = 0; i < 3; i++) {
+        const size_t k = levels(&n, node(&n, name[i])->in[0], test.impl);
+        assert_true(k > 4 && k <= 16);
+    }
+    net_data_free(&test);
+    net_end(&n);
+}
+
+/* A pool hands its grid on, a clamp takes the place of its producer's pair, outputs keep their
+ * names.
+ */
+static void test_pairs_stand_where_numbers_are_computed(void **state)
+{
+    (void)state;
+    net n = net_begin(15);
+    sqz_vid x = net_input(&n, image);
+    sqz_vid a = net_unary(&n, "relu", "ra", "", net_conv(&n, "a", x, 8, 3));
+    sqz_vid p = net_unary(&n, "max_pool", "p", "kernel_shape=2,2 strides=2,2", a);
+    sqz_vid b = net_conv(&n, "b", p, 8, 3), s = net_binary(&n, "add", "s", p, b);
+    net_finish(&n, 1, &s);
+    assert_true(snr(&n, "calib(method=minmax),ptq(activations=16)") > 30);
+    const sqz_node *pool = node(&n, "p");
+    assert_int_equal(node(&n, "b")->in[0], pool->out[0]);     /* no pair behind the pool */
+    assert_true(is_op(maker(&n, pool->in[0]), "dequantize")); /* but in front of it */
+    assert_true(is_op(maker(&n, node(&n, "ra")->in[0]), "conv2d"));
+    unsigned q = 0;
+    SQZ_EACH_NODE(n.g, id) { q += is_op(sqz_nod(n.g, id), "quantize"); }
+    assert_int_equal(q, 4); /* x, ra, b, s */
+    assert_string_equal(sqz_value_file_name(n.g, n.g->output[0]), "s");
+    assert_string_equal(sqz_val(n.g, n.g->input[0])->name, "x");
+    net_end(&n);
+}
+
+static void test_ranges_are_asked_for_where_they_are_needed(void **state)
+{
+    (void)state;
+    net n = small(16);
+    TEST_FAILS(n.ctx, sqz_run_recipe(n.g, "ptq(activations=16)", NULL), SQZ_E_ARG,
+               "pass 'ptq' needs ranges: put 'calib' before it");
+    TEST_OK(n.ctx, sqz_run_recipe(n.g, "ptq(activations=0)", NULL));
+    net_end(&n);
+}
+
 static void test_what_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -213,6 +411,9 @@ static void test_what_cannot_be_is_refused(void **state)
         sqz_status want;
     } row[] = {
         {"calib,ptq(weights=5)", "weights of 5 bits, expected 8, 4, 3 or 2", SQZ_E_ARG},
+        {"calib,ptq(group=12)", "blocks of 12 terms, expected a multiple of 8", SQZ_E_ARG},
+        {"calib,ptq(group=32 per_tensor=1)", "not both", SQZ_E_ARG},
+        {"calib,ptq(activations=12)", "activations of 12 bits, expected 8, 16, 4", SQZ_E_ARG},
         {"calib,ptq(edges=7)", "edges of 7 bits", SQZ_E_ARG},
         {"calib,ptq(bits=\"a\")", "'a': expected a node, ':'", SQZ_E_ARG},
         {"calib,ptq(bits=\"a:5\")", "'a:5': expected", SQZ_E_ARG},
@@ -253,6 +454,13 @@ int main(void)
         cmocka_unit_test(test_exceptions_by_name),
         cmocka_unit_test(test_powers_of_two_everywhere),
         cmocka_unit_test(test_symmetric_grids_have_no_zero_points),
+        cmocka_unit_test(test_weights_alone_leave_activations_as_they_are),
+        cmocka_unit_test(test_blocks_have_their_own_scales),
+        cmocka_unit_test(test_too_few_terms_for_blocks_stay_integer),
+        cmocka_unit_test(test_wide_activations_leave_the_error_of_the_weights),
+        cmocka_unit_test(test_narrow_activations_have_16_levels),
+        cmocka_unit_test(test_pairs_stand_where_numbers_are_computed),
+        cmocka_unit_test(test_ranges_are_asked_for_where_they_are_needed),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_the_same_bytes_for_any_number_of_threads),
     };
