@@ -55,9 +55,11 @@ static sqz_status split(sqz_cle *c, const sqz_scaled_clip *clip)
     sqz_graph *g = c->g;
     const sqz_shape *x = &sqz_val(g, clip->x)->shape;
     const size_t n = (size_t)x->dim[x->rank - 1];
-    const sqz_shape s = {1, {(int64_t)n}};
+    sqz_shape s = {.rank = x->rank};
     sqz_tensor t;
     bool same;
+    for (int32_t a = 0; a < s.rank; a++)
+        s.dim[a] = a == s.rank - 1 ? (int64_t)n : 1;
     SQZ_TRY(sqz_tensor_alloc(g->ctx, SQZ_F32, &s, &t));
     const double most = bounds(c, clip, n, SQZ_F32P(&t), &same);
     if (same && (double)SQZ_F32P(&t)[0] == (double)clip->hi) {
@@ -75,6 +77,7 @@ static sqz_status split(sqz_cle *c, const sqz_scaled_clip *clip)
     const sqz_vid y = sqz_nod(g, clip->node)->out[0];
     sqz_vid in[2] = {y}, out;
     SQZ_TRY(sqz_graph_constant(g, bound_name, &t, &in[1]));
+    sqz_val(g, in[1])->channel_last = sqz_val(g, y)->channel_last;
     SQZ_TRY(set_bound(c, clip->node, (double)(float)most));
     SQZ_TRY(sqz_graph_node(g, sqz_op_find("min"), name, NULL, in, 2, NULL, 1,
                            sqz_nod(g, clip->node)->next, &out));

@@ -206,6 +206,11 @@ static sqz_status apply_constant(sqz_scaling *k, const sqz_scaled_constant *c)
     if (!wide_shape(c, &old->shape, &wide) || wide.rank > c->y.rank)
         return sqz_fail(g->ctx, SQZ_E_INTERNAL, "constant '%s' does not follow its channels",
                         sqz_val(g, v)->name);
+    const bool last = sqz_val(g, sqz_nod(g, c->node)->out[0])->channel_last;
+    for (; last && wide.rank < c->y.rank; wide.rank++) { /* all axes, to be turned by the export */
+        memmove(wide.dim + 1, wide.dim, (size_t)wide.rank * sizeof *wide.dim);
+        wide.dim[0] = 1;
+    }
     SQZ_TRY(sqz_tensor_alloc(g->ctx, SQZ_F32, &wide, &t));
     for (size_t i = 0; i < t.count; i++) {
         int64_t index[SQZ_MAX_RANK];
@@ -215,7 +220,10 @@ static sqz_status apply_constant(sqz_scaling *k, const sqz_scaled_constant *c)
         [i] = (float)((double)SQZ_F32P(old)[offset_in(&old->shape, &c->y, index)] *
                       (c->quotient ? 1 / s : s));
     }
-    return sqz_put_operand(g, c->node, c->slot, &t);
+    SQZ_TRY(sqz_put_operand(g, c->node, c->slot, &t));
+    if (wide.rank == c->y.rank) /* else it has no axes but the last ones, in either layout */
+        sqz_val(g, sqz_nod(g, c->node)->in[c->slot])->channel_last = last;
+    return SQZ_OK;
 }
 
 /* ---- what is known of values ---- */

@@ -1,12 +1,14 @@
 /* Channels that may be scaled: any factors leave the outputs as they are. Equalization: ranges of
  * neighboring layers become equal, clips and dead channels are kept, biases absorbed. */
+#include "io/import.h"
 #include "net.h"
 #include "quant/scaling.h"
+#include <unistd.h>
 
 #define TOLERANCE                                                                                  \
     2e-5 /* of the largest output: each weight is rounded once more, sums reorder nothing */
 
-static void expect_same(const sqz_graph *f, const sqz_graph *g, sqz_dataset *ds, double tolerance)
+static void compare(const sqz_graph *f, const sqz_graph *g, sqz_dataset *ds, double tolerance)
 {
     size_t n, m;
     float *a = net_run(f, ds, 0, &n), *b = net_run(g, ds, 0, &m);
@@ -22,6 +24,29 @@ static void expect_same(const sqz_graph *f, const sqz_graph *g, sqz_dataset *ds,
         fail_msg("outputs differ by %g of %g", off, most);
     free(a);
     free(b);
+}
+
+/* Also when g is written to a file and read again: constants are in the file's layout there. */
+static void expect_same(const sqz_graph *f, const sqz_graph *g, sqz_dataset *ds, double tolerance)
+{
+    char path[] = "/tmp/sqz_scaling_XXXXXX";
+    const sqz_import_options o = {.path = path};
+    sqz_import_source source = {0};
+    sqz_graph *read;
+    void *bytes;
+    size_t n;
+    compare(f, g, ds, tolerance);
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    TEST_OK(g->ctx, sqz_export_onnx(g, &bytes, &n));
+    TEST_OK(g->ctx, sqz_file_write(g->ctx, path, bytes, n));
+    sqz_free(g->ctx, bytes);
+    TEST_OK(g->ctx, sqz_import_file(g->ctx, &o, &source, &read));
+    unlink(path);
+    TEST_OK(g->ctx, sqz_run_recipe(read, SQZ_CANONICAL, NULL));
+    compare(f, read, ds, fmax(tolerance, 1e-5));
+    sqz_graph_free(read);
 }
 
 /* Spreads the rows of a constant (along axis 0) over four decades. */
