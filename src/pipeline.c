@@ -164,8 +164,9 @@ static sqz_status describe(sqz_fit_state *f, const sqz_trial *best, const proof 
                                 .layers = true};
     sqz_eval_result *r;
     SQZ_TRY(sqz_eval_graph(best->graph, w->judge, &o, &r));
-    sqz_describe_layers(w, r);
+    sqz_status s = sqz_describe_layers(w, best->graph, w->graph, w->judge, r);
     sqz_eval_free(w->ctx, r);
+    SQZ_TRY(s);
     w->rep->detail = false;
     sqz_describe_notes(w);
     sqz_view_text(w->rep, "\nwritten: %s/model.onnx, report.json and report.html", w->job.out);

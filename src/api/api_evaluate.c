@@ -59,7 +59,7 @@ static sqz_status describe_all(sqz_work *w, const sqz_eval_result *r, const sqz_
         reference = m && m->metric->fraction ? m->value : NAN;
     }
     if (w->job.layers)
-        sqz_describe_layers(w, r);
+        SQZ_TRY(sqz_describe_layers(w, w->graph, w->reference, w->judge, r));
     if (w->job.profile)
         SQZ_TRY(sqz_describe_profile(w, w->graph, profile));
     return w->device ? verdict(w, r, reference) : SQZ_OK;

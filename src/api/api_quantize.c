@@ -18,16 +18,31 @@ static sqz_status open_all(sqz_work *w)
     return SQZ_OK;
 }
 
+#define LOOK_SAMPLES 32 /* enough to see a layer collapse */
+
+/* Which layers are far from the float model: all of it when asked for, else those that collapse. */
+static sqz_status look_at_layers(sqz_work *w, const sqz_graph *g)
+{
+    const sqz_eval_options o = {.layout = w->job.layout,
+                                .metrics = "",
+                                .limit = w->job.layers ? 256 : LOOK_SAMPLES,
+                                .reference = w->graph,
+                                .layers = true};
+    sqz_eval_result *r;
+    SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
+    sqz_note_collapse(w, r);
+    sqz_status s = w->job.layers ? sqz_describe_layers(w, g, w->graph, w->judge, r) : SQZ_OK;
+    sqz_eval_free(w->ctx, r);
+    return s;
+}
+
 /* Distance from the float model on up to 256 samples: cheap, and shows a collapse at once. */
 static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
 {
     if (!w->judge)
         return SQZ_OK;
-    const sqz_eval_options o = {.layout = w->job.layout,
-                                .metrics = "snr",
-                                .limit = 256,
-                                .reference = w->graph,
-                                .layers = w->job.layers != 0};
+    const sqz_eval_options o = {
+        .layout = w->job.layout, .metrics = "snr", .limit = 256, .reference = w->graph};
     sqz_eval_result *r;
     SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
     double snr = r->metric[0].value;
@@ -41,10 +56,8 @@ static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
             "the outputs are far from the float model's (%.1f dB): look at --layers, exclude what "
             "is worst\n",
             snr);
-    if (w->job.layers)
-        sqz_describe_layers(w, r);
     sqz_eval_free(w->ctx, r);
-    return SQZ_OK;
+    return look_at_layers(w, g);
 }
 
 static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)

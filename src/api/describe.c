@@ -221,34 +221,6 @@ void sqz_describe_metrics(sqz_work *w, const char *key, const sqz_eval_result *r
     sqz_view_text(r, "%lld samples, measured", (long long)res->samples);
 }
 
-void sqz_describe_layers(sqz_work *w, const sqz_eval_result *res)
-{
-    sqz_report *r = w->rep;
-    cJSON *list = sqz_json_array(r, NULL, "layers");
-    sqz_view_heading(r, "Layers against the reference");
-    sqz_view_table(r, "value|node|operator|>SNR dB|>cosine|>saturated|>low|>high");
-    cJSON *config = sqz_chart_new("line"),
-          *series = sqz_chart_series(config, "SNR, dB", SQZ_COLOR_GOOD);
-    for (uint32_t i = 0; i < res->n_layer; i++) {
-        const sqz_eval_layer *l = &res->layer[i];
-        cJSON *o = sqz_json_object(r, list, NULL);
-        sqz_json_str(r, o, "value", l->name);
-        sqz_json_str(r, o, "node", l->node);
-        sqz_json_str(r, o, "op", l->op);
-        sqz_json_num(r, o, "snr_db", l->snr_db);
-        sqz_json_num(r, o, "cosine", l->cosine);
-        sqz_json_num(r, o, "saturated", l->saturated);
-        sqz_json_num(r, o, "low", (double)l->lo);
-        sqz_json_num(r, o, "high", (double)l->hi);
-        sqz_view_row(r, "%s|%s|%s|%.1f|%.6f|%.3f %%|%.4g|%.4g", l->name, l->node, l->op, l->snr_db,
-                     l->cosine, 100.0 * l->saturated, (double)l->lo, (double)l->hi);
-        sqz_chart_place(config, series, l->name, SQZ_MIN(l->snr_db, 100.0));
-    }
-    sqz_view_chart(
-        r, "Signal to noise of each layer's output against the reference, dB (higher is better)",
-        config);
-}
-
 void sqz_describe_notes(sqz_work *w)
 {
     cJSON *list = sqz_json_array(w->rep, NULL, "notes");

@@ -78,7 +78,12 @@ unsigned sqz_describe_limits(sqz_work *w, const char *key, sqz_estimate *e, doub
                              double reference);
 void sqz_describe_nodes(sqz_work *w, const sqz_graph *g, const sqz_estimate *e);
 void sqz_describe_metrics(sqz_work *w, const char *key, const sqz_eval_result *r);
-void sqz_describe_layers(sqz_work *w, const sqz_eval_result *r);
+/* Every layer of g against the reference: its error, that which is its own, its values against its
+ * grid; then what leaving the worst ones float would gain and cost, measured on ds (debug.c). */
+sqz_status sqz_describe_layers(sqz_work *w, const sqz_graph *g, const sqz_graph *reference,
+                               sqz_dataset *ds, const sqz_eval_result *r);
+/* A note for each layer that collapses, guilty ones first. */
+void sqz_note_collapse(sqz_work *w, const sqz_eval_result *r);
 /* Where the time goes, node by node, against what the machine can do (profile.c). */
 struct sqz_profile;
 sqz_status sqz_describe_profile(sqz_work *w, const sqz_graph *g, const struct sqz_profile *p);

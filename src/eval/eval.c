@@ -1,6 +1,7 @@
 /* eval.c: accuracy of a graph on data. */
 #include "eval/eval.h"
 #include "eval/layers.h"
+#include "eval/own.h"
 #include "eval/runner.h"
 #include <math.h>
 #include <string.h>
@@ -20,6 +21,7 @@ typedef struct work {
     unsigned n_slot;
     sqz_layer_error *layer;
     uint32_t n_layer;
+    sqz_own *own;
     size_t label_row, input_row;
 } work;
 
@@ -147,8 +149,10 @@ static sqz_status see(void *user, const sqz_runner_batch *b)
         SQZ_TRY(sqz_note(w->g->ctx,
                          w->slot[i].metric->add(w->g->ctx, w->slot[i].state, w->slot[i].opts, &mb),
                          "metric '%s'", w->slot[i].spec));
-    if (w->opt->layers)
+    if (w->opt->layers) {
         sqz_layers_add(w->g, b, w->layer, w->n_layer);
+        SQZ_TRY(sqz_own_add(w->own, b, w->layer));
+    }
     return w->opt->keep_outputs ? keep(w, b, row) : SQZ_OK;
 }
 
@@ -170,6 +174,41 @@ static sqz_status finish_metrics(work *w)
     return SQZ_OK;
 }
 
+static double decibels(double signal, double noise)
+{
+    return noise > 0.0 ? 10.0 * log10(signal / noise) : 200.0;
+}
+
+static double cosine(double dot, double a, double b)
+{
+    double norms = sqrt(a) * sqrt(b);
+    return norms > 0.0 ? dot / norms : 1.0;
+}
+
+/* Values of the reference against the grid that they have to fit on. */
+static void paint(const sqz_layer_error *e, const sqz_quant *q, sqz_dtype d, sqz_eval_layer *l)
+{
+    const sqz_hist *h = e->histogram;
+    l->grid_lo = l->grid_hi = NAN;
+    l->pic_lo = e->r_lo;
+    l->pic_hi = e->r_hi;
+    if (q) {
+        double half = ldexp(1.0, (int)sqz_dtype_bits(d) - 1);
+        double lo = d == SQZ_U8 ? 0.0 : -half, hi = d == SQZ_U8 ? 255.0 : half - 1.0;
+        l->grid_lo = (float)((double)q->scale[0] * (lo - q->zero[0]));
+        l->grid_hi = (float)((double)q->scale[0] * (hi - q->zero[0]));
+        l->pic_lo = SQZ_MIN(l->pic_lo, l->grid_lo);
+        l->pic_hi = SQZ_MAX(l->pic_hi, l->grid_hi);
+        l->outside = sqz_hist_outside(h, (sqz_range){l->grid_lo, l->grid_hi});
+    }
+    double wide = (double)l->pic_hi - (double)l->pic_lo;
+    for (size_t i = 0; i < SQZ_HIST_BINS && wide > 0.0; i++) {
+        double mid = 0.5 * (sqz_hist_edge(h, i) + sqz_hist_edge(h, i + 1));
+        double at = (mid - (double)l->pic_lo) / wide * SQZ_PICTURE;
+        l->picture[at <= 0.0 ? 0 : at >= SQZ_PICTURE ? SQZ_PICTURE - 1 : (size_t)at] += h->bin[i];
+    }
+}
+
 static sqz_status finish_layers(work *w)
 {
     sqz_eval_result *res = w->res;
@@ -179,19 +218,25 @@ static sqz_status finish_layers(work *w)
     for (uint32_t i = 0; i < w->n_layer; i++) {
         const sqz_layer_error *e = &w->layer[i];
         const sqz_value *v = sqz_val(w->g, e->value);
-        const sqz_node *n = sqz_nod(w->g, v->producer);
+        const sqz_node *n = sqz_nod(w->g, e->node);
         sqz_eval_layer *l = &res->layer[res->n_layer++];
-        double norms = sqrt(e->signal) * sqrt(e->own);
-        l->name = sqz_arena_strdup(&res->arena, v->name);
-        l->node = sqz_arena_strdup(&res->arena, n->name);
-        l->op = n->op->info.name;
-        l->snr_db = e->noise > 0.0 ? 10.0 * log10(e->signal / e->noise) : 200.0;
-        l->cosine = norms > 0.0 ? e->dot / norms : 1.0;
-        l->saturated = e->count ? (double)e->saturated / (double)e->count : 0.0;
-        l->lo = e->lo;
-        l->hi = e->hi;
+        *l = (sqz_eval_layer){.name = sqz_arena_strdup(&res->arena, v->name),
+                              .node = sqz_arena_strdup(&res->arena, n->name),
+                              .op = n->op->info.name,
+                              .id = e->node,
+                              .snr_db = decibels(e->signal, e->noise),
+                              .cosine = cosine(e->dot, e->signal, e->square),
+                              .own_db = decibels(e->signal, e->own_noise),
+                              .own_cosine = cosine(e->own_dot, e->signal, e->own_square),
+                              .gain = e->signal > 0.0 ? e->own_dot / e->signal : 1.0,
+                              .saturated = e->count ? (double)e->saturated / (double)e->count : 0.0,
+                              .lo = e->lo,
+                              .hi = e->hi,
+                              .ref_lo = e->r_lo,
+                              .ref_hi = e->r_hi};
         if (!l->name || !l->node)
             return SQZ_E_NOMEM;
+        paint(e, v->quant, v->dtype, l);
     }
     return SQZ_OK;
 }
@@ -205,6 +250,8 @@ static sqz_status evaluate(work *w)
     SQZ_TRY(sqz_shape_count(ctx, &w->ds->shape, SQZ_F32, &w->input_row, &unused));
     if (w->opt->layers)
         SQZ_TRY(sqz_layers_pair(&w->res->arena, w->g, w->opt->reference, &w->layer, &w->n_layer));
+    if (w->opt->layers)
+        SQZ_TRY(sqz_own_open(w->g, w->layer, w->n_layer, &w->own));
     sqz_runner r = {.graph = w->g,
                     .reference = w->opt->reference,
                     .reference_output = w->opt->reference_output,
@@ -240,6 +287,7 @@ sqz_status sqz_eval_graph(const sqz_graph *g, sqz_dataset *ds, const sqz_eval_op
     for (unsigned i = 0; i < w.n_slot; i++)
         if (w.slot[i].metric->end)
             w.slot[i].metric->end(g->ctx, w.slot[i].state);
+    sqz_own_close(w.own);
     if (s != SQZ_OK) {
         sqz_eval_free(g->ctx, res);
         return s;

@@ -45,10 +45,20 @@ typedef struct sqz_eval_metric {
     const char *spec; /* as asked for */
     double value, se; /* se: standard error; 0 when not known */
 } sqz_eval_metric;
+#define SQZ_PICTURE 32 /* bars of a picture of values */
 typedef struct sqz_eval_layer {
     const char *name, *node, *op;
+    sqz_nid id;                       /* of the node, in the graph that was judged */
     double snr_db, cosine, saturated; /* saturated: share of values at an end of the grid */
-    float lo, hi;
+    double own_db,
+        own_cosine;       /* the layer alone, on inputs of the reference network put on its grids */
+    double gain;          /* factor by which its output is the reference's: 1 but for own error */
+    float lo, hi;         /* of its values */
+    float ref_lo, ref_hi; /* of the reference's */
+    float grid_lo, grid_hi; /* ends of its grid; NaN: float */
+    double outside;         /* share of the reference's values that lie outside of its grid */
+    float pic_lo, pic_hi;   /* ends of the picture */
+    uint64_t picture[SQZ_PICTURE]; /* how many values of the reference lie in each of its parts */
 } sqz_eval_layer;
 typedef struct sqz_eval_result {
     sqz_arena arena;

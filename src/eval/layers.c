@@ -1,6 +1,7 @@
 /* layers.c: per-layer error against a reference. */
 #include "eval/layers.h"
 #include <math.h>
+#include <string.h>
 
 /* In front of a clamp that the grid already makes, the value is the clamped one: its reference
  * stands behind it. */
@@ -19,6 +20,66 @@ static sqz_status mark_clamped(sqz_arena *a, const sqz_graph *g, bool **out)
     return SQZ_OK;
 }
 
+/* The node that computes v: a clamp that its grid makes, and nodes that change its type, only hand
+ * it on. */
+static sqz_nid maker(const sqz_graph *g, sqz_vid v, const bool *clamped)
+{
+    sqz_nid id = sqz_val(g, v)->producer;
+    while (id != SQZ_NONE) {
+        const sqz_node *n = sqz_nod(g, id);
+        sqz_vid x = n->n_in ? n->in[0] : SQZ_NONE;
+        bool border = strcmp(n->op->info.name, "quantize") == 0 ||
+                      strcmp(n->op->info.name, "dequantize") == 0 ||
+                      strcmp(n->op->info.name, "requantize") == 0;
+        if (x == SQZ_NONE || sqz_val(g, x)->producer == SQZ_NONE || !(border || clamped[x]))
+            break;
+        id = sqz_val(g, x)->producer;
+    }
+    return id;
+}
+
+static sqz_status add_pair(sqz_arena *a, const sqz_graph *g, sqz_vid y, sqz_vid r,
+                           const bool *clamped, sqz_layer_error *e)
+{
+    *e = (sqz_layer_error){.value = y,
+                           .reference = r,
+                           .node = maker(g, y, clamped),
+                           .lo = INFINITY,
+                           .hi = -INFINITY,
+                           .r_lo = INFINITY,
+                           .r_hi = -INFINITY};
+    e->histogram = sqz_arena_room(a, 1, sizeof *e->histogram);
+    if (!e->histogram)
+        return SQZ_E_NOMEM;
+    sqz_hist_begin(e->histogram);
+    return SQZ_OK;
+}
+
+static bool listed(const sqz_layer_error *list, uint32_t n, sqz_vid reference)
+{
+    for (uint32_t i = n; i-- > 0;)
+        if (list[i].reference == reference)
+            return true;
+    return false;
+}
+
+/* The value of the reference that v is: of the same name, or output k of the node of the same name
+ * (files made small have names of nodes only). SQZ_NONE: none. */
+static sqz_vid same_value(const sqz_graph *reference, const sqz_node *n, unsigned k,
+                          const char *name)
+{
+    sqz_vid r = sqz_graph_find(reference, name);
+    if (r != SQZ_NONE && sqz_val(reference, r)->producer != SQZ_NONE)
+        return r;
+    SQZ_EACH_NODE(reference, id)
+    {
+        const sqz_node *m = sqz_nod(reference, id);
+        if (m->op == n->op && m->n_out > k && strcmp(m->name, n->name) == 0)
+            return m->out[k];
+    }
+    return SQZ_NONE;
+}
+
 sqz_status sqz_layers_pair(sqz_arena *a, const sqz_graph *g, const sqz_graph *reference,
                            sqz_layer_error **list, uint32_t *n)
 {
@@ -35,14 +96,15 @@ sqz_status sqz_layers_pair(sqz_arena *a, const sqz_graph *g, const sqz_graph *re
             if (node->out[k] == SQZ_NONE || node->layout || clamped[node->out[k]])
                 continue;
             const sqz_value *y = sqz_val(g, node->out[k]);
-            sqz_vid r = sqz_graph_find(reference, y->name);
+            sqz_vid r = same_value(reference, node, k, y->name);
             const sqz_value *x = r == SQZ_NONE ? NULL : sqz_val(reference, r);
             if (!x || x->constant || x->producer == SQZ_NONE || x->dtype != SQZ_F32 ||
                 x->channel_last != y->channel_last || !sqz_shape_eq(&x->shape, &y->shape) ||
                 (y->dtype != SQZ_F32 && (!y->quant || y->quant->n != 1)))
                 continue;
-            (*list)[(*n)++] = (sqz_layer_error){
-                .value = node->out[k], .reference = r, .lo = INFINITY, .hi = -INFINITY};
+            SQZ_TRY(add_pair(a, g, node->out[k], r, clamped, &(*list)[*n]));
+            bool again = *n && (*list)[*n].node != id && listed(*list, *n, r);
+            *n += !again; /* a copy in another type of what is there already */
         }
     }
     return SQZ_OK;
@@ -66,11 +128,14 @@ static void add_one(sqz_layer_error *e, const sqz_value *v, const sqz_tensor *y,
         e->signal += want * want;
         e->noise += (want - got) * (want - got);
         e->dot += want * got;
-        e->own += got * got;
+        e->square += got * got;
         e->lo = SQZ_MIN(e->lo, (float)got);
         e->hi = SQZ_MAX(e->hi, (float)got);
+        e->r_lo = SQZ_MIN(e->r_lo, ref[i]);
+        e->r_hi = SQZ_MAX(e->r_hi, ref[i]);
     }
     e->count += count;
+    sqz_hist_see(e->histogram, ref, count);
 }
 
 void sqz_layers_add(const sqz_graph *g, const sqz_runner_batch *b, sqz_layer_error *list,

@@ -216,6 +216,16 @@ void sqz_view_chart(sqz_report *r, const char *caption, cJSON *config)
     cJSON_Delete(config);
 }
 
+void sqz_view_picture(sqz_report *r, const char *caption, const char *svg)
+{
+    sqz_block *b = add_block(r, SQZ_B_PICTURE);
+    char *text = sqz_arena_strdup(&r->arena, caption);
+    if (!b || !text || !(b->config = sqz_arena_strdup(&r->arena, svg)))
+        return lost(r);
+    sqz_text_clean(text);
+    b->text = text;
+}
+
 /* ---- charts ---- */
 cJSON *sqz_chart_new(const char *type)
 {

@@ -6,7 +6,13 @@
 #include "base/base.h"
 #include <cjson/cJSON.h>
 
-typedef enum sqz_block_kind { SQZ_B_HEADING, SQZ_B_TEXT, SQZ_B_TABLE, SQZ_B_CHART } sqz_block_kind;
+typedef enum sqz_block_kind {
+    SQZ_B_HEADING,
+    SQZ_B_TEXT,
+    SQZ_B_TABLE,
+    SQZ_B_CHART,
+    SQZ_B_PICTURE
+} sqz_block_kind;
 typedef struct sqz_row {
     const char **cell;
     struct sqz_row *next;
@@ -18,7 +24,7 @@ typedef struct sqz_block {
     const char **column; /* heads; one that begins with '>' is right-aligned */
     sqz_row *first, *last;
     unsigned n_row;
-    const char *config; /* chart: Chart.js configuration as JSON */
+    const char *config; /* chart: Chart.js configuration as JSON; picture: an SVG element */
     bool detail;        /* left out in the terminal */
     struct sqz_block *next;
 } sqz_block;
@@ -58,6 +64,9 @@ void sqz_chart_place(cJSON *config, cJSON *series, const char *label, double val
 void sqz_chart_point(cJSON *series, double x, double y);
 /* Takes over `config`. */
 void sqz_view_chart(sqz_report *r, const char *caption, cJSON *config);
+/* A small picture, in the page only; several in a row stand side by side. `svg` is one element
+ * whose text holds nothing of a file: it is written as it is. */
+void sqz_view_picture(sqz_report *r, const char *caption, const char *svg);
 
 #define SQZ_COLOR_GOOD "#1a73e8"
 #define SQZ_COLOR_BAD  "#b3261e"

@@ -60,10 +60,13 @@ static const char style[] =
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem "
     ".7rem;text-align:left;"
     "border-bottom:1px solid "
-    "#e6e9ed;white-space:nowrap}th{font-weight:600;background:#f4f6f8}.r{text-align:right}"
+    "#e6e9ed;white-space:pre}th{font-weight:600;background:#f4f6f8}.r{text-align:right}"
     ".good{color:#137333;font-weight:600}.bad{color:#b3261e;font-weight:600}.scroll{overflow-x:"
     "auto;margin:.5rem 0}"
-    "figure{margin:1rem 0;max-width:56rem}figcaption{color:#555;font-size:.9rem}";
+    "figure{margin:1rem 0;max-width:56rem}figcaption{color:#555;font-size:.9rem}"
+    ".pic{display:inline-block;margin:.4rem .8rem .4rem 0;width:15rem;vertical-align:top}"
+    ".pic svg{width:100%;height:auto;background:#fafbfc;border:1px solid #e6e9ed}"
+    ".pic figcaption{font-size:.78rem;overflow-wrap:anywhere;line-height:1.3}";
 
 static void add_chart(const sqz_block *b, unsigned id, sqz_str *out)
 {
@@ -73,6 +76,13 @@ static void add_chart(const sqz_block *b, unsigned id, sqz_str *out)
                  id);
     add_script_json(out, b->config);
     sqz_str_add(out, ");</script>\n");
+}
+
+static void add_picture(const sqz_block *b, sqz_str *out)
+{
+    sqz_str_addf(out, "<figure class=\"pic\">%s<figcaption>", b->config);
+    add_escaped(out, b->text);
+    sqz_str_add(out, "</figcaption></figure>\n");
 }
 
 static sqz_status render(const sqz_report *r, sqz_str *out)
@@ -99,6 +109,8 @@ static sqz_status render(const sqz_report *r, sqz_str *out)
             add_table(b, out);
         } else if (b->kind == SQZ_B_CHART) {
             add_chart(b, charts++, out);
+        } else if (b->kind == SQZ_B_PICTURE) {
+            add_picture(b, out);
         } else {
             tag = b->kind == SQZ_B_HEADING ? tag : "p";
             sqz_str_addf(out, "<%s>", tag);
