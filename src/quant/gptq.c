@@ -12,14 +12,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { PANEL = 64, BLOCK = 128, SWEEPS = 30, RETRIES = 4, NODES = 20000 };
+enum { PANEL = 64, BLOCK = 128, SWEEPS = 30, TURNS = 3, RETRIES = 4, NODES = 20000 };
 
 /* ---- J of codes ---- */
-
-static float step_of(const sqz_rounding *r, size_t at, int code)
-{
-    return r->scale[at] * (float)(code - r->zero[at]) - r->w[at];
-}
 
 /* g = d H + a of rows begin .. end, d given. */
 static void gradient(const sqz_rounding *r, size_t begin, size_t end, const float *d, float *g)
@@ -46,30 +41,57 @@ static void gradient(const sqz_rounding *r, size_t begin, size_t end, const floa
     }
 }
 
-typedef struct panels { /* a job over rows; scratch of PANEL x cols for each worker, twice */
+typedef struct panels { /* a job over rows; scratch of PANEL x cols for each worker */
     const sqz_rounding *r;
     const sqz_gptq_options *o;
     const struct factor *f;
     int8_t *codes;
     double *cost;
-    float *d, *g;
+    float *d, *g, *s; /* errors, gradients, scales */
+    int8_t *q;        /* codes that are tried */
+    float *given;     /* rows x cols: scales to begin with */
 } panels;
 
-static float *of_worker(const panels *p, float *scratch)
+static size_t of_worker(const panels *p) { return (size_t)sqz_worker_index() * PANEL * p->r->cols; }
+
+static sqz_status make_scratch(panels *p, sqz_arena *a)
 {
-    return scratch + (size_t)sqz_worker_index() * PANEL * p->r->cols;
+    const size_t each = (size_t)sqz_pool_threads(p->r->ctx->pool) * PANEL * p->r->cols;
+    p->d = sqz_arena_room(a, each, sizeof *p->d);
+    p->g = sqz_arena_room(a, each, sizeof *p->g);
+    p->s = sqz_arena_room(a, each, sizeof *p->s);
+    p->q = sqz_arena_room(a, each, 1);
+    return p->d && p->g && p->s && p->q ? SQZ_OK : SQZ_E_NOMEM;
 }
 
-static sqz_status start(const sqz_rounding *r, panels *p, sqz_task_fn fn)
+static sqz_status over_rows(panels *p, sqz_task_fn fn)
 {
-    const size_t each = (size_t)sqz_pool_threads(r->ctx->pool) * PANEL * r->cols;
-    p->r = r;
-    p->d = sqz_calloc(r->ctx, each, sizeof *p->d);
-    p->g = sqz_calloc(r->ctx, each, sizeof *p->g);
-    sqz_status s = p->d && p->g ? sqz_parallel(r->ctx, r->rows, PANEL, fn, p) : SQZ_E_NOMEM;
-    sqz_free(r->ctx, p->d);
-    sqz_free(r->ctx, p->g);
+    sqz_arena a = {.ctx = p->r->ctx};
+    sqz_status s = make_scratch(p, &a);
+    if (s == SQZ_OK)
+        s = sqz_parallel(p->r->ctx, p->r->rows, PANEL, fn, p);
+    sqz_arena_free(&a);
     return s;
+}
+
+/* d and g of rows begin .. end for codes q and scales s of the panel. */
+static void look(const sqz_rounding *r, size_t begin, size_t end, const float *s, const int8_t *q,
+                 float *d, float *g)
+{
+    const size_t at = begin * r->cols;
+    for (size_t i = 0; i < (end - begin) * r->cols; i++)
+        d[i] = s[i] * (float)(q[i] - r->zero[at + i]) - r->w[at + i];
+    gradient(r, begin, end, d, g);
+}
+
+/* J - J(0) of a row: d^T (H d + a) + d^T a. */
+static double row_cost(const sqz_rounding *r, size_t row, const float *d, const float *g)
+{
+    const float *a = r->a + row * r->cols;
+    double sum = 0;
+    for (size_t c = 0; c < r->cols; c++)
+        sum += (double)d[c] * ((double)g[c] + (double)a[c]);
+    return sum;
 }
 
 static sqz_status cost_panel(void *arg, size_t begin, size_t end)
@@ -77,30 +99,22 @@ static sqz_status cost_panel(void *arg, size_t begin, size_t end)
     const panels *p = arg;
     const sqz_rounding *r = p->r;
     const size_t k = r->cols;
-    float *d = of_worker(p, p->d), *g = of_worker(p, p->g);
-    for (size_t i = 0; i < (end - begin) * k; i++)
-        d[i] = step_of(r, begin * k + i, p->codes[begin * k + i]);
-    gradient(r, begin, end, d, g);
-    for (size_t row = begin; row < end; row++) { /* d^T (H d + a) + d^T a */
-        double sum = 0;
-        for (size_t c = 0; c < k; c++) {
-            const size_t i = (row - begin) * k + c;
-            sum += (double)d[i] * ((double)g[i] + (double)r->a[row * k + c]);
-        }
-        p->cost[row] = sum;
-    }
+    float *d = p->d + of_worker(p), *g = p->g + of_worker(p);
+    look(r, begin, end, r->scale + begin * k, p->codes + begin * k, d, g);
+    for (size_t row = begin; row < end; row++)
+        p->cost[row] = row_cost(r, row, d + (row - begin) * k, g + (row - begin) * k);
     return SQZ_OK;
 }
 
 sqz_status sqz_rounding_cost(const sqz_rounding *r, const int8_t *codes, double *cost)
 {
-    panels p = {.codes = (int8_t *)(uintptr_t)codes, .cost = cost};
-    return start(r, &p, cost_panel);
+    panels p = {.r = r, .codes = (int8_t *)(uintptr_t)codes, .cost = cost};
+    return over_rows(&p, cost_panel);
 }
 
-static int nearest(const sqz_rounding *r, size_t at, double w)
+static int nearest(const sqz_rounding *r, double w, float scale, int32_t zero)
 {
-    const double q = nearbyint(w / (double)r->scale[at]) + r->zero[at];
+    const double q = nearbyint(w / (double)scale) + zero;
     return (int)SQZ_MAX(SQZ_MIN(q, (double)r->hi), (double)r->lo);
 }
 
@@ -108,16 +122,16 @@ void sqz_rounding_nearest(const sqz_rounding *r, const float *target, int8_t *co
 {
     const float *w = target ? target : r->w;
     for (size_t i = 0; i < r->rows * r->cols; i++)
-        codes[i] = (int8_t)nearest(r, i, (double)w[i]);
+        codes[i] = (int8_t)nearest(r, (double)w[i], r->scale[i], r->zero[i]);
 }
 
 /* ---- descent ---- */
 
 /* The best change of one code after the other, as long as one lowers J. */
-static void descend_row(const sqz_rounding *r, size_t row, int8_t *q, float *g)
+static void descend_row(const sqz_rounding *r, size_t row, const float *scale, int8_t *q, float *g)
 {
     const size_t k = r->cols;
-    const float *h = r->hf + row / (r->rows / r->groups) * k * k, *scale = r->scale + row * k;
+    const float *h = r->hf + row / (r->rows / r->groups) * k * k;
     bool moved = true;
     for (int sweep = 0; sweep < SWEEPS && moved; sweep++) {
         moved = false;
@@ -142,20 +156,19 @@ static void descend_row(const sqz_rounding *r, size_t row, int8_t *q, float *g)
 static sqz_status descend_panel(void *arg, size_t begin, size_t end)
 {
     const panels *p = arg;
-    const size_t k = p->r->cols;
-    float *d = of_worker(p, p->d), *g = of_worker(p, p->g);
-    for (size_t i = 0; i < (end - begin) * k; i++)
-        d[i] = step_of(p->r, begin * k + i, p->codes[begin * k + i]);
-    gradient(p->r, begin, end, d, g);
+    const sqz_rounding *r = p->r;
+    const size_t k = r->cols;
+    float *d = p->d + of_worker(p), *g = p->g + of_worker(p);
+    look(r, begin, end, r->scale + begin * k, p->codes + begin * k, d, g);
     for (size_t row = begin; row < end; row++)
-        descend_row(p->r, row, p->codes + row * k, g + (row - begin) * k);
+        descend_row(r, row, r->scale + row * k, p->codes + row * k, g + (row - begin) * k);
     return SQZ_OK;
 }
 
 sqz_status sqz_rounding_descend(const sqz_rounding *r, int8_t *codes)
 {
-    panels p = {.codes = codes};
-    return start(r, &p, descend_panel);
+    panels p = {.r = r, .codes = codes};
+    return over_rows(&p, descend_panel);
 }
 
 /* ---- the factor of H ---- */
@@ -240,55 +253,55 @@ static void find_targets(const sqz_rounding *r, const factor *f, const double *t
 /* ---- rounding ---- */
 
 /* Few terms: the best codes there are, from those of the recursion on. */
-static void search_row(const panels *p, const factor *f, size_t row, int8_t *codes)
+static void search_row(const sqz_rounding *r, const factor *f, size_t row, const float *scale,
+                       int8_t *codes)
 {
-    const sqz_rounding *r = p->r;
-    const size_t k = r->cols, at = row * k;
+    const size_t k = r->cols;
+    const int32_t *zero = r->zero + row * k;
     double l[SQZ_LATTICE_MAX * SQZ_LATTICE_MAX], center[SQZ_LATTICE_MAX];
     int x[SQZ_LATTICE_MAX];
     const double *target = f->target + (row - f->group * (r->rows / r->groups)) * k;
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j <= i; j++)
-            l[i * k + j] = f->l[i * k + j] * (double)r->scale[at + f->perm[j]];
-        center[i] = target[i] / (double)r->scale[at + f->perm[i]] + r->zero[at + f->perm[i]];
-        x[i] = codes[at + f->perm[i]];
+            l[i * k + j] = f->l[i * k + j] * (double)scale[f->perm[j]];
+        center[i] = target[i] / (double)scale[f->perm[i]] + zero[f->perm[i]];
+        x[i] = codes[f->perm[i]];
     }
     const sqz_lattice s = {
         .n = k, .lo = r->lo, .hi = r->hi, .l = l, .center = center, .nodes = NODES};
     (void)sqz_lattice_search(&s, x);
     for (size_t i = 0; i < k; i++)
-        codes[at + f->perm[i]] = (int8_t)x[i];
+        codes[f->perm[i]] = (int8_t)x[i];
 }
 
-/* Places b0 .. b1 of rows that have d for the places before, and `sum` of what these ask for. */
+/* Places b0 .. b1 of a row that has d for the places before, and `sum` of what these ask for. */
 static void round_block(const sqz_rounding *r, const factor *f, size_t row, size_t b0, size_t b1,
-                        const float *sum, float *d, int8_t *codes)
+                        const float *sum, const float *scale, float *d, int8_t *codes)
 {
     const size_t k = r->cols;
+    const int32_t *zero = r->zero + row * k;
     const double *target = f->target + (row - f->group * (r->rows / r->groups)) * k;
     double err[BLOCK];
     for (size_t i = b0; i < b1; i++) {
         const double *l = f->l + i * k;
-        const size_t at = row * k + f->perm[i];
+        const size_t at = f->perm[i];
         double s = 0;
         for (size_t j = b0; j < i; j++)
             s += l[j] * err[j - b0];
         const double w = target[i] - (double)sum[i - b0] - s / l[i];
-        const int q = nearest(r, at, w);
+        const int q = nearest(r, w, scale[at], zero[at]);
         codes[at] = (int8_t)q;
-        err[i - b0] = (double)r->scale[at] * (q - r->zero[at]) - target[i];
+        err[i - b0] = (double)scale[at] * (q - zero[at]) - target[i];
         d[i] = (float)err[i - b0];
     }
 }
 
-/* Rows of the group, counted from its first. */
-static sqz_status round_panel(void *arg, size_t begin, size_t end)
+static void round_rows(const panels *p, size_t first, size_t n, const float *scale, int8_t *codes)
 {
-    const panels *p = arg;
     const sqz_rounding *r = p->r;
     const factor *f = p->f;
-    const size_t k = r->cols, n = end - begin, first = f->group * (r->rows / r->groups) + begin;
-    float *d = of_worker(p, p->d), *sum = of_worker(p, p->g);
+    const size_t k = r->cols;
+    float *d = p->d + of_worker(p), *sum = p->g + of_worker(p);
     for (size_t b0 = 0; b0 < k; b0 += BLOCK) {
         const size_t b1 = SQZ_MIN(k, b0 + BLOCK), len = b1 - b0;
         const sqz_sgemm g = {.m = n,
@@ -302,11 +315,87 @@ static sqz_status round_panel(void *arg, size_t begin, size_t end)
                              .b_rows = true,
                              .c = sum};
         sqz_sgemm_rows(&g, 0, n);
-        for (size_t row = 0; row < n; row++)
-            round_block(r, f, first + row, b0, b1, sum + row * len, d + row * k, p->codes);
+        for (size_t i = 0; i < n; i++)
+            round_block(r, f, first + i, b0, b1, sum + i * len, scale + i * k, d + i * k,
+                        codes + i * k);
     }
-    for (size_t row = 0; row < n && p->o->exact && k <= SQZ_LATTICE_MAX; row++)
-        search_row(p, f, first + row, p->codes);
+    for (size_t i = 0; i < n && p->o->exact && k <= SQZ_LATTICE_MAX; i++)
+        search_row(r, f, first + i, scale + i * k, codes + i * k);
+}
+
+/* ---- scales ---- */
+
+/* The scale of a row with least J for its codes: with v = q - zero, v^T (H w - a) / v^T H v, where
+ * s H v = H (d + w) = g - a + H w. */
+static void move_scale(const sqz_rounding *r, size_t row, const int8_t *q, const float *g,
+                       float *scale)
+{
+    const size_t k = r->cols;
+    const float *hw = r->hw + row * k, *a = r->a + row * k;
+    const int32_t *zero = r->zero + row * k;
+    double cross = 0, square = 0;
+    for (size_t i = 0; i < k; i++) {
+        const double v = q[i] - zero[i], b = (double)hw[i] - (double)a[i];
+        cross += v * b;
+        square += v * ((double)g[i] + b);
+    }
+    const double s = square > 0 ? (double)scale[0] * cross / square : 0;
+    if (s > 0.5 * (double)scale[0] && s < 2 * (double)scale[0])
+        for (size_t i = 0; i < k; i++)
+            scale[i] = (float)s;
+}
+
+static void polish_rows(const panels *p, size_t first, size_t n, float *scale, int8_t *codes,
+                        bool scales)
+{
+    const size_t k = p->r->cols;
+    float *d = p->d + of_worker(p), *g = p->g + of_worker(p);
+    for (int turn = 0; turn < (scales ? TURNS : 1); turn++) {
+        look(p->r, first, first + n, scale, codes, d, g);
+        for (size_t i = 0; i < n; i++)
+            descend_row(p->r, first + i, scale + i * k, codes + i * k, g + i * k);
+        for (size_t i = 0; i < n && scales; i++) /* g is kept up by the descent */
+            move_scale(p->r, first + i, codes + i * k, g + i * k, scale + i * k);
+    }
+}
+
+/* ---- all of a panel ---- */
+
+static void try_scale(const panels *p, size_t first, size_t n, float by, double *least)
+{
+    const sqz_rounding *r = p->r;
+    const size_t k = r->cols, at = first * k;
+    const bool scales = p->o->scales && r->row_scale;
+    float *d = p->d + of_worker(p), *g = p->g + of_worker(p), *scale = p->s + of_worker(p);
+    int8_t *q = p->q + of_worker(p);
+    for (size_t i = 0; i < n * k; i++)
+        scale[i] = by * p->given[at + i];
+    round_rows(p, first, n, scale, q);
+    if (p->o->polish)
+        polish_rows(p, first, n, scale, q, scales);
+    look(r, first, first + n, scale, q, d, g);
+    for (size_t i = 0; i < n; i++) {
+        const double cost = row_cost(r, first + i, d + i * k, g + i * k);
+        if (!(cost < least[i]))
+            continue;
+        least[i] = cost;
+        memcpy(p->codes + at + i * k, q + i * k, k);
+        if (scales)
+            memcpy(r->scale + at + i * k, scale + i * k, k * sizeof *scale);
+    }
+}
+
+/* Rows of the group, counted from its first. */
+static sqz_status round_panel(void *arg, size_t begin, size_t end)
+{
+    static const float by[] = {1.0f, 0.9f, 0.8f, 1.1f};
+    const panels *p = arg;
+    const size_t n = end - begin, first = p->f->group * (p->r->rows / p->r->groups) + begin;
+    double least[PANEL];
+    for (size_t i = 0; i < n; i++)
+        least[i] = INFINITY;
+    for (size_t i = 0; i < (p->o->scales && p->r->row_scale ? SQZ_COUNT(by) : 1); i++)
+        try_scale(p, first, n, by[i], least);
     return SQZ_OK;
 }
 
@@ -323,16 +412,17 @@ static sqz_status run_groups(const sqz_rounding *r, panels *p, factor *f, double
 
 static sqz_status make(const sqz_rounding *r, panels *p, factor *f, sqz_arena *a)
 {
-    const size_t k = r->cols, each = (size_t)sqz_pool_threads(r->ctx->pool) * PANEL * k;
+    const size_t k = r->cols;
     double *turned = sqz_arena_alloc(a, k * k, sizeof *turned);
     f->perm = sqz_arena_alloc(a, k, sizeof *f->perm);
     f->l = sqz_arena_alloc(a, k * k, sizeof *f->l);
     f->lf = sqz_arena_alloc(a, k * k, sizeof *f->lf);
     f->target = sqz_arena_alloc(a, r->rows / r->groups * k, sizeof *f->target);
-    p->d = sqz_arena_alloc(a, each, sizeof *p->d);
-    p->g = sqz_arena_alloc(a, each, sizeof *p->g);
-    if (!turned || !f->perm || !f->l || !f->lf || !f->target || !p->d || !p->g)
+    p->given = sqz_arena_room(a, r->rows * k, sizeof *p->given);
+    if (!turned || !f->perm || !f->l || !f->lf || !f->target || !p->given)
         return SQZ_E_NOMEM;
+    memcpy(p->given, r->scale, r->rows * k * sizeof *p->given);
+    SQZ_TRY(make_scratch(p, a));
     return run_groups(r, p, f, turned);
 }
 

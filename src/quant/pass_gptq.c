@@ -5,7 +5,7 @@
 
 typedef struct options {
     double damping;
-    int64_t act_order, asymmetric, bias, polish, samples, patches;
+    int64_t act_order, asymmetric, bias, polish, scales, samples, patches;
 } options;
 
 static sqz_status solve(void *user, sqz_rounding *r)
@@ -13,9 +13,10 @@ static sqz_status solve(void *user, sqz_rounding *r)
     const options *o = user;
     /* a depthwise row has a handful of terms: its order is the kernel's */
     const sqz_gptq_options g = {.order = o->act_order != 0 && r->site->depth > 1,
-                                .exact = o->polish != 0};
-    SQZ_TRY(sqz_gptq(r, &g, r->codes));
-    return o->polish ? sqz_rounding_descend(r, r->codes) : SQZ_OK;
+                                .exact = o->polish != 0,
+                                .polish = o->polish != 0,
+                                .scales = o->scales != 0 && r->hi < 127};
+    return sqz_gptq(r, &g, r->codes);
 }
 
 static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
@@ -64,6 +65,12 @@ static const sqz_attr schema[] = {
      .def = 1,
      .max = 1,
      .doc = "change single codes afterwards as long as that helps"},
+    {.name = "scales",
+     .offset = offsetof(options, scales),
+     .type = SQZ_A_BOOL,
+     .def = 1,
+     .max = 1,
+     .doc = "below 8 bits: look for better scales too, where each row has one"},
     {.name = "samples",
      .offset = offsetof(options, samples),
      .type = SQZ_A_INT,

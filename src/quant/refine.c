@@ -1,11 +1,12 @@
 /* refine.c: the walk over sites in execution order: measure, round, keep what is better, mend the
  * bias. */
 #include "quant/refine.h"
+#include "kernels/blas.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PATCHES = 16384, PATCHES_TERM = 8 };
+enum { PATCHES = 16384, PATCHES_TERM = 8, PANEL = 64 };
 
 typedef struct work { /* one site; memory in `a` */
     sqz_graph *g;
@@ -16,6 +17,7 @@ typedef struct work { /* one site; memory in `a` */
     sqz_site_moments m;
     sqz_rounding r;
     int8_t *old;
+    float *old_scale;
     double *before, *after;
 } work;
 
@@ -37,21 +39,26 @@ static sqz_status room(work *w)
     int32_t *zero = sqz_arena_alloc(a, n, sizeof *zero);
     w->r.codes = sqz_arena_alloc(a, n, 1);
     w->old = sqz_arena_alloc(a, n, 1);
+    w->old_scale = sqz_arena_alloc(a, n, sizeof *w->old_scale);
     w->before = sqz_arena_alloc(a, w->site->rows, sizeof *w->before);
     w->after = sqz_arena_alloc(a, w->site->rows, sizeof *w->after);
-    if (!weights || !scale || !zero || !w->r.codes || !w->old || !w->before || !w->after)
+    if (!weights || !scale || !zero || !w->r.codes || !w->old || !w->old_scale || !w->before ||
+        !w->after)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_site_weights(w->reference, w->site, weights));
     SQZ_TRY(sqz_site_grid(w->g, w->site, scale, zero));
     SQZ_TRY(sqz_site_codes(w->g, w->site, w->r.codes));
     memcpy(w->old, w->r.codes, n);
+    memcpy(w->old_scale, scale, n * sizeof *scale);
+    w->r.row_scale = sqz_site_row_scales(w->g, w->site);
     w->r.w = weights;
     w->r.scale = scale;
     w->r.zero = zero;
     return SQZ_OK;
 }
 
-static void damp(work *w)
+/* Adds to the diagonal of h and hf, and so to H w. */
+static void damp(work *w, float *hf, float *hw)
 {
     const size_t k = w->site->cols;
     for (size_t g = 0; g < w->site->groups; g++) {
@@ -59,45 +66,68 @@ static void damp(work *w)
         for (size_t i = 0; i < k; i++)
             mean += h[i * (k + 1)] / (double)k;
         const double more = mean > 0 ? w->o->damping * mean : 1.0;
-        for (size_t i = 0; i < k; i++)
+        for (size_t i = 0; i < k; i++) {
             h[i * (k + 1)] += more;
+            hf[g * k * k + i * (k + 1)] = (float)h[i * (k + 1)];
+        }
+        const size_t wide = w->site->rows / w->site->groups;
+        for (size_t i = g * wide * k; i < (g + 1) * wide * k; i++)
+            hw[i] += (float)more * w->r.w[i];
     }
 }
 
-/* a = H w - t, with the H that is not damped. */
-static void ask(const work *w, float *a)
+typedef struct product { /* rows of hw = w H */
+    const work *w;
+    const float *hf;
+    float *hw;
+} product;
+
+static sqz_status multiply(void *arg, size_t begin, size_t end)
 {
-    const size_t k = w->site->cols;
-    for (size_t r = 0; r < w->site->rows; r++) {
-        const double *h = w->m.h + sqz_site_group(w->site, r) * k * k;
-        for (size_t i = 0; i < k; i++) {
-            double s = 0;
-            for (size_t j = 0; j < k; j++)
-                s += h[i * k + j] * (double)w->r.w[r * k + j];
-            a[r * k + i] = (float)(s - w->m.t[r * k + i]);
-        }
+    const product *p = arg;
+    const sqz_site *s = p->w->site;
+    const size_t k = s->cols, wide = s->rows / s->groups;
+    while (begin < end) {
+        const size_t g = begin / wide, n = SQZ_MIN(end, (g + 1) * wide) - begin;
+        const sqz_sgemm m = {.m = n,
+                             .n = k,
+                             .k = k,
+                             .a = p->w->r.w + begin * k,
+                             .b = p->hf + g * k * k,
+                             .lda = k,
+                             .ldb = k,
+                             .ldc = k,
+                             .b_rows = true,
+                             .c = p->hw + begin * k};
+        sqz_sgemm_rows(&m, 0, n);
+        begin += n;
     }
+    return SQZ_OK;
 }
 
 static sqz_status measure(work *w, sqz_flow *f)
 {
     const sqz_site *s = w->site;
-    const size_t k = s->cols, square = s->groups * k * k;
+    const size_t k = s->cols, square = s->groups * k * k, n = s->rows * k;
     const sqz_moment_options o = {.patches = w->o->patches ? (uint64_t)w->o->patches
                                                            : PATCHES + PATCHES_TERM * (uint64_t)k,
                                   .centered = w->o->bias,
                                   .seed = w->r.seed};
     SQZ_TRY(sqz_site_measure(f, s, w->r.w, &o, &w->a, &w->m));
-    float *a = sqz_arena_alloc(&w->a, s->rows * k, sizeof *a);
+    float *a = sqz_arena_alloc(&w->a, n, sizeof *a);
+    float *hw = sqz_arena_alloc(&w->a, n, sizeof *hw);
     float *hf = sqz_arena_alloc(&w->a, square, sizeof *hf);
-    if (!a || !hf)
+    if (!a || !hw || !hf)
         return SQZ_E_NOMEM;
-    if (w->o->asymmetric)
-        ask(w, a);
-    damp(w);
     for (size_t i = 0; i < square; i++)
         hf[i] = (float)w->m.h[i];
+    product p = {w, hf, hw};
+    SQZ_TRY(sqz_parallel(w->g->ctx, s->rows, PANEL, multiply, &p));
+    for (size_t i = 0; i < n && w->o->asymmetric; i++)
+        a[i] = hw[i] - (float)w->m.t[i];
+    damp(w, hf, hw);
     w->r.a = a;
+    w->r.hw = hw;
     w->r.hf = hf;
     w->r.h = w->m.h;
     w->r.m = &w->m;
@@ -109,12 +139,15 @@ static sqz_status measure(work *w, sqz_flow *f)
 static sqz_status keep_better(work *w)
 {
     const size_t k = w->site->cols;
-    SQZ_TRY(sqz_rounding_cost(&w->r, w->old, w->before));
     SQZ_TRY(sqz_rounding_cost(&w->r, w->r.codes, w->after));
+    sqz_rounding was = w->r;
+    was.scale = w->old_scale;
+    SQZ_TRY(sqz_rounding_cost(&was, w->old, w->before));
     double before = 0, after = 0;
     for (size_t r = 0; r < w->site->rows; r++) {
         if (!(w->after[r] < w->before[r])) {
             memcpy(w->r.codes + r * k, w->old + r * k, k);
+            memcpy(w->r.scale + r * k, w->old_scale + r * k, k * sizeof *w->old_scale);
             w->after[r] = w->before[r];
             w->o->kept_rows++;
         }
@@ -170,6 +203,8 @@ static sqz_status refine_site(work *w, sqz_flow *f)
         SQZ_TRY(w->o->round(w->o->user, &w->r));
         SQZ_TRY(keep_better(w));
         SQZ_TRY(sqz_site_set_codes(w->g, s, w->r.codes));
+        if (w->r.row_scale && memcmp(w->r.scale, w->old_scale, s->rows * s->cols * sizeof(float)))
+            SQZ_TRY(sqz_site_set_scales(w->g, w->site, w->r.scale));
     }
     if (w->o->bias && s->bias_slot)
         SQZ_TRY(sqz_site_mend_bias(w->g, w->reference, w->site, &w->m, &w->a, NULL));

@@ -17,14 +17,16 @@ typedef struct sqz_rounding { /* one site */
     const sqz_site *site;
     size_t rows, cols, groups;
     int lo, hi;
-    const float *w, *scale; /* rows x cols */
+    const float *w; /* rows x cols */
+    float *scale;   /* rows x cols */
     const int32_t *zero;
-    const double *h; /* groups x cols x cols, damped */
-    const float *hf; /* the same */
-    const float *a;  /* rows x cols */
-    int8_t *codes;   /* rows x cols: in and out */
-    uint64_t seed;   /* of the site's name */
-    sqz_flow *flow;  /* the cut lies in front of the site */
+    bool row_scale;      /* one scale for each row, which may be changed */
+    const double *h;     /* groups x cols x cols, damped */
+    const float *hf;     /* the same */
+    const float *a, *hw; /* rows x cols; hw is H w */
+    int8_t *codes;       /* rows x cols: in and out */
+    uint64_t seed;       /* of the site's name */
+    sqz_flow *flow;      /* the cut lies in front of the site */
     const sqz_site_moments *m;
 } sqz_rounding;
 
@@ -53,15 +55,17 @@ sqz_status sqz_site_mend_bias(sqz_graph *g, const sqz_graph *reference, sqz_site
 sqz_status sqz_rounding_cost(const sqz_rounding *r, const int8_t *codes, double *cost);
 /* Nearest codes of the weights, or of the minimum `target` of J where that is given. */
 void sqz_rounding_nearest(const sqz_rounding *r, const float *target, int8_t *codes);
-/* Steps of single codes that lower J, until none does: codes in and out. */
-sqz_status sqz_rounding_descend(const sqz_rounding *r, int8_t *codes);
 /* Optimal Brain quantization in a fixed order (gptq.c): columns one by one, the rest of the row
- * moves to make up for it; then sqz_rounding_descend. */
+ * moves to make up for it. Codes out, and scales where they may be searched. */
 typedef struct sqz_gptq_options {
-    bool order; /* columns by falling diag(H) */
-    bool exact; /* rows of few terms: the best codes by search (lattice.c) */
+    bool order;  /* columns by falling diag(H) */
+    bool exact;  /* rows of few terms: the best codes by search (lattice.c) */
+    bool polish; /* then steps of single codes that lower J, until none does */
+    bool scales; /* several scales are tried for each row, and moved to where J is least */
 } sqz_gptq_options;
 sqz_status sqz_gptq(const sqz_rounding *r, const sqz_gptq_options *o, int8_t *codes);
+/* Only the steps of single codes, from the codes given. */
+sqz_status sqz_rounding_descend(const sqz_rounding *r, int8_t *codes);
 
 /* ---- lattice.c ---- */
 #define SQZ_LATTICE_MAX 25 /* most terms */

@@ -153,7 +153,9 @@ sqz_status sqz_sites(const sqz_graph *reference, const sqz_graph *quantized, sqz
 {
     sqz_uses u;
     *n = 0;
+    sqz_uses uq;
     SQZ_TRY(sqz_uses_build(reference, a, &u));
+    SQZ_TRY(sqz_uses_build(quantized, a, &uq));
     *list = sqz_arena_alloc(a, quantized->n_node + 1u, sizeof **list);
     bool *seen = sqz_arena_alloc(a, quantized->n_value + 1u, sizeof *seen);
     if (!*list || !seen)
@@ -167,6 +169,7 @@ sqz_status sqz_sites(const sqz_graph *reference, const sqz_graph *quantized, sqz
         if (!yes)
             continue;
         find_clip(reference, &u, s);
+        s->alone = sqz_n_uses(&uq, s->qw) == 1;
         s->shared = seen[s->qw];
         seen[s->qw] = true;
         ++*n;
@@ -328,4 +331,40 @@ sqz_status sqz_site_set_bias(sqz_graph *quantized, sqz_site *s, const double *b,
     if (capped)
         *capped = cut;
     return sqz_value_set_constant(g, s->qb, &t);
+}
+
+/* ---- scales ---- */
+
+bool sqz_site_row_scales(const sqz_graph *quantized, const sqz_site *s)
+{
+    const sqz_quant *q = sqz_val(quantized, s->qw)->quant;
+    const sqz_quant *b = s->qb == SQZ_NONE ? NULL : sqz_val(quantized, s->qb)->quant;
+    return s->alone && !s->transposed && q->n == s->rows && !q->group && (!b || b->n == s->rows);
+}
+
+sqz_status sqz_site_set_scales(sqz_graph *quantized, sqz_site *s, const float *scale)
+{
+    sqz_graph *g = quantized;
+    sqz_arena a = {.ctx = g->ctx};
+    float *row = sqz_arena_alloc(&a, s->rows, sizeof *row);
+    double *b = sqz_arena_alloc(&a, s->rows, sizeof *b);
+    sqz_status st = row && b ? sqz_site_bias(g, s, b) : SQZ_E_NOMEM;
+    for (size_t r = 0; st == SQZ_OK && r < s->rows; r++)
+        row[r] = scale[r * s->cols];
+    if (st == SQZ_OK) {
+        sqz_quant q = *sqz_val(g, s->qw)->quant;
+        q.scale = row;
+        st = sqz_value_set_grid(g, s->qw, &q);
+    }
+    if (st == SQZ_OK && s->qb != SQZ_NONE && sqz_val(g, s->qb)->quant) {
+        sqz_quant q = *sqz_val(g, s->qb)->quant;
+        for (size_t r = 0; r < s->rows; r++)
+            row[r] = sqz_bias_scale(sqz_val(g, s->qx)->quant->scale[0], row[r]);
+        q.scale = row;
+        st = sqz_value_set_grid(g, s->qb, &q);
+        if (st == SQZ_OK)
+            st = sqz_site_set_bias(g, s, b, NULL);
+    }
+    sqz_arena_free(&a);
+    return st;
 }

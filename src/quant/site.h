@@ -19,6 +19,7 @@ typedef struct sqz_site {
     sqz_window window;               /* of convolutions: kernel, strides, padding, sizes */
     int lo, hi;                      /* codes */
     float clip_lo, clip_hi;          /* of a relu or clip that alone reads y; else -inf, inf */
+    bool alone;                      /* no other node uses the codes */
     bool shared; /* an earlier site has the same codes: they are refined there */
 } sqz_site;
 
@@ -44,6 +45,10 @@ sqz_status sqz_site_grid(const sqz_graph *quantized, const sqz_site *s, float *s
                          int32_t *zero);
 /* Codes are checked to lie in lo .. hi of their type. */
 sqz_status sqz_site_set_codes(sqz_graph *quantized, const sqz_site *s, const int8_t *codes);
+/* One scale for each row, which this node alone uses: it may be changed. */
+bool sqz_site_row_scales(const sqz_graph *quantized, const sqz_site *s);
+/* Row r gets the scale scale[r * cols]; the bias keeps its real numbers on its new grid. */
+sqz_status sqz_site_set_scales(sqz_graph *quantized, sqz_site *s, const float *scale);
 /* The bias in real numbers, zeros where there is none; of either graph. */
 sqz_status sqz_site_bias(const sqz_graph *g, const sqz_site *s, double *b);
 /* Rounded to the grid of the bias, at most 2^30 steps; a site without one gets one. Updates s->qb.
