@@ -58,7 +58,7 @@ static bool next(const sqz_lattice *p, level *v)
 bool sqz_lattice_search(const sqz_lattice *p, int *x)
 {
     level v[SQZ_LATTICE_MAX];
-    int at[SQZ_LATTICE_MAX];
+    int at[SQZ_LATTICE_MAX] = {0};
     const size_t n = p->n;
     double least = cost_of(p, x) * (1 - 1e-12);
     size_t i = 0, nodes = 0;
