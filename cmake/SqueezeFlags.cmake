@@ -1,7 +1,8 @@
 # sqz_flags: how everything of ours is compiled.
 add_library(sqz_flags INTERFACE)
 target_compile_options(sqz_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wvla
-  -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-align -Wundef
+  -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
+  $<$<C_COMPILER_ID:GNU>:-Wcast-align> # Clang's minds unaligned loads of vectors
   -ffp-contract=off -fno-math-errno
   $<$<BOOL:${SQZ_WERROR}>:-Werror> $<$<CONFIG:Release>:-O3>
   $<$<BOOL:${SQZ_ARENA_STRICT}>:-UNDEBUG>) # RelWithDebInfo turns asserts off; the dev presets want them (leak check)

@@ -48,19 +48,24 @@ int sqz_isa_supported(sqz_isa isa)
     }
 }
 
+/* vpdpbusd multiplies unsigned by signed bytes. */
+static bool wants_unsigned(sqz_isa isa)
+{
+    return isa == SQZ_ISA_avxvnni || isa == SQZ_ISA_avx512vnni;
+}
+
 void sqz_kernels_select(sqz_kernels *k, sqz_isa cap)
 {
     k->isa = cap;
     k->s8_flip = 0;
 #define SQZ_KERNEL(kernel, isa)                                                                    \
-    if (SQZ_ISA_##isa <= cap && sqz_isa_supported(SQZ_ISA_##isa))                                  \
-        k->kernel = sqz_##kernel##_##isa;
+    if (SQZ_ISA_##isa <= cap && sqz_isa_supported(SQZ_ISA_##isa)) {                                \
+        k->kernel = sqz_##kernel##_##isa;                                                          \
+        if (strcmp(#kernel, "gemm_s8") == 0)                                                       \
+            k->s8_flip = wants_unsigned(SQZ_ISA_##isa) ? 0x80 : 0;                                 \
+    }
 #include "sqz_kernel_list.inc" /* in increasing order of isa: the last one that fits wins */
 #undef SQZ_KERNEL
-#if defined(__x86_64__) /* vpdpbusd multiplies unsigned by signed bytes */
-    if (k->gemm_s8 == sqz_gemm_s8_avx512vnni || k->gemm_s8 == sqz_gemm_s8_avxvnni)
-        k->s8_flip = 0x80;
-#endif
 }
 
 sqz_status sqz_kernels_create(sqz_ctx *ctx, const char *cpu)
