@@ -71,7 +71,8 @@ void sqz_str_addn(sqz_str *s, const char *text, size_t n)
 {
     if (!grow(s, n))
         return;
-    memcpy(s->data + s->len, text, n);
+    if (n) /* text may be NULL */
+        memcpy(s->data + s->len, text, n);
     s->len += n;
     s->data[s->len] = 0;
 }
