@@ -7,6 +7,7 @@
 #include "device/boundary.h"
 #include "device/device.h"
 #include "exec/exec.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,34 @@ static double value_bytes(const sqz_graph *g, const sqz_value *v)
     return (double)bytes;
 }
 
+/* Codes and indices that use fewer bits than their type are packed in flash. */
+static double constant_bytes(const sqz_graph *g, const sqz_node *n, unsigned slot)
+{
+    const sqz_value *v = sqz_val(g, n->in[slot]);
+    const double bits = v->quant ? sqz_quant_bits(v->quant) : sqz_dtype_bits(v->dtype);
+    if (slot == 1 && v->constant && sqz_node_is_palette(g, n)) {
+        const double colors = (double)sqz_val(g, n->in[0])->shape.dim[0];
+        return ceil((double)v->constant->count * ceil(log2(fmax(colors, 2.0))) / 8.0);
+    }
+    if (!v->constant || v->constant->dtype != (v->quant ? v->quant->dtype : v->dtype))
+        return value_bytes(g, v);
+    return ceil((double)v->constant->count * bits / 8.0);
+}
+
+/* Weights that are dequantized keep their scales as floats, and zero points other than 0 as codes.
+ */
+static double grid_bytes(const sqz_graph *g, const sqz_node *n)
+{
+    const sqz_value *v = n->n_in ? sqz_val(g, n->in[0]) : NULL;
+    bool zeros = false;
+    if (strcmp(n->op->info.name, "dequantize") != 0 || !v->constant || !v->quant)
+        return 0;
+    for (uint32_t i = 0; i < v->quant->n; i++)
+        zeros = zeros || v->quant->zero[i] != 0;
+    const double scales = 4.0 * v->quant->n;
+    return scales + (zeros ? ceil((double)v->quant->n * sqz_quant_bits(v->quant) / 8.0) : 0.0);
+}
+
 /* Bytes that node n reads of constants, and those that no earlier node counted for flash. */
 static void count_constants(estimator *x, const sqz_node *n, sqz_node_estimate *row)
 {
@@ -64,7 +93,7 @@ static void count_constants(estimator *x, const sqz_node *n, sqz_node_estimate *
         const sqz_value *v = n->in[i] == SQZ_NONE ? NULL : sqz_val(x->g, n->in[i]);
         if (!v || v->role != SQZ_ROLE_CONSTANT)
             continue;
-        double bytes = value_bytes(x->g, v);
+        double bytes = constant_bytes(x->g, n, i);
         row->weight_bytes += bytes;
         if (x->counted[n->in[i]])
             continue;
@@ -79,6 +108,7 @@ static void count_constants(estimator *x, const sqz_node *n, sqz_node_estimate *
         tables = BYTES_PER_SCALE * (double)(w->quant ? w->quant->n : 1);
     else if (integer && n->op->quant.kind == SQZ_Q_LUT && !sqz_node_is_view(x->g, n))
         tables = BYTES_PER_TABLE;
+    tables += grid_bytes(x->g, n);
     row->weight_bytes += tables;
     x->e->weight_bytes += tables;
 }

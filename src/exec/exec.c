@@ -129,7 +129,8 @@ static sqz_status unfold_weights(sqz_graph *g)
     SQZ_EACH_NODE(g, id)
     {
         const sqz_node *n = sqz_nod(g, id);
-        bool is_weight = strcmp(n->op->info.name, "dequantize") == 0, known = n->n_in > 0;
+        bool is_weight = strcmp(n->op->info.name, "dequantize") == 0 || sqz_node_is_palette(g, n);
+        bool known = n->n_in > 0;
         for (unsigned k = 0; k < n->n_in; k++) {
             known = known && (n->in[k] == SQZ_NONE || sqz_val(g, n->in[k])->constant);
             is_weight = is_weight || (n->in[k] != SQZ_NONE && unfolded[n->in[k]]);

@@ -23,6 +23,15 @@ static bool small_enough(const sqz_graph *g, const sqz_node *n)
 
 /* Weights stay on their integer grid: unfolding them would undo the quantization of the file.
  * Channel-last operators cannot run in the file's layout. */
+bool sqz_node_is_palette(const sqz_graph *g, const sqz_node *n)
+{
+    if (strcmp(n->op->info.name, "gather") != 0)
+        return false;
+    const sqz_value *colors = sqz_val(g, n->in[0]), *index = sqz_val(g, n->in[1]);
+    return colors->constant && index->constant && colors->dtype == SQZ_F32 &&
+           colors->shape.rank == 1 && (index->dtype == SQZ_U8 || index->dtype == SQZ_U4);
+}
+
 bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n)
 {
     if (n->op->layout == SQZ_L_CHANNELS && !(g->have & SQZ_HAS_LAYOUT))
@@ -30,7 +39,8 @@ bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n)
     for (unsigned i = 0; i < n->n_in; i++)
         if (n->in[i] != SQZ_NONE && !sqz_val(g, n->in[i])->constant)
             return false;
-    return strcmp(n->op->info.name, "dequantize") != 0 && small_enough(g, n);
+    return strcmp(n->op->info.name, "dequantize") != 0 && !sqz_node_is_palette(g, n) &&
+           small_enough(g, n);
 }
 
 /* Unlinks the node and keeps its outputs, which become constants. */

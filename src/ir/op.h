@@ -384,6 +384,9 @@ sqz_shape sqz_value_file_shape(const sqz_value *v);
 /* A copy of the attributes with everything that names axes renumbered (rank: of input 0). */
 sqz_status sqz_attrs_renumber(sqz_ctx *ctx, sqz_arena *a, const sqz_op *op, const void *attrs,
                               int32_t rank, bool to_last, void **out);
+/* The node looks constant weights up in a palette: gather(colors f32 (k), indices u8 or u4). It is
+ * not folded, so that the weights stay small. */
+bool sqz_node_is_palette(const sqz_graph *g, const sqz_node *n);
 /* Constant folding (fold.c). A node is foldable when all its inputs are constants and it is no
  * dequantization; folding it turns its outputs into constants under the same ids. */
 bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n);

@@ -129,7 +129,7 @@ sqz_status sqz_need_index(const sqz_infer *q, unsigned i)
 sqz_status sqz_check_indices(sqz_ctx *ctx, const sqz_tensor *k, int64_t n)
 {
     for (size_t i = 0; i < k->count; i++) {
-        const int64_t at = k->dtype == SQZ_S64 ? SQZ_S64P(k)[i] : SQZ_S32P(k)[i];
+        const int64_t at = sqz_index_raw(k, i);
         if (at < -n || at >= n)
             return sqz_fail(ctx, SQZ_E_ARG, "index %lld at position %zu, expected %lld .. %lld",
                             (long long)at, i, (long long)-n, (long long)(n - 1));

@@ -75,10 +75,18 @@ sqz_status sqz_maps_run_plain(const sqz_call *c);
 sqz_status sqz_need_index(const sqz_infer *q, unsigned i);
 /* Every index lies in -n .. n-1; says which one does not. */
 sqz_status sqz_check_indices(sqz_ctx *ctx, const sqz_tensor *k, int64_t n);
+static inline int64_t sqz_index_raw(const sqz_tensor *k, size_t i)
+{
+    switch (k->dtype) {
+    case SQZ_S64: return SQZ_S64P(k)[i];
+    case SQZ_S32: return SQZ_S32P(k)[i];
+    default: return sqz_tensor_i64(k, i);
+    }
+}
 /* Index i of a checked tensor along a dimension of n: negative ones count from the end. */
 static inline size_t sqz_index(const sqz_tensor *k, size_t i, int64_t n)
 {
-    const int64_t at = k->dtype == SQZ_S64 ? SQZ_S64P(k)[i] : SQZ_S32P(k)[i];
+    const int64_t at = sqz_index_raw(k, i);
     return (size_t)(at < 0 ? at + n : at);
 }
 

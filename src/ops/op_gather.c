@@ -1,5 +1,6 @@
 /* gather: slices x[..., indices, ...] along an axis; the dimensions of the indices take the place
- * of that axis. */
+ * of that axis. Indices of 4 and 8 bits are those of a palette (ir/op.h): the file has wider ones.
+ */
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -17,7 +18,8 @@ static sqz_status infer(sqz_infer *q)
     const sqz_shape *x = &q->in[0]->shape, *k = &q->in[1]->shape;
     int32_t axis = 0;
     SQZ_TRY(sqz_axis(q->ctx, ((const attrs *)q->attrs)->axis, x->rank, &axis));
-    SQZ_TRY(sqz_need_index(q, 1));
+    if (q->in[1]->dtype != SQZ_U8 && q->in[1]->dtype != SQZ_U4)
+        SQZ_TRY(sqz_need_index(q, 1));
     if (x->rank - 1 + k->rank > SQZ_MAX_RANK)
         return sqz_fail(q->ctx, SQZ_E_LIMIT, "an output of rank %d, at most %d are supported",
                         (int)(x->rank - 1 + k->rank), SQZ_MAX_RANK);

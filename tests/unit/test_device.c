@@ -440,6 +440,36 @@ static void test_integer_graph_by_hand(void **state)
     assert_int_equal(e->n_refused, 0);
 }
 
+/* y = x + gather(colors, indices) + dequantize(codes): packed, with codebook and scales */
+static void test_palettes_and_dequantized_weights_are_packed(void **state)
+{
+    fixture *f = *state;
+    const sqz_shape s = {2, {20, 5}}, five = {1, {5}};
+    sqz_vid v[3], out;
+    TEST_OK(f->ctx, load(f, COSTS));
+    sqz_graph_free(f->g);
+    TEST_OK(f->ctx, sqz_graph_create(f->ctx, &f->g));
+    TEST_OK(f->ctx, sqz_graph_input(f->g, "x", SQZ_F32, &s, &v[2]));
+    v[0] = constant(f, "colors", SQZ_F32, five);
+    v[1] = constant(f, "indices", SQZ_U8, s);
+    TEST_OK(f->ctx, sqz_graph_node_text(f->g, "gather", "g", "", v, 2, SQZ_NONE, &v[0]));
+    v[1] = v[2];
+    TEST_OK(f->ctx, sqz_graph_node_text(f->g, "add", "a", "", v, 2, SQZ_NONE, &out));
+    v[0] = constant(f, "codes", SQZ_S4, s);
+    const float scale[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const int32_t zero[20] = {1};
+    const sqz_quant q = {.dtype = SQZ_S4, .bits = 2, .n = 20, .scale = scale, .zero = zero};
+    TEST_OK(f->ctx, sqz_value_set_grid(f->g, v[0], &q));
+    TEST_OK(f->ctx, sqz_graph_node_text(f->g, "dequantize", "d", "", v, 1, SQZ_NONE, &v[1]));
+    v[0] = out;
+    TEST_OK(f->ctx, sqz_graph_node_text(f->g, "add", "b", "", v, 2, SQZ_NONE, &out));
+    TEST_OK(f->ctx, sqz_graph_set_outputs(f->g, &out, 1));
+    estimate(f);
+    assert_true(f->e->node[0].weight_bytes == 5 * 4 + 38);      /* 100 indices of 3 bits */
+    assert_true(f->e->node[2].weight_bytes == 25 + 20 * 4 + 5); /* 100 codes of 2, 20 zero points */
+    assert_true(f->e->weight_bytes == 58 + 110);
+}
+
 static void test_types_change_the_figures(void **state)
 {
     fixture *f = *state;
@@ -448,6 +478,12 @@ static void test_types_change_the_figures(void **state)
     estimate(f);
     assert_true(f->e->node[0].weight_bytes == 32 + 64 + 8); /* two weights to a byte, one scale */
     assert_true(f->e->node[0].cycles == 301000);            /* int4: 3 cycles */
+    sqz_value *w = sqz_val(f->g, sqz_graph_find(f->g, "w"));
+    sqz_quant three = *w->quant;
+    three.bits = 3;
+    TEST_OK(f->ctx, sqz_value_set_grid(f->g, sqz_graph_find(f->g, "w"), &three));
+    estimate(f);
+    assert_true(f->e->node[0].weight_bytes == 24 + 64 + 8); /* eight weights to three bytes */
     build(f, false, SQZ_F32, 1);
     estimate(f);
     assert_true(f->e->node[0].weight_bytes == 256 + 64); /* no multipliers, no table */
@@ -674,6 +710,7 @@ int main(void)
         TEST(test_loading_survives_any_failing_allocation),
         TEST(test_damaged_files_never_crash),
         TEST(test_integer_graph_by_hand),
+        TEST(test_palettes_and_dequantized_weights_are_packed),
         TEST(test_types_change_the_figures),
         TEST(test_memory_bound_nodes_take_the_time_of_their_bytes),
         TEST(test_io_of_the_application_is_not_in_the_arena),
