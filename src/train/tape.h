@@ -1,0 +1,30 @@
+/* tape.h: reverse-mode gradients of a graph. Forward keeps what the gradients will read; backward
+ * goes through the nodes from the last to the first, and passes by those that lead to nothing that
+ * is wanted. Memory is planned once: neither allocates. The same bytes for any number of threads.
+ */
+#ifndef SQZ_TAPE_H
+#define SQZ_TAPE_H
+#include "ir/op.h"
+
+typedef struct sqz_tape sqz_tape;
+typedef struct sqz_tape_options {
+    const sqz_vid *want; /* inputs and constants whose gradients are wanted; such constants begin
+                            with the numbers of the graph and may be changed between runs */
+    uint32_t n_want;
+    const sqz_vid *seed; /* values whose gradients come from outside; they stay readable */
+    uint32_t n_seed;
+} sqz_tape_options;
+/* For a float graph after the canonical recipe, as its shapes stand. It must outlive the tape.
+ * Refuses by name what has no gradient and stands between. */
+sqz_status sqz_tape_create(const sqz_graph *g, const sqz_tape_options *o, sqz_tape **out);
+void sqz_tape_free(sqz_tape *t); /* NULL is fine */
+/* Numbers of a graph input (to write before a run), a wanted constant (to write), a graph output or
+ * a seed (to read after forward). */
+float *sqz_tape_data(const sqz_tape *t, sqz_vid v);
+/* Gradient of a seed (to write before backward) or of what is wanted (to read after it). */
+float *sqz_tape_grad(const sqz_tape *t, sqz_vid v);
+size_t sqz_tape_count(const sqz_tape *t, sqz_vid v);
+sqz_status sqz_tape_forward(sqz_tape *t);
+sqz_status sqz_tape_backward(sqz_tape *t);
+size_t sqz_tape_bytes(const sqz_tape *t); /* values, gradients and workspace */
+#endif
