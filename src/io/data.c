@@ -116,6 +116,50 @@ sqz_status sqz_data_open_named(sqz_ctx *ctx, const char *path, const char *split
     return SQZ_OK;
 }
 
+/* ---- in memory ---- */
+
+static sqz_status memory_read(sqz_dataset *ds, int64_t first, int64_t n, float *x, float *y)
+{
+    size_t one, bytes;
+    (void)y;
+    SQZ_TRY(sqz_shape_count(ds->ctx, &ds->shape, SQZ_F32, &one, &bytes));
+    memcpy(x, (const float *)ds->impl + (size_t)first * one, (size_t)n * bytes);
+    return SQZ_OK;
+}
+static void memory_close(sqz_dataset *ds) { sqz_free(ds->ctx, ds->impl); }
+static const sqz_data_format memory_format = {
+    .info = {.name = "memory", .doc = "samples in memory"},
+    .read = memory_read,
+    .close = memory_close,
+};
+
+sqz_status sqz_data_in_memory(sqz_ctx *ctx, const char *name, const sqz_shape *shape,
+                              sqz_layout layout, int64_t n, float *x, sqz_dataset **out)
+{
+    bool failed = false;
+    handle *h = sqz_calloc(ctx, 1, sizeof *h);
+    *out = NULL;
+    if (!h) {
+        sqz_free(ctx, x);
+        return SQZ_E_NOMEM;
+    }
+    h->arena.ctx = h->ds.ctx = ctx;
+    h->ds.stored = SQZ_F32;
+    h->ds.seekable = true;
+    h->ds.format = &memory_format;
+    h->ds.impl = x;
+    h->ds.n = n;
+    h->ds.shape = *shape;
+    h->ds.layout = layout;
+    h->ds.path = keep(h, name, &failed);
+    if (failed) {
+        sqz_data_close(&h->ds);
+        return SQZ_E_NOMEM;
+    }
+    *out = &h->ds;
+    return SQZ_OK;
+}
+
 static sqz_status open_parts(handle *h, const char *const *name, uint32_t n)
 {
     sqz_dataset *ds = &h->ds;

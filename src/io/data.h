@@ -52,6 +52,10 @@ sqz_status sqz_data_open_joined(sqz_ctx *ctx, const char *path, const char *spli
 /* Fills ds from its parts; ds->format reads and closes them. */
 sqz_status sqz_data_join(sqz_dataset *ds);
 bool sqz_data_has_split(sqz_ctx *ctx, const char *path, const char *split);
+/* A set of n samples that lie in memory one behind the other, without labels: takes over `x`
+ * (sqz_malloc), also on failure. `name` stands for the path in messages. */
+sqz_status sqz_data_in_memory(sqz_ctx *ctx, const char *name, const sqz_shape *shape,
+                              sqz_layout layout, int64_t n, float *x, sqz_dataset **out);
 void sqz_data_close(sqz_dataset *ds);
 /* Range checked; any order. */
 sqz_status sqz_data_read(sqz_dataset *ds, int64_t first, int64_t n, float *x, float *y);
