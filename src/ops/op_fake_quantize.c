@@ -44,27 +44,37 @@ static sqz_status infer(sqz_infer *q)
 }
 
 typedef struct grid {
-    float scale, inverse, zero, lo, hi;
+    float scale, inverse, lo, hi; /* codes without the zero point: y = scale * k, lo <= k <= hi */
 } grid;
 static grid grid_of(const void *opts, const sqz_tensor *const *in)
 {
     const attrs *at = opts;
-    const float s = *SQZ_F32P(in[1]);
-    return (grid){s, 1 / s, *SQZ_F32P(in[2]), (float)at->lo, (float)at->hi};
+    const float s = *SQZ_F32P(in[1]), zero = *SQZ_F32P(in[2]);
+    return (grid){s, 1 / s, (float)at->lo - zero, (float)at->hi - zero};
 }
+
+/* x / scale, at most one step beside the grid. */
+static inline float near_grid(const grid *g, float x)
+{
+    const float r = x * g->inverse;
+    return r < g->lo - 1 ? g->lo - 1 : r > g->hi + 1 ? g->hi + 1 : r;
+}
+/* To the nearest integer, half to even, for |r| < 2^22: no call, so that loops become vectors. */
+static inline float to_even(float r) { return (r + 0x1.8p23f) - 0x1.8p23f; }
 
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const sqz_call *c = arg;
     const grid g = grid_of(c->attrs, c->in);
-    const sqz_tensor *keep = sqz_input(c, 3);
     const float *x = SQZ_F32P(c->in[0]);
+    const float *keep = sqz_input(c, 3) ? SQZ_F32P(c->in[3]) : NULL;
     float *y = SQZ_F32P(c->out[0]);
     for (size_t i = begin; i < end; i++) {
-        const float q = rintf(x[i] * g.inverse) + g.zero;
-        const float in = q < g.lo ? g.lo : q > g.hi ? g.hi : q;
-        y[i] = keep && SQZ_F32P(keep)[i] != 0 ? x[i] : g.scale * (in - g.zero);
+        const float q = to_even(near_grid(&g, x[i]));
+        y[i] = g.scale * (q < g.lo ? g.lo : q > g.hi ? g.hi : q);
     }
+    for (size_t i = begin; keep && i < end; i++)
+        y[i] = keep[i] != 0 ? x[i] : y[i];
     return SQZ_OK;
 }
 static sqz_status run(const sqz_call *c)
@@ -75,7 +85,7 @@ static sqz_status run(const sqz_call *c)
 
 /* ---- gradients ---- */
 
-#define PART 65536 /* elements of one sum for the scale */
+enum { PART = 65536, BLOCK = 256 }; /* elements of one sum for the scale: in double, in float */
 
 static sqz_status grad_prepare(sqz_grad_prep *p)
 {
@@ -83,26 +93,40 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
     return SQZ_OK;
 }
 
+/* n elements: d gets the gradient of x; the sum for the scale comes back. */
+static float grad_block(const grid *t, const float *x, const float *keep, const float *g, float *d,
+                        bool add, size_t n)
+{
+    float sum = 0, own[BLOCK], of_scale[BLOCK];
+    for (size_t i = 0; i < n; i++) {
+        const float r = near_grid(t, x[i]), q = to_even(r);
+        const bool below = q<t->lo, above = q> t->hi;
+        own[i] = below || above ? 0 : g[i];
+        of_scale[i] = g[i] * (below ? t->lo : above ? t->hi : q - r);
+    }
+    for (size_t i = 0; keep && i < n; i++) {
+        own[i] = keep[i] != 0 ? g[i] : own[i];
+        of_scale[i] = keep[i] != 0 ? 0 : of_scale[i];
+    }
+    for (size_t i = 0; d && i < n; i++)
+        d[i] = add ? d[i] + own[i] : own[i];
+    for (size_t i = 0; i < n; i++)
+        sum += of_scale[i];
+    return sum;
+}
+
 static sqz_status grad_part(void *arg, size_t begin, size_t end)
 {
     const sqz_grad_call *c = arg;
     const grid t = grid_of(c->attrs, c->in);
-    const float *x = SQZ_F32P(c->in[0]), *g = c->out_grad[0];
     const float *keep = c->n_in > 3 && c->in[3] ? SQZ_F32P(c->in[3]) : NULL;
-    float *d = c->in_grad[0];
-    const bool add = sqz_grad_adds(c, 0);
+    const size_t all = c->in[0]->count;
     for (size_t part = begin; part < end; part++) {
         double sum = 0;
-        for (size_t i = part * PART; i < SQZ_MIN((part + 1) * PART, c->in[0]->count); i++) {
-            const float r = x[i] * t.inverse, q = rintf(r) + t.zero;
-            const bool kept = keep && keep[i] != 0, inside = q >= t.lo && q <= t.hi;
-            if (d)
-                d[i] = (add ? d[i] : 0) + (kept || inside ? g[i] : 0);
-            if (!kept)
-                sum += (double)g[i] * (double)(inside     ? q - t.zero - r
-                                               : q < t.lo ? t.lo - t.zero
-                                                          : t.hi - t.zero);
-        }
+        for (size_t i = part * PART; i < SQZ_MIN((part + 1) * PART, all); i += BLOCK)
+            sum += (double)grad_block(&t, SQZ_F32P(c->in[0]) + i, keep ? keep + i : NULL,
+                                      c->out_grad[0] + i, c->in_grad[0] ? c->in_grad[0] + i : NULL,
+                                      sqz_grad_adds(c, 0), SQZ_MIN(all - i, (size_t)BLOCK));
         ((double *)c->scratch)[part] = sum;
     }
     return SQZ_OK;

@@ -260,8 +260,8 @@ static void draw(work *w, float *keep, size_t n, double drop)
     if (drop == 0.5) { /* 64 at a time */
         for (size_t i = 0; i < n; i += 64) {
             uint64_t bits = sqz_rng_u64(&w->rng);
-            for (size_t k = i; k < SQZ_MIN(n, i + 64); k++, bits >>= 1)
-                keep[k] = (float)(bits & 1);
+            for (size_t k = i; k < SQZ_MIN(n, i + 64); k++)
+                keep[k] = (float)(bits >> (k - i) & 1);
         }
         return;
     }
