@@ -16,8 +16,8 @@ enum { PANEL = 64, BLOCK = 128, SWEEPS = 30, TURNS = 3, RETRIES = 4, NODES = 200
 
 /* ---- J of codes ---- */
 
-/* g = d H + a of rows begin .. end, d given. */
-static void gradient(const sqz_rounding *r, size_t begin, size_t end, const float *d, float *g)
+void sqz_rounding_gradient(const sqz_rounding *r, size_t begin, size_t end, const float *d,
+                           float *g)
 {
     const size_t k = r->cols, wide = r->rows / r->groups;
     while (begin < end) {
@@ -81,7 +81,7 @@ static void look(const sqz_rounding *r, size_t begin, size_t end, const float *s
     const size_t at = begin * r->cols;
     for (size_t i = 0; i < (end - begin) * r->cols; i++)
         d[i] = s[i] * (float)(q[i] - r->zero[at + i]) - r->w[at + i];
-    gradient(r, begin, end, d, g);
+    sqz_rounding_gradient(r, begin, end, d, g);
 }
 
 /* J - J(0) of a row: d^T (H d + a) + d^T a. */

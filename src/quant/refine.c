@@ -135,6 +135,16 @@ static sqz_status measure(work *w, sqz_flow *f)
     return SQZ_OK;
 }
 
+/* J(0) of a row: what the weights as they are lose to the float network, yy - 2 w t + w H w. */
+static double rest_of(const work *w, size_t r)
+{
+    const size_t k = w->site->cols;
+    double sum = w->o->asymmetric ? w->m.yy[r] : 0;
+    for (size_t i = r * k; w->o->asymmetric && i < (r + 1) * k; i++)
+        sum += (double)w->r.w[i] * ((double)w->r.a[i] - w->m.t[i]);
+    return sum;
+}
+
 /* Rows that are not better have their old codes again. */
 static sqz_status keep_better(work *w)
 {
@@ -151,8 +161,9 @@ static sqz_status keep_better(work *w)
             w->after[r] = w->before[r];
             w->o->kept_rows++;
         }
-        before += w->before[r];
-        after += w->after[r];
+        const double rest = rest_of(w, r);
+        before += SQZ_MAX(w->before[r] + rest, 0.0);
+        after += SQZ_MAX(w->after[r] + rest, 0.0);
     }
     w->o->n_site++;
     w->o->n_rows += (uint32_t)w->site->rows;

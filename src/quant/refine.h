@@ -53,6 +53,9 @@ sqz_status sqz_site_mend_bias(sqz_graph *g, const sqz_graph *reference, sqz_site
 
 /* J - J(0) of each row of codes; a panel at a time in parallel. */
 sqz_status sqz_rounding_cost(const sqz_rounding *r, const int8_t *codes, double *cost);
+/* g = d H + a of rows begin .. end, half the gradient of J, on the calling thread. */
+void sqz_rounding_gradient(const sqz_rounding *r, size_t begin, size_t end, const float *d,
+                           float *g);
 /* Nearest codes of the weights, or of the minimum `target` of J where that is given. */
 void sqz_rounding_nearest(const sqz_rounding *r, const float *target, int8_t *codes);
 /* Optimal Brain quantization in a fixed order (gptq.c): columns one by one, the rest of the row
