@@ -7,7 +7,7 @@ static const cli_flag_id flags[] = {
     CLI_MAX_DROP, CLI_TARGET_SIZE, CLI_DEVICE, CLI_TEST,     CLI_METRIC,      CLI_SAMPLES,
     CLI_LIMIT,    CLI_BUDGET,      CLI_LAYERS, CLI_SPLIT,    CLI_LAYOUT,      CLI_SHAPE,
     CLI_BIND,     CLI_WEIGHTS,     CLI_BATCH,  CLI_MARKDOWN, CLI_HTML,        CLI_DRY_RUN,
-    CLI_SEED,     CLI_THREADS,     CLI_END};
+    CLI_SEED,     CLI_THREADS,     CLI_FORMAT, CLI_END};
 const sqz_cmd sqz_cmd_quantize = {
     .name = "quantize",
     .summary = "int8 model from a float one and calibration data",

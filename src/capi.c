@@ -74,7 +74,7 @@ sqz_status sqz_model_save(sqz_model *m, const char *path)
         return SQZ_E_ARG;
     if (!path)
         return sqz_fail(m->ctx, SQZ_E_ARG, "path is NULL");
-    return sqz_export_onnx_file(m->graph, path);
+    return sqz_export_onnx_file(m->graph, NULL, path);
 }
 
 sqz_status sqz_model_clone(const sqz_model *m, sqz_model **out)

@@ -139,12 +139,13 @@ typedef struct sqz_job {
     const char *target_size; /* quantize: "64 KiB": bits of each layer are chosen so that the
                                 weights take no more */
     int64_t group;           /* quantize: weights of one scale; 0: a whole output channel */
+    const char *format; /* quantize: "qdq" (NULL), "qoperator", "matmulnbits(accuracy_level=4)" */
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, NULL, \
-            NULL, NULL, NULL, NULL, 0                                                              \
+            NULL, NULL, NULL, NULL, 0, NULL                                                        \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken

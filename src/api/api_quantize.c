@@ -62,12 +62,14 @@ static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
 
 static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)
 {
+    sqz_onnx_form form;
     void *bytes = NULL;
     size_t n = 0;
+    SQZ_TRY(sqz_onnx_form_parse(w->ctx, w->job.format, &form));
     sqz_json_str(w->rep, NULL, "recipe", passes);
     sqz_status s = sqz_work_stamp(w, g, passes);
     if (s == SQZ_OK)
-        s = sqz_export_onnx(g, &bytes, &n);
+        s = sqz_export_onnx_form(g, &form, &bytes, &n);
     if (s == SQZ_OK) {
         char size[32];
         sqz_print_bytes(size, n);
@@ -136,6 +138,8 @@ static uint32_t count_integer(const sqz_graph *g, uint32_t *all)
 static sqz_status keep_quantized(sqz_work *w)
 {
     uint32_t all, n = count_integer(w->graph, &all);
+    sqz_onnx_form form;
+    SQZ_TRY(sqz_onnx_form_parse(w->ctx, w->job.format, &form));
     sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     sqz_json_bool(w->rep, NULL, "quantized_already", true);
     sqz_view_text(w->rep,
@@ -143,7 +147,7 @@ static sqz_status keep_quantized(sqz_work *w)
                   "are kept",
                   (unsigned)n, (unsigned)all);
     if (w->job.out && !w->job.dry_run) {
-        SQZ_TRY(sqz_export_onnx_file(w->graph, w->job.out));
+        SQZ_TRY(sqz_export_onnx_file(w->graph, &form, w->job.out));
         sqz_view_text(w->rep, "written to %s", w->job.out);
     }
     return SQZ_OK;
@@ -152,6 +156,8 @@ static sqz_status keep_quantized(sqz_work *w)
 static sqz_status quantize(sqz_work *w)
 {
     sqz_recipe r;
+    sqz_onnx_form form;
+    SQZ_TRY(sqz_onnx_form_parse(w->ctx, w->job.format, &form)); /* before the work, not after it */
     SQZ_TRY(sqz_work_model(w));
     if (is_quantized(w->graph))
         return keep_quantized(w);

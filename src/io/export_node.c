@@ -136,14 +136,18 @@ static sqz_status attr_input(sqz_onnx_export *e, const sqz_export *x, unsigned k
     return status;
 }
 
-static sqz_status inputs(sqz_onnx_export *e, const sqz_export *x, const char **name)
+sqz_status sqz_onnx_input_names(sqz_onnx_export *e, const sqz_export *x, bool codes,
+                                const char **name)
 {
     for (unsigned k = 0; k < x->n_in; k++) {
+        const sqz_vid v = x->in[k].value;
         name[k] = "";
         if (x->in[k].is_const)
             SQZ_TRY(attr_input(e, x, k, &name[k]));
-        else if (x->in[k].value != SQZ_NONE)
-            SQZ_TRY(sqz_onnx_real(e, x->in[k].value, &name[k]));
+        else if (v != SQZ_NONE && codes && sqz_onnx_is_ints(sqz_val(e->g, v)))
+            SQZ_TRY(sqz_onnx_ints(e, v, &name[k]));
+        else if (v != SQZ_NONE)
+            SQZ_TRY(sqz_onnx_real(e, v, &name[k]));
     }
     return SQZ_OK;
 }
@@ -159,7 +163,7 @@ static bool is_view(const sqz_node *n)
     return false;
 }
 
-static sqz_status spell(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
+sqz_status sqz_onnx_spell(sqz_onnx_export *e, const sqz_node *n, int64_t opset, sqz_export *x)
 {
     const sqz_value *first = n->n_in && n->in[0] != SQZ_NONE ? sqz_val(e->g, n->in[0]) : NULL;
     void *moved = NULL;
@@ -171,7 +175,7 @@ static sqz_status spell(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
     x->g = e->g;
     x->node = n;
     x->attrs = moved ? moved : n->attrs;
-    x->opset = e->opset;
+    x->opset = opset;
     x->op_type = n->op->onnx.op_type;
     x->domain = "";
     if (n->n_in > SQZ_EXPORT_INPUTS)
@@ -232,23 +236,35 @@ static sqz_status add_bias(sqz_onnx_export *e, const sqz_node *n, const char *bi
     return SQZ_OK;
 }
 
+sqz_status sqz_onnx_spelled_node(sqz_onnx_export *e, const sqz_node *n, const sqz_export *x,
+                                 size_t n_in, Onnx__NodeProto **out)
+{
+    SQZ_TRY(sqz_onnx_new_node(e, x->op_type, n->name, n_in, n->n_out, out));
+    SQZ_TRY(write_attrs(e, x->attr, x->n_attr, *out));
+    SQZ_TRY(set_domain(e, x->domain, *out));
+    return write_extra(e, n, *out);
+}
+
 static sqz_status operator_node(sqz_onnx_export *e, const sqz_node *n, sqz_export *x)
 {
     Onnx__NodeProto *p;
     const char *bias = NULL;
     const char **in = sqz_arena_alloc(&e->arena, SQZ_EXPORT_INPUTS, sizeof *in);
+    bool done = false;
     if (!in)
         return SQZ_E_NOMEM;
-    SQZ_TRY(spell(e, n, x));
-    SQZ_TRY(inputs(e, x, in));
+    if (e->form.kind == SQZ_ONNX_QOPERATOR)
+        SQZ_TRY(sqz_onnx_qlinear(e, n, x, &done));
+    if (done)
+        return SQZ_OK;
+    *x = (sqz_export){0};
+    SQZ_TRY(sqz_onnx_spell(e, n, e->opset, x));
+    SQZ_TRY(sqz_onnx_input_names(e, x, false, in));
     if (x->adds)
         SQZ_TRY(sqz_onnx_real(e, x->add, &bias));
-    SQZ_TRY(sqz_onnx_new_node(e, x->op_type, n->name, x->n_in, n->n_out, &p));
+    SQZ_TRY(sqz_onnx_spelled_node(e, n, x, x->n_in, &p));
     for (unsigned k = 0; k < x->n_in; k++)
         p->input[k] = (char *)(uintptr_t)in[k];
-    SQZ_TRY(write_attrs(e, x->attr, x->n_attr, p));
-    SQZ_TRY(set_domain(e, x->domain, p));
-    SQZ_TRY(write_extra(e, n, p));
     for (unsigned k = 0; k < n->n_out; k++) {
         const char *name;
         SQZ_TRY(sqz_onnx_before(e, n->out[k], &name));
@@ -268,6 +284,10 @@ sqz_status sqz_onnx_export_node(sqz_onnx_export *e, sqz_nid id)
     sqz_status s;
     if (n->layout) /* ours: its output is written as the value that it copies */
         return SQZ_OK;
+    if (e->silent && e->silent[id])
+        return SQZ_OK;
+    if (e->nbits && e->nbits[id])
+        return sqz_note(e->ctx, sqz_onnx_nbits(e, n), "node '%s' (%s)", n->name, n->op->info.name);
     if (strcmp(n->op->info.name, "quantize") == 0 || strcmp(n->op->info.name, "requantize") == 0) {
         s = sqz_onnx_quantize(e, n);
     } else if (strcmp(n->op->info.name, "dequantize") == 0) {

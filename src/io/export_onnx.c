@@ -140,6 +140,8 @@ static sqz_status nodes(sqz_onnx_export *e)
     e->face = sqz_arena_alloc(&e->arena, (size_t)e->g->n_value + 1, sizeof *e->face);
     if (!e->face)
         return SQZ_E_NOMEM;
+    if (e->form.kind == SQZ_ONNX_NBITS)
+        SQZ_TRY(sqz_onnx_plan_nbits(e));
     SQZ_EACH_NODE(e->g, id) { SQZ_TRY(sqz_onnx_export_node(e, id)); }
     return loose_outputs(e);
 }
@@ -151,7 +153,7 @@ static sqz_status nodes(sqz_onnx_export *e)
  * blocks, with 21. */
 static void choose_opset(sqz_onnx_export *e)
 {
-    e->opset = SQZ_MAX(e->g->opset, 13);
+    e->opset = SQZ_MAX(SQZ_MAX(e->g->opset, e->form.opset), 13);
     for (sqz_vid v = 0; v < e->g->n_value; v++) {
         const sqz_value *val = sqz_val(e->g, v);
         if (sqz_value_dead(val) || !sqz_onnx_is_ints(val))
@@ -260,9 +262,10 @@ static sqz_status export(sqz_onnx_export *e, void **bytes, size_t *n)
     return pack(e, bytes, n);
 }
 
-sqz_status sqz_export_onnx(const sqz_graph *g, void **bytes, size_t *n)
+sqz_status sqz_export_onnx_form(const sqz_graph *g, const sqz_onnx_form *form, void **bytes,
+                                size_t *n)
 {
-    sqz_onnx_export e = {.ctx = g->ctx, .arena = {.ctx = g->ctx}, .g = g};
+    sqz_onnx_export e = {.ctx = g->ctx, .arena = {.ctx = g->ctx}, .g = g, .form = *form};
     *bytes = NULL;
     *n = 0;
     sqz_status s = export(&e, bytes, n);
@@ -272,11 +275,17 @@ sqz_status sqz_export_onnx(const sqz_graph *g, void **bytes, size_t *n)
     return s;
 }
 
-sqz_status sqz_export_onnx_file(const sqz_graph *g, const char *path)
+sqz_status sqz_export_onnx(const sqz_graph *g, void **bytes, size_t *n)
 {
+    return sqz_export_onnx_form(g, &(sqz_onnx_form){.kind = SQZ_ONNX_QDQ}, bytes, n);
+}
+
+sqz_status sqz_export_onnx_file(const sqz_graph *g, const sqz_onnx_form *form, const char *path)
+{
+    static const sqz_onnx_form pairs = {.kind = SQZ_ONNX_QDQ};
     void *bytes;
     size_t n;
-    SQZ_TRY(sqz_export_onnx(g, &bytes, &n));
+    SQZ_TRY(sqz_export_onnx_form(g, form ? form : &pairs, &bytes, &n));
     sqz_status s = sqz_file_write(g->ctx, path, bytes, n);
     sqz_free(g->ctx, bytes);
     return s;

@@ -58,11 +58,25 @@ static bool weighs_gemm(const sqz_onnx_export *e, sqz_vid root)
     return false;
 }
 
-static bool same_grid(const sqz_value *a, const sqz_value *b)
+bool sqz_onnx_same_grid(const sqz_value *a, const sqz_value *b)
 {
     const sqz_quant *p = a->quant, *q = b->quant;
     return p && q && a->dtype == b->dtype && a->was_u8 == b->was_u8 && p->axis < 0 && q->axis < 0 &&
            p->scale[0] == q->scale[0] && p->zero[0] == q->zero[0];
+}
+
+sqz_status sqz_onnx_grid(sqz_onnx_export *e, sqz_vid v, const char **scale, const char **zero)
+{
+    const sqz_value *val = sqz_val(e->g, sqz_onnx_root(e->g, v));
+    sqz_quant q;
+    sqz_shape shape, one = {0};
+    SQZ_TRY(file_grid(e, val, &q, &shape));
+    SQZ_TRY(sqz_onnx_share(e, SQZ_F32, &shape, q.scale, (size_t)q.n * sizeof *q.scale, scale));
+    bool same = true;
+    for (uint32_t i = 0; i < q.n; i++)
+        same = same && q.zero[i] == q.zero[0];
+    q.n = same ? 1 : q.n;
+    return zeros(e, val, &q, same ? &one : &shape, zero);
 }
 
 /* QuantizeLinear or DequantizeLinear with the grid of `root`. */
@@ -140,14 +154,15 @@ static bool clamped_next(const sqz_onnx_export *e, sqz_vid root)
 {
     const sqz_value *v = sqz_val(e->g, root);
     const sqz_qkind kind = sqz_nod(e->g, v->producer)->op->quant.kind;
-    if ((kind != SQZ_Q_LINEAR && kind != SQZ_Q_REALIGN) || sqz_n_uses(&e->uses, root) != 1)
+    if ((kind != SQZ_Q_LINEAR && kind != SQZ_Q_REALIGN) || sqz_n_uses(&e->uses, root) != 1 ||
+        e->form.kind == SQZ_ONNX_QOPERATOR) /* clamps read integers there */
         return false;
     sqz_nid reader = e->uses.node[e->uses.first[root]];
     if (reader == SQZ_NONE)
         return false;
     const sqz_node *n = sqz_nod(e->g, reader);
     return (n->op->traits & SQZ_T_RELU_LIKE) && n->n_out == 1 &&
-           sqz_onnx_root(e->g, n->in[0]) == root && same_grid(v, sqz_val(e->g, n->out[0]));
+           sqz_onnx_root(e->g, n->in[0]) == root && sqz_onnx_same_grid(v, sqz_val(e->g, n->out[0]));
 }
 
 sqz_status sqz_onnx_before(sqz_onnx_export *e, sqz_vid root, const char **out)

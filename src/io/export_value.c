@@ -123,6 +123,18 @@ sqz_status sqz_onnx_add_constant(sqz_onnx_export *e, sqz_vid root, const char *n
     return add_init(e, p);
 }
 
+sqz_status sqz_onnx_add_tensor(sqz_onnx_export *e, sqz_tensor *t, const char **out)
+{
+    const sqz_tensor *kept;
+    Onnx__TensorProto *p;
+    SQZ_TRY(keep(e, t, &kept));
+    *out = sqz_onnx_fresh(e);
+    if (!*out)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_onnx_tensor_proto(&e->arena, kept, *out, &p));
+    return add_init(e, p);
+}
+
 /* ---- small shared initializers ---- */
 
 static sqz_status make_room(sqz_onnx_export *e)

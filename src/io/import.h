@@ -46,7 +46,24 @@ sqz_status sqz_keras_join(sqz_graph *g, const char *weights);
 /* Graph -> ONNX bytes (free with sqz_free): the file's layout, names and order; Q/DQ pairs around
  * integer values. Works before and after the canonical recipe and after ptq. */
 sqz_status sqz_export_onnx(const sqz_graph *g, void **bytes, size_t *n);
-sqz_status sqz_export_onnx_file(const sqz_graph *g, const char *path);
+/* How quantized values are written; docs/onnx.md. */
+typedef enum sqz_onnx_kind {
+    SQZ_ONNX_QDQ,       /* pairs around float operators */
+    SQZ_ONNX_QOPERATOR, /* QLinearConv and the like; pairs where there is no such operator */
+    SQZ_ONNX_NBITS      /* MatMulNBits for products of floats with integer weights; else pairs */
+} sqz_onnx_kind;
+typedef struct sqz_onnx_form {
+    sqz_onnx_kind kind;
+    int64_t accuracy_level; /* of MatMulNBits: 0: the runtime's choice, 1 f32 .. 4 int8 */
+    int64_t opset;          /* the least to write; 0: as low as it can be */
+} sqz_onnx_form;
+/* "qdq", "qoperator", "matmulnbits(accuracy_level=4)", with "opset=N" among the options of each;
+ * NULL: qdq. */
+sqz_status sqz_onnx_form_parse(sqz_ctx *ctx, const char *text, sqz_onnx_form *out);
+sqz_status sqz_export_onnx_form(const sqz_graph *g, const sqz_onnx_form *form, void **bytes,
+                                size_t *n);
+/* form NULL: qdq. */
+sqz_status sqz_export_onnx_file(const sqz_graph *g, const sqz_onnx_form *form, const char *path);
 /* One serialized TensorProto (`.pb` of ONNX's test vectors) to a tensor and back. */
 sqz_status sqz_tensor_from_pb(sqz_ctx *ctx, const void *bytes, size_t n, sqz_tensor *out,
                               char *name, size_t name_size);

@@ -1,5 +1,6 @@
 /* gemm: y(M,O) = x(M,I) . w(O,I)^T + b(O): the fully connected layer. ONNX's Gemm with its
  * transpositions and factors is brought to this form at import. */
+#include "ir/qgrid.h"
 #include "ops/build.h"
 #include "ops/coded.h"
 #include "ops/fc.h"
@@ -112,13 +113,46 @@ static sqz_status scaled(sqz_graph *g, sqz_vid v, sqz_tensor *t, float factor, s
     return sqz_graph_constant(g, sqz_val(g, v)->name, t, out);
 }
 
+static const int swap[] = {1, 0}, keep[] = {0, 1};
+
+/* The constant on a grid whose dequantization `v` is; NULL: it is none. */
+static const sqz_value *codes_of(const sqz_graph *g, sqz_vid v)
+{
+    const sqz_nid id = sqz_val(g, v)->producer;
+    if (id == SQZ_NONE || strcmp(sqz_nod(g, id)->op->info.name, "dequantize") != 0)
+        return NULL;
+    const sqz_value *c = sqz_val(g, sqz_nod(g, id)->in[0]);
+    return c->constant && c->quant ? c : NULL;
+}
+
+/* Codes are turned, not what becomes of them: a transpose would stand between them and the product.
+ */
+static sqz_status turn_codes(sqz_graph *g, const sqz_value *c, sqz_vid *w)
+{
+    sqz_arena a = {.ctx = g->ctx};
+    sqz_quant q;
+    sqz_tensor t;
+    sqz_vid v;
+    sqz_status s = sqz_quant_permute(&a, c->quant, &c->shape, swap, &q);
+    if (s == SQZ_OK)
+        s = sqz_tensor_permute(g->ctx, c->constant, swap, &t);
+    if (s == SQZ_OK)
+        s = sqz_graph_constant(g, c->name, &t, &v);
+    if (s == SQZ_OK)
+        s = sqz_value_set_grid(g, v, &q);
+    sqz_arena_free(&a);
+    return s == SQZ_OK ? sqz_graph_node_text(g, "dequantize", NULL, "", &v, 1, SQZ_NONE, w) : s;
+}
+
 static sqz_status weights(sqz_import *im, bool trans_b, form *f)
 {
-    static const int swap[] = {1, 0}, keep[] = {0, 1};
     const sqz_tensor *t = plain(im->g, f->w);
+    const sqz_value *codes = codes_of(im->g, f->w);
     sqz_tensor fresh;
     if (trans_b && f->alpha == 1)
         return SQZ_OK;
+    if (codes && !trans_b)
+        return turn_codes(im->g, codes, &f->w);
     if (!t)
         return trans_b ? SQZ_OK
                        : sqz_graph_node_text(im->g, "transpose", NULL, "perm=1,0", &f->w, 1,

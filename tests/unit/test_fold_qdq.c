@@ -120,17 +120,21 @@ static void network(state *s)
     TEST_OK(s->ctx, sqz_graph_verify(g));
 }
 
-static void through_a_file(state *s, const char *recipe)
+static void through_a_form(state *s, const char *text, const char *recipe)
 {
+    sqz_onnx_form form;
     void *bytes;
     size_t n;
-    TEST_OK(s->ctx, sqz_export_onnx(s->g, &bytes, &n));
+    TEST_OK(s->ctx, sqz_onnx_form_parse(s->ctx, text, &form));
+    TEST_OK(s->ctx, sqz_export_onnx_form(s->g, &form, &bytes, &n));
     sqz_status st = sqz_import_bytes(s->ctx, bytes, n, NULL, &s->back);
     sqz_free(s->ctx, bytes);
     TEST_OK(s->ctx, st);
     TEST_OK(s->ctx, sqz_run_recipe(s->back, recipe, NULL));
     TEST_OK(s->ctx, sqz_graph_verify(s->back));
 }
+
+static void through_a_file(state *s, const char *recipe) { through_a_form(s, "qdq", recipe); }
 
 static size_t size_of(const sqz_value *v)
 {
@@ -172,6 +176,18 @@ static unsigned count(const sqz_graph *g, const char *op)
     return n;
 }
 
+static void assert_same_outputs(state *s)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        size_t n, m;
+        float *a = outputs(s, s->g, seed, true, &n), *b = outputs(s, s->back, seed, true, &m);
+        assert_int_equal(n, m);
+        assert_memory_equal(a, b, n * sizeof *a);
+        free(a);
+        free(b);
+    }
+}
+
 static void test_a_network_comes_back_as_the_same_integers(void **p)
 {
     state *s = *p;
@@ -185,20 +201,41 @@ static void test_a_network_comes_back_as_the_same_integers(void **p)
             fail_msg("%u nodes %s came back as %u", count(s->g, op[i]), op[i],
                      count(s->back, op[i]));
     assert_true(s->back->have & SQZ_HAS_QUANT);
-    for (uint64_t seed = 1; seed <= 5; seed++) {
-        size_t n, m;
-        float *a = outputs(s, s->g, seed, true, &n), *b = outputs(s, s->back, seed, true, &m);
-        assert_int_equal(n, m);
-        assert_memory_equal(a, b, n * sizeof *a);
-        free(a);
-        free(b);
-    }
+    assert_same_outputs(s);
+}
+
+/* The clamp goes: the grid of what it clamps ends where it does. */
+static void test_integer_only_operators_come_back_as_the_same_integers(void **p)
+{
+    state *s = *p;
+    network(s);
+    through_a_form(s, "qoperator", "fold_qdq,layout,dce");
+    static const char *const op[] = {
+        "quantize", "dequantize", "conv2d",   "dwconv2d",           "add", "sigmoid", "requantize",
+        "concat",   "max_pool",   "identity", "global_average_pool"};
+    for (size_t i = 0; i < SQZ_COUNT(op); i++)
+        if (count(s->back, op[i]) != count(s->g, op[i]))
+            fail_msg("%u nodes %s came back as %u", count(s->g, op[i]), op[i],
+                     count(s->back, op[i]));
+    assert_int_equal(count(s->back, "relu"), 0);
+    assert_same_outputs(s);
+}
+
+/* Everything of the graph as uint8 in the file. */
+static void test_integer_only_operators_may_be_unsigned(void **p)
+{
+    state *s = *p;
+    network(s);
+    for (sqz_vid v = 0; v < s->g->n_value; v++)
+        sqz_val(s->g, v)->was_u8 = sqz_val(s->g, v)->quant && !sqz_val(s->g, v)->constant;
+    through_a_form(s, "qoperator", "fold_qdq,layout,dce");
+    assert_true(s->back->have & SQZ_HAS_QUANT);
+    assert_same_outputs(s);
 }
 
 /* (1,5,4) . (4,6) + (6): in the file MatMul and Add between the pairs. */
-static void test_the_bias_of_a_matmul_comes_back(void **p)
+static void matmul_with_bias(state *s)
 {
-    state *s = *p;
     sqz_rng r = {.seed = 9};
     const sqz_shape shape = {3, {1, 5, 4}};
     float scale[6];
@@ -216,16 +253,29 @@ static void test_the_bias_of_a_matmul_comes_back(void **p)
     v[0] = node(s->g, "dequantize", "", v, 1);
     TEST_OK(s->ctx, sqz_graph_set_outputs(s->g, v, 1));
     TEST_OK(s->ctx, sqz_graph_verify(s->g));
+}
+
+static void test_the_bias_of_a_matmul_comes_back(void **p)
+{
+    state *s = *p;
+    matmul_with_bias(s);
     through_a_file(s, "fold_qdq,dce");
     assert_int_equal(count(s->back, "add"), 0);
     assert_int_equal(count(s->back, "matmul"), 1);
     assert_int_equal(count(s->back, "dequantize"), 1);
-    size_t n, m;
-    float *a = outputs(s, s->g, 3, false, &n), *b = outputs(s, s->back, 3, false, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(a, b, n * sizeof *a);
-    free(a);
-    free(b);
+    assert_same_outputs(s);
+}
+
+/* QGemm on the rows, as QLinearMatMul has no bias. */
+static void test_the_bias_of_an_integer_matmul_comes_back(void **p)
+{
+    state *s = *p;
+    matmul_with_bias(s);
+    through_a_form(s, "qoperator", "fold_qdq,dce");
+    assert_int_equal(count(s->back, "gemm"), 1);
+    assert_int_equal(count(s->back, "reshape"), 2);
+    assert_int_equal(count(s->back, "dequantize"), 1);
+    assert_same_outputs(s);
 }
 
 static void test_a_second_trip_gives_the_same_bytes(void **p)
@@ -407,6 +457,9 @@ int main(void)
         T(test_a_network_comes_back_as_the_same_integers),
         T(test_a_second_trip_gives_the_same_bytes),
         T(test_the_bias_of_a_matmul_comes_back),
+        T(test_the_bias_of_an_integer_matmul_comes_back),
+        T(test_integer_only_operators_come_back_as_the_same_integers),
+        T(test_integer_only_operators_may_be_unsigned),
         T(test_unary_functions_take_any_grids),
         T(test_movers_get_one_grid),
         T(test_uint8_is_shifted_and_written_as_uint8),
