@@ -116,8 +116,8 @@ static int32_t channel_axis(const sqz_node *n, const sqz_value *weight)
 static bool weight_fits(const sqz_node *n, const sqz_value *v)
 {
     const sqz_quant *q = v->quant;
-    return v->constant && v->dtype == SQZ_S8 && q && !q->group && is_symmetric(q) &&
-           (q->axis < 0 || q->axis == channel_axis(n, v));
+    return v->constant && (v->dtype == SQZ_S8 || v->dtype == SQZ_S4) && q && !q->group &&
+           is_symmetric(q) && (q->axis < 0 || q->axis == channel_axis(n, v));
 }
 
 /* Scale of the accumulator for output channel c. */
@@ -158,12 +158,11 @@ static bool float_bias_fits(const sqz_value *b, const sqz_quant *x, const sqz_qu
 static bool sums_fit(const sqz_node *n, const sqz_value *w, const sqz_value *b, const sqz_quant *x)
 {
     const sqz_split3 s = sqz_split_at(&w->shape, channel_axis(n, w));
-    const int8_t *v = SQZ_S8P(w->constant);
     for (size_t c = 0; c < s.n; c++) {
         int64_t size = 0, bias = 0;
         for (size_t o = 0; o < s.outer; o++)
             for (size_t i = 0; i < s.inner; i++)
-                size += abs(v[(o * s.n + c) * s.inner + i]);
+                size += llabs(sqz_tensor_i64(w->constant, (o * s.n + c) * s.inner + i));
         if (b && b->dtype == SQZ_S32)
             bias = llabs((int64_t)SQZ_S32P(b->constant)[b->constant->count == 1 ? 0 : c]);
         else if (b)
