@@ -2,43 +2,13 @@
  *     x * (erf(x / sqrt(2)) + 1) * 0.5
  * with factors and terms in any order, becomes one node. On integers that is one table where the
  * parts would be five roundings. */
+#include "canon/match.h"
 #include "ir/pass.h"
-#include <math.h>
-#include <string.h>
 
-typedef struct matcher {
-    sqz_graph *g;
-    sqz_uses uses;
-} matcher;
-
-static bool is_op(const sqz_node *n, const char *name)
-{
-    return strcmp(n->op->info.name, name) == 0;
-}
-
-/* v is one float, within rounding (also that of a half-precision file) of `want`. */
-static bool is_number(const sqz_graph *g, sqz_vid v, double want, double part)
-{
-    const sqz_tensor *t = sqz_val(g, v)->constant;
-    return t && t->count == 1 && t->dtype == SQZ_F32 && !sqz_val(g, v)->quant &&
-           fabs(sqz_tensor_f64(t, 0) - want) <= part * want;
-}
-
-/* n is op(a, constant of about `want`): a; SQZ_NONE: it is not. */
+/* n is op(a, constant of about `want`): a; within rounding, also that of a half-precision file. */
 static sqz_vid beside(const sqz_graph *g, const sqz_node *n, const char *op, double want)
 {
-    const double part = want == 1 || want == 0.5 || want == 2 ? 0 : 1e-6;
-    if (!is_op(n, op) || n->n_in != 2)
-        return SQZ_NONE;
-    if (is_number(g, n->in[1], want, part))
-        return n->in[0];
-    return !is_op(n, "div") && is_number(g, n->in[0], want, part) ? n->in[1] : SQZ_NONE;
-}
-
-/* The node that reads v, if only one does and v is no output of the graph. */
-static sqz_nid reader(const matcher *m, sqz_vid v)
-{
-    return sqz_n_uses(&m->uses, v) == 1 ? m->uses.node[m->uses.first[v]] : SQZ_NONE;
+    return sqz_match_beside(g, n, op, want, want == 1 || want == 0.5 || want == 2 ? 0 : 1e-6);
 }
 
 static sqz_vid maker_input(const sqz_graph *g, sqz_vid v, const char *op, double want)
@@ -56,27 +26,27 @@ static sqz_vid half_of(const sqz_graph *g, const sqz_node *n)
 static sqz_vid other(const sqz_node *n, sqz_vid v) { return n->in[n->in[0] == v ? 1 : 0]; }
 
 /* The last node of the pattern around the erf node, whose numbers come from x. SQZ_NONE: none. */
-static sqz_nid last_of(const matcher *m, const sqz_node *e, sqz_vid *x)
+static sqz_nid last_of(const sqz_matcher *m, const sqz_node *e, sqz_vid *x)
 {
     const sqz_graph *g = m->g;
     *x = maker_input(g, e->in[0], "div", sqrt(2));
     if (*x == SQZ_NONE)
         *x = maker_input(g, e->in[0], "mul", sqrt(0.5));
-    const sqz_nid plus = reader(m, e->out[0]);
+    const sqz_nid plus = sqz_match_reader(m, e->out[0]);
     if (*x == SQZ_NONE || plus == SQZ_NONE || beside(g, sqz_nod(g, plus), "add", 1) == SQZ_NONE)
         return SQZ_NONE;
     bool halved = false, times = false;
     sqz_nid last = plus;
     for (int i = 0; i < 2 && !(halved && times); i++) { /* times x, times 0.5, or both at once */
         const sqz_vid v = sqz_nod(g, last)->out[0];
-        const sqz_nid next = reader(m, v);
+        const sqz_nid next = sqz_match_reader(m, v);
         const sqz_node *n = next == SQZ_NONE ? NULL : sqz_nod(g, next);
         if (!n || n->n_in != 2)
             return SQZ_NONE;
-        const sqz_nid from = is_op(n, "mul") ? sqz_val(g, other(n, v))->producer : SQZ_NONE;
+        const sqz_nid from = sqz_match_op(n, "mul") ? sqz_val(g, other(n, v))->producer : SQZ_NONE;
         if (!halved && half_of(g, n) == v)
             halved = true;
-        else if (!times && is_op(n, "mul") && other(n, v) == *x)
+        else if (!times && sqz_match_op(n, "mul") && other(n, v) == *x)
             times = true;
         else if (!halved && !times && from != SQZ_NONE && half_of(g, sqz_nod(g, from)) == *x)
             halved = times = true;
@@ -87,37 +57,21 @@ static sqz_nid last_of(const matcher *m, const sqz_node *e, sqz_vid *x)
     return halved && times ? last : SQZ_NONE;
 }
 
-/* The last node becomes gelu(x): its name and its output stay. What it no longer reads goes with
- * the pass `dce`. */
-static sqz_status fuse(const matcher *m, sqz_nid id, sqz_vid x)
-{
-    sqz_node *n = sqz_nod(m->g, id);
-    const sqz_value *from = sqz_val(m->g, x), *to = sqz_val(m->g, n->out[0]);
-    if (from->dtype != SQZ_F32 || !sqz_shape_eq(&from->shape, &to->shape) || from->quant ||
-        to->quant)
-        return SQZ_OK;
-    n->op = sqz_op_find("gelu");
-    n->in[0] = x;
-    n->n_in = 1;
-    n->extra = (sqz_blob){0};
-    return sqz_node_set_attrs(m->g, id, NULL);
-}
-
 static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
     (void)opts;
     (void)env;
     sqz_arena a = {.ctx = g->ctx};
-    matcher m = {.g = g};
+    sqz_matcher m = {.g = g};
     sqz_status s = sqz_uses_build(g, &a, &m.uses);
     for (sqz_nid id = 0; id < g->n_node && s == SQZ_OK; id++) {
         const sqz_node *n = sqz_nod(g, id);
         sqz_vid x;
-        if (n->dead || !is_op(n, "erf"))
+        if (n->dead || !sqz_match_op(n, "erf"))
             continue;
         const sqz_nid last = last_of(&m, n, &x);
         if (last != SQZ_NONE)
-            s = fuse(&m, last, x);
+            s = sqz_match_become(&m, last, "gelu", x);
     }
     sqz_arena_free(&a);
     return s;

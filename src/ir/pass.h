@@ -58,5 +58,5 @@ sqz_status sqz_keep_reference(const sqz_graph *g, sqz_env *env);
 /* Quantized models compute in floating point between their pairs, as ONNX defines
  * it. */
 #define SQZ_CANONICAL_LITERAL "fold_const,widen,fold_qdq(literal=1),layout,fold_bn,dce"
-#define SQZ_CANONICAL         "fold_const,widen,fold_qdq,layout,fuse_gelu,fold_bn,dce"
+#define SQZ_CANONICAL         "fold_const,widen,fold_qdq,layout,fuse_gelu,fuse_hard_swish,fold_bn,dce"
 #endif

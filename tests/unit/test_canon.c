@@ -292,6 +292,42 @@ static void test_the_parts_of_gelu_become_one_node(void **state)
     }
 }
 
+#undef G
+#define G                                                                                          \
+    "graph \"\"\ninput x f32 1x8\nconst t f32 1 = 3\nconst s f32 1 = 6\nconst i f32 1 = "          \
+    "0.16666667\n"
+
+static void test_the_parts_of_hard_swish_become_one_node(void **state)
+{
+    (void)state;
+    static const char *const form[] = {
+        "a = add(x, t)\nc = clip(a) min=0 max=6\nm = mul(x, c)\ny = div(m, s)\noutput y\n",
+        "a = add(t, x)\nc = clip(a) min=0 max=6\nm = mul(c, x)\ny = mul(i, m)\noutput y\n",
+        "a = add(x, t)\nc = clip(a) min=0 max=6\nd = div(c, s)\ny = mul(d, x)\noutput y\n",
+        "a = add(x, t)\nc = clip(a) min=0 max=6\nd = mul(x, i)\ny = mul(d, c)\noutput y\n",
+        "h = hard_sigmoid(x) alpha=0.16666667\ny = mul(x, h)\noutput y\n"};
+    static const char *const other[] = {
+        "a = add(x, t)\nc = clip(a) min=0 max=6\nm = mul(x, c)\ny = div(m, t)\noutput y\n",
+        "a = add(x, s)\nc = clip(a) min=0 max=6\nm = mul(x, c)\ny = div(m, s)\noutput y\n",
+        "a = add(x, t)\nc = clip(a) min=0 max=3\nm = mul(x, c)\ny = div(m, s)\noutput y\n",
+        "a = add(x, t)\nc = clip(a) min=0 max=6\nm = mul(a, c)\ny = div(m, s)\noutput y\n",
+        "a = add(x, t)\nc = clip(a) min=0 max=6\nm = mul(x, c)\ny = div(m, s)\noutput y, m\n"};
+    sqz_ctx *ctx = test_ctx();
+    char text[700];
+    for (size_t i = 0; i < SQZ_COUNT(form); i++) {
+        (void)snprintf(text, sizeof text, "%s%s", G, form[i]);
+        sqz_graph *g = after(ctx, text, "fuse_hard_swish,dce", 1);
+        assert_string_equal(sqz_nod(g, g->first)->op->info.name, "hard_swish");
+        assert_string_equal(sqz_val(g, g->output[0])->name, "y");
+        sqz_graph_free(g);
+    }
+    sqz_ctx_free(ctx);
+    for (size_t i = 0; i < SQZ_COUNT(other); i++) {
+        (void)snprintf(text, sizeof text, "%s%s", G, other[i]);
+        expect(text, "fuse_hard_swish,dce", 4);
+    }
+}
+
 static void test_constants_fold_unless_they_explode(void **state)
 {
     (void)state;
@@ -423,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_arithmetic_per_channel_folds),
         cmocka_unit_test(test_matrix_products_get_their_bias),
         cmocka_unit_test(test_the_parts_of_gelu_become_one_node),
+        cmocka_unit_test(test_the_parts_of_hard_swish_become_one_node),
         cmocka_unit_test(test_constants_fold_unless_they_explode),
         cmocka_unit_test(test_dead_code_goes),
         cmocka_unit_test(test_equal_constants_become_one),
