@@ -562,3 +562,9 @@ sqz_status sqz_scaling_find(sqz_graph *g, sqz_arena *a, sqz_scaling *out)
         fix_value(out, g->output[i]);
     return finish_linear(out, &u);
 }
+
+void sqz_scaling_hold_clips(sqz_scaling *k)
+{
+    for (uint32_t i = 0; i < k->n_clip; i++)
+        fix_map(k, &k->clip[i].map);
+}

@@ -105,6 +105,8 @@ static inline uint32_t sqz_channel_free(const sqz_scaling *k, uint32_t channel)
 /* Everything lives in `a`. Channels that a clip reads are tied through it: whoever calls fixes
  * those that it cannot keep inside of the bounds (sqz_scaling.clip). */
 sqz_status sqz_scaling_find(sqz_graph *g, sqz_arena *a, sqz_scaling *out);
+/* Fixes all channels that a clip reads: its bounds do not scale. */
+void sqz_scaling_hold_clips(sqz_scaling *k);
 /* Weights, biases and constants take over the factors (s of each class, > 0 and finite). Ranges of
  * values that change are forgotten, their means and deviations divided. *changed: classes with
  * s != 1. */

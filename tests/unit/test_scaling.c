@@ -150,9 +150,7 @@ static uint32_t scale_at_random(sqz_graph *g, uint64_t seed)
     sqz_rng r = {.seed = seed};
     uint32_t changed;
     TEST_OK(g->ctx, sqz_scaling_find(g, &a, &k));
-    for (uint32_t c = 0; c < k.n_clip; c++) /* nobody chose them with regard to the bound */
-        for (size_t i = 0; i < 64; i++)
-            k.fixed[sqz_channel_class(&k, sqz_channel_of(&k.clip[c].map, i))] = true;
+    sqz_scaling_hold_clips(&k);
     for (uint32_t c = 0; c < k.n; c++)
         k.s[c] = exp(3.4 * (2 * sqz_rng_uniform(&r) - 1));
     TEST_OK(g->ctx, sqz_scaling_apply(&k, &changed));
