@@ -26,13 +26,16 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK, CONTEXT, WIDTH, DEPTH, HEADS = 32, 64, 128, 4, 4
+INT4 = "ptq(weights=4 group=32 activations=0 edges=0 ranges="
 RECIPES = {  # all make the same kind of file: 4 bits, blocks of 32, float activations
-    "squeeze nearest": "ptq(weights=4 group=32 activations=0 ranges=minmax edges=0)",
-    "squeeze mse": "ptq(weights=4 group=32 activations=0 ranges=mse edges=0)",
-    "awq": "awq(bits=4 group=32),ptq(weights=4 group=32 activations=0 ranges=minmax edges=0)",
-    "gptq": "ptq(weights=4 group=32 activations=0 ranges=mse edges=0),gptq",
-    "awq, gptq": "awq(bits=4 group=32 clip=0),ptq(weights=4 group=32 activations=0 ranges=mse edges=0),gptq",
-    "hqq": "ptq(weights=4 group=32 activations=0 ranges=minmax edges=0),hqq",
+    "squeeze nearest": INT4 + "minmax)",
+    "awq": "awq(bits=4 group=32)," + INT4 + "minmax)",
+    "gptq": INT4 + "mse),gptq",
+    "gptq, own input": INT4 + "mse),gptq(asymmetric=0)",
+    "awq, gptq": "awq(bits=4 group=32 clip=0)," + INT4 + "mse),gptq",
+    "hqq": INT4 + "minmax),hqq(p=2)",
+    "hqq, gptq": INT4 + "minmax),hqq(p=2),gptq",
+    "hqq, gptq own": INT4 + "minmax),hqq(p=2),gptq(asymmetric=0)",
 }
 
 
@@ -155,7 +158,6 @@ def q4_k(w):
 def weight_of(graph, name, made, const):
     """Numbers of a constant, through DequantizeLinear and whatever else is made of constants."""
     import onnx
-    from onnx.reference import ReferenceEvaluator
 
     if name in const:
         return const[name]
@@ -246,7 +248,7 @@ def by_recipe(tool, where, recipe, base, x0, y0):
     floats, x = base, x0
     scale = {n: 1.0 for n in base}
     if recipe.startswith("awq"):  # the same factors without rounding: what the layers should give
-        step = recipe[:recipe.index(")") + 1].replace("clip=0", "").replace(")", " clip=0)")
+        step = recipe[:recipe.index(")") + 1].replace("clip=0", "").replace(")", " clip=0)") + ',ptq(activations=0 exclude=".*")'
         if not squeeze(tool, where / "model.onnx", where / "calib.npz", step, plain):
             return None
         floats = layers(plain)
