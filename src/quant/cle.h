@@ -23,6 +23,7 @@ typedef struct sqz_cle {
     sqz_scaling k;
     sqz_uses uses;
     sqz_cle_ends *ends; /* of values that a relu or clip reads */
+    double activations; /* weight on the ranges of activations */
     bool split_clips;   /* upper bounds of clips may become one for each channel */
     uint32_t dead, absorbed, sweeps, held, split; /* for the note */
 } sqz_cle;

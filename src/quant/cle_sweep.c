@@ -3,6 +3,10 @@
  * s = sqrt(r1 / r2) brings both to sqrt(r1 r2). Classes are visited in turn until nothing moves;
  * with a depthwise layer between two others that ends at (r1 r2 r3)^(1/3) for all three.
  *
+ * Scaling changes the ranges of activations, too, which mostly have one scale for all channels.
+ * With a weight b on those, s = sqrt(r1^(1-b) m^b / r2), m the largest number that the channel
+ * reaches behind its clamp: b = 0 looks at weights only.
+ *
  * A bound other than 0 of a clip (ReLU6) does not scale. A channel that never reaches it may be
  * scaled as long as it still does not: s >= reach / bound. One that does keeps s = 1, unless upper
  * bounds may be split (cle_clip.c). */
@@ -19,6 +23,7 @@ typedef struct sweep {
     float **amax;    /* of each linear node: outs x cols, largest over taps */
     double *lo, *hi; /* of a class */
     double *r1, *r2; /* of a class, in a visit */
+    double *reach;   /* of a class: of its activations, unscaled; 0: not known */
     uint32_t *group; /* of a class: classes that one node makes or reads belong together */
 } sweep;
 
@@ -60,6 +65,27 @@ static void bound(const sweep *s)
         const bool last = e->n > 0 && sqz_cle_clip_is_plain(s->c, clip);
         for (size_t j = 0; j < (last ? e->n : n); j++)
             bound_by(s, clip, last ? e : &none, j);
+    }
+}
+
+/* What the channels of clamps reach. */
+static void find_reach(const sweep *s)
+{
+    SQZ_EACH_NODE(s->c->g, id)
+    {
+        const sqz_node *n = sqz_nod(s->c->g, id);
+        float lo, hi;
+        if (!sqz_cle_clamp(n, &lo, &hi))
+            continue;
+        const sqz_channel_map *m = &s->c->k.map[n->in[0]];
+        const sqz_cle_ends *e = &s->c->ends[n->in[0]];
+        for (size_t i = 0; i < e->n && m->n; i++) {
+            const uint32_t c = sqz_channel_free(&s->c->k, sqz_channel_of(m, i));
+            const float most = fmaxf(fabsf(fminf(fmaxf(e->hi[i], lo), hi)),
+                                     fabsf(fminf(fmaxf(e->lo[i], lo), hi)));
+            if (c != SQZ_NONE)
+                s->reach[c] = fmax(s->reach[c], (double)most);
+        }
     }
 }
 
@@ -158,7 +184,9 @@ static double visit(const sweep *s, uint32_t group)
         if (k->parent[c] != c || k->fixed[c] || group_of(s, c) != group)
             continue;
         if (s->r1[c] > 0 && s->r2[c] > 0) {
-            const double was = k->s[c], now = was * sqrt(s->r1[c] / s->r2[c]);
+            const double b = s->reach[c] > 0 ? s->c->activations : 0, was = k->s[c];
+            const double makes = pow(s->r1[c], 1 - b) * (b > 0 ? pow(s->reach[c] / was, b) : 1);
+            const double now = was * sqrt(makes / s->r2[c]);
             k->s[c] = fmin(fmax(now, s->lo[c]), s->hi[c]);
             most = fmax(most, fabs(k->s[c] / was - 1));
         }
@@ -175,8 +203,9 @@ static sqz_status make(sweep *s)
     s->hi = sqz_arena_alloc(s->c->a, n, sizeof *s->hi);
     s->r1 = sqz_arena_alloc(s->c->a, n, sizeof *s->r1);
     s->r2 = sqz_arena_alloc(s->c->a, n, sizeof *s->r2);
+    s->reach = sqz_arena_alloc(s->c->a, n, sizeof *s->reach);
     s->group = sqz_arena_alloc(s->c->a, n, sizeof *s->group);
-    if (!s->lo || !s->hi || !s->r1 || !s->r2 || !s->group)
+    if (!s->lo || !s->hi || !s->r1 || !s->r2 || !s->reach || !s->group)
         return SQZ_E_NOMEM;
     for (uint32_t c = 0; c < k->n; c++) {
         s->lo[c] = S_MIN;
@@ -184,6 +213,7 @@ static sqz_status make(sweep *s)
         s->group[c] = c;
     }
     bound(s);
+    find_reach(s);
     for (uint32_t i = 0; i < k->n_linear; i++) {
         join(s, k->linear[i].out, k->linear[i].outs);
         join(s, k->linear[i].in, k->linear[i].ins);

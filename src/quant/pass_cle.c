@@ -7,6 +7,7 @@
 
 typedef struct options {
     int64_t sweeps, absorb, dead, clip;
+    double activations;
 } options;
 
 sqz_nid sqz_cle_reader(const sqz_cle *c, sqz_vid v)
@@ -78,6 +79,7 @@ static sqz_status equalize(sqz_cle *c, const options *o)
     if (o->dead)
         SQZ_TRY(sqz_cle_dead(c));
     c->split_clips = o->clip != 0;
+    c->activations = o->activations;
     SQZ_TRY(sqz_cle_sweep(c, o->sweeps));
     SQZ_TRY(sqz_scaling_apply(&c->k, &changed));
     if (c->split_clips)
@@ -122,6 +124,13 @@ static const sqz_attr schema[] = {
      .doc =
          "ReLU6 and the like: channels that reach the bound are not scaled, or each gets its own "
          "bound (a min more for each clip)"},
+    {.name = "activations",
+     .offset = offsetof(options, activations),
+     .type = SQZ_A_FLOAT,
+     .def = 0.3,
+     .min = 0,
+     .max = 1,
+     .doc = "weight on the ranges of activations beside those of the weights that make them"},
     {.name = "absorb",
      .offset = offsetof(options, absorb),
      .type = SQZ_A_BOOL,

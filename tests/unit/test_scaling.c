@@ -226,7 +226,7 @@ static void test_ranges_become_equal(void **state)
     net_finish(&n, 1, &y);
     sqz_dataset ds = net_data(&n, 6);
     sqz_graph *h;
-    equalize(&n, &ds, CLE(""), &h);
+    equalize(&n, &ds, CLE("activations=0"), &h);
     expect_same(n.g, h, &ds, TOLERANCE);
     for (size_t c = 0; c < 8; c++) { /* (r1 r2 r3)^(1/3) for all three */
         const double was = cbrt(row_of(n.g, "a.w", c, false) * row_of(n.g, "d.w", c, false) *
@@ -377,7 +377,7 @@ static void test_statistics_are_scaled_along(void **state)
     sqz_ctx *ctx = test_ctx();
     sqz_graph *g;
     TEST_OK(ctx, sqz_graph_parse(ctx, text, &g));
-    TEST_OK(ctx, sqz_run_recipe(g, "layout,fold_bn,cle", NULL));
+    TEST_OK(ctx, sqz_run_recipe(g, "layout,fold_bn,cle(activations=0)", NULL));
     const sqz_normal *n = sqz_val(g, sqz_graph_find(g, "y"))->normal;
     const double s0 = sqrt(8 / 0.5), s1 = sqrt(1.0 / 2); /* rows 8, 2*0.5; columns 0.5, 2 */
     TEST_NEAR((double)n->mean[0], 0.5 / s0, 1e-6);
