@@ -23,4 +23,19 @@ static inline size_t implementations(sqz_kernels out[SQZ_N_ISA])
             sqz_kernels_select(&out[n++], (sqz_isa)isa);
     return n;
 }
+
+/* The form in float of a requantization that may have one; to be freed by fit_free. */
+static inline void fit_make(sqz_requant *rq, size_t room)
+{
+    sqz_kernels k;
+    if (rq->zero != -128 || !rq->small)
+        return;
+    float *at = block(2 * room * sizeof *at);
+    memset(at, 0, 2 * room * sizeof *at);
+    sqz_kernels_select(&k, SQZ_ISA_scalar);
+    k.requant_fit(rq->n, rq->mult, rq->shift, at, at + room);
+    rq->scale = at;
+    rq->offset = at + room;
+}
+static inline void fit_free(sqz_requant *rq) { free((void *)(uintptr_t)rq->scale); }
 #endif

@@ -7,7 +7,9 @@
 #include <string.h>
 
 typedef struct finish8 { /* parameters of 8 columns */
-    int usual;           /* what layers have: shifts of -1 .. -20, no clamp, sums below 2^29 */
+    int real;            /* in float: sqz_requant_fit_fn */
+    __m256 scale, offset;
+    int usual; /* what layers have: shifts of -1 .. -20, no clamp, sums below 2^29 */
     __m256i round, round_neg, more; /* usual: see finish_avx512.h; shift to the right, one more */
     __m256i even, odd;              /* mult of every second column, in the low half of 64 bits */
     __m256i left, right, rest, zero, low, top; /* shifts, 2^right - 1, the clamp */
@@ -31,6 +33,11 @@ static inline finish8 finish8_of(const sqz_requant *q, size_t j)
     if (!q->small || q->lo != -128 || q->hi != 127 ||
         _mm256_movemask_epi8(_mm256_or_si256(many, few)))
         return f;
+    if (q->scale) {
+        f.scale = _mm256_loadu_ps(q->scale + j);
+        f.offset = _mm256_loadu_ps(q->offset + j);
+        f.real = !_mm256_movemask_ps(_mm256_cmp_ps(f.scale, _mm256_setzero_ps(), _CMP_EQ_OQ));
+    }
     const __m256i step = _mm256_sllv_epi32(one, f.right);
     f.usual = 1;
     f.more = _mm256_add_epi32(f.right, one);
@@ -82,6 +89,8 @@ static inline __m256i finish8_usual(const finish8 *f, __m256i v)
 /* 8 sums to numbers that the saturating narrowing makes codes of. */
 static inline __m256i finish8_sums(const finish8 *f, __m256i v)
 {
+    if (f->real)
+        return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(v), f->scale, f->offset));
     if (f->usual)
         return finish8_usual(f, v);
     v = finish8_right(f, finish8_high(f, finish8_left(v, f->left)));

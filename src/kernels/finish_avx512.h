@@ -8,7 +8,8 @@
 typedef enum finish_kind {
     FINISH_ANY,   /* every factor, clamp and sum */
     FINISH_PLAIN, /* what layers have: shifts of -1 .. -20, no clamp, sums below 2^29 */
-    FINISH_RELU   /* the same, zero point -128: negative results do not matter */
+    FINISH_RELU,  /* the same, zero point -128: negative results do not matter */
+    FINISH_FLOAT  /* a fused multiply-add: sqz_requant_fit_fn */
 } finish_kind;
 
 typedef struct finish { /* parameters of 16 columns */
@@ -17,6 +18,7 @@ typedef struct finish { /* parameters of 16 columns */
     __m512i right;            /* shift to the right; PLAIN: of the sums times 4, one more */
     __m512i round, round_neg; /* PLAIN: what is added before it */
     __m512i left, rest, zero, low, top; /* ANY: shift to the left, 2^right - 1, the clamp */
+    __m512 scale, offset;               /* FLOAT */
 } finish;
 
 /* Both divisions of sqz_rt_requant become one, as floors of floors merge (see sqz_factor):
@@ -32,6 +34,16 @@ static inline void finish_plain(finish *f, const sqz_requant *q)
     f->kind = q->zero == -128 ? FINISH_RELU : FINISH_PLAIN;
 }
 
+static inline void finish_float(finish *f, const sqz_requant *q, size_t j, __mmask16 in)
+{
+    if (!q->scale)
+        return;
+    f->scale = _mm512_maskz_loadu_ps(in, q->scale + j);
+    f->offset = _mm512_maskz_loadu_ps(in, q->offset + j);
+    if (!_mm512_mask_cmp_ps_mask(in, f->scale, _mm512_setzero_ps(), _CMP_EQ_OQ))
+        f->kind = FINISH_FLOAT;
+}
+
 /* Columns j .. j + 15 of q, of which those in `in` exist. */
 static inline finish finish_of(const sqz_requant *q, size_t j, __mmask16 in)
 {
@@ -44,6 +56,7 @@ static inline finish finish_of(const sqz_requant *q, size_t j, __mmask16 in)
                       _mm512_cmpge_epi32_mask(shift, _mm512_set1_epi32(-20));
     if (usual == 0xffff && q->small && q->lo == -128 && q->hi == 127) {
         finish_plain(&f, q);
+        finish_float(&f, q, j, in);
         return f;
     }
     f.left = _mm512_max_epi32(shift, none);
@@ -92,6 +105,8 @@ static inline __m512i finish_any(const finish *f, __m512i v)
 
 static inline __m512i finish_usual(const finish_kind kind, const finish *f, __m512i v)
 {
+    if (kind == FINISH_FLOAT)
+        return _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(v), f->scale, f->offset));
     const __m512i four = _mm512_slli_epi32(v, 2);
     __m512 even = _mm512_castsi512_ps(_mm512_mul_epi32(four, f->even));
     __m512 odd = _mm512_castsi512_ps(_mm512_mul_epi32(_mm512_srli_epi64(four, 32), f->odd));
@@ -118,6 +133,7 @@ static inline void finish_rows(const finish *f, size_t m, const int32_t *sum, si
                                int8_t *y, size_t ld, __mmask16 in)
 {
     switch (f->kind) {
+    case FINISH_FLOAT: finish_rows_of(FINISH_FLOAT, f, m, sum, pitch, y, ld, in); break;
     case FINISH_RELU: finish_rows_of(FINISH_RELU, f, m, sum, pitch, y, ld, in); break;
     case FINISH_PLAIN: finish_rows_of(FINISH_PLAIN, f, m, sum, pitch, y, ld, in); break;
     default: finish_rows_of(FINISH_ANY, f, m, sum, pitch, y, ld, in); break;

@@ -176,6 +176,7 @@ INLINE void columns(const finish_kind kind, const bool full, const shape s, cons
         columns(kind, full, s, rows, &q, &p, i, j, end);                                           \
     }
 #define FORMS(name, s, rows)                                                                       \
+    FORM(name##_float, FINISH_FLOAT, true, s, rows)                                                \
     FORM(name##_relu, FINISH_RELU, true, s, rows)                                                  \
     FORM(name##_plain, FINISH_PLAIN, true, s, rows)                                                \
     FORM(name##_part, FINISH_PLAIN, false, s, rows)                                                \
@@ -186,6 +187,8 @@ INLINE void columns(const finish_kind kind, const bool full, const shape s, cons
             name##_any(*q, p, i, j, end);                                                          \
         else if (p->in != 0xffff)                                                                  \
             name##_part(*q, p, i, j, end);                                                         \
+        else if (p->f.kind == FINISH_FLOAT)                                                        \
+            name##_float(*q, p, i, j, end);                                                        \
         else if (p->f.kind == FINISH_RELU)                                                         \
             name##_relu(*q, p, i, j, end);                                                         \
         else                                                                                       \

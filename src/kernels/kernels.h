@@ -100,7 +100,15 @@ typedef struct sqz_requant { /* each column (output) its own factor */
     const int32_t *bias, *mult, *shift;
     int32_t zero, lo, hi;
     int small; /* 1: no sum reaches 2^29 in magnitude; kernels then have a shorter way */
+    const float *scale, *offset; /* of requant_fit, where zero is -128 and `small`; else NULL */
 } sqz_requant;
+/* For zero point -128 the same in float: code = round_half_even(fma(sum, scale, offset)),
+ * saturated, for every |sum| < 2^29. scale 0: there is no such pair, or none is looked for because
+ * one of 16 successive columns has a shift that is not in -SQZ_FIT_SHIFT .. -1. Below that, float
+ * is too coarse for most. */
+#define SQZ_FIT_SHIFT 8
+typedef void (*sqz_requant_fit_fn)(size_t n, const int32_t *mult, const int32_t *shift,
+                                   float *scale, float *offset);
 /* y[i*ldy + c] = sqz_rt_to_s8(acc[i*n + c] + bias[c], mult[c], shift[c], zero, lo, hi) for i < m.
  * acc + bias must fit int32. */
 typedef void (*sqz_requant_s8_fn)(const sqz_requant *p, size_t m, const int32_t *acc, int8_t *y,

@@ -134,6 +134,21 @@ static sqz_status channel(const sqz_prep *p, const sqz_weights *w, const int8_t 
     return SQZ_OK;
 }
 
+/* The form in float, where there may be one and requantization is a large part of the work. */
+static sqz_status fit(const sqz_prep *p, const sqz_weights *w, sqz_requant *out)
+{
+    const size_t room = out->n + SQZ_PANEL;
+    if (!w->n || out->zero != -128 || !out->small || w->k > 256 || p->out[0]->count / w->n < 32)
+        return SQZ_OK;
+    float *at = sqz_arena_alloc(p->arena, 2 * room, sizeof *at);
+    if (!at)
+        return SQZ_E_NOMEM;
+    p->ctx->kernels->requant_fit(out->n, out->mult, out->shift, at, at + room);
+    out->scale = at;
+    out->offset = at + room;
+    return SQZ_OK;
+}
+
 static sqz_status channels(const sqz_prep *p, const sqz_weights *w, const int8_t *v,
                            sqz_requant *out)
 {
@@ -153,7 +168,7 @@ static sqz_status channels(const sqz_prep *p, const sqz_weights *w, const int8_t
                          .lo = -128,
                          .hi = 127,
                          .small = small};
-    return SQZ_OK;
+    return fit(p, w, out);
 }
 
 /* What the sums of output o start with: the bias, corrected for the zero point and for the left

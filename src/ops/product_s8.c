@@ -80,6 +80,8 @@ sqz_status sqz_s8_store(const sqz_call *c, const sqz_s8_product *p, const sqz_le
         sqz_requant rq = lin->out;
         rq.mult += g * each;
         rq.shift += g * each;
+        rq.scale = rq.scale ? rq.scale + g * each : NULL;
+        rq.offset = rq.scale ? rq.offset + g * each : NULL;
         const sqz_out_s8 o = {SQZ_S8P(c->out[0]) + row * n + g * each, n, &rq};
         c->ctx->kernels->gemm_s8(&lin->right[g], from, SQZ_MIN(to, each), &left, &o);
         left.a = (const char *)left.a + p->next;

@@ -46,7 +46,8 @@ static void test_requant_s8_is_the_runtimes_for_every_instruction_set(void **sta
             if (sum < INT32_MIN || sum > INT32_MAX)
                 acc[i] = 0;
         }
-        const sqz_requant p = {n, bias, mult, shift, zero, lo, hi, 0};
+        const sqz_requant p = {
+            .n = n, .bias = bias, .mult = mult, .shift = shift, .zero = zero, .lo = lo, .hi = hi};
         int8_t *want = block(y_bytes);
         memset(want, 0x5a, y_bytes);
         set[0].requant_s8(&p, m, acc, want, ldy);

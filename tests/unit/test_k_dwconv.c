@@ -241,6 +241,7 @@ static void random_grid(sqz_rng *r, size_t n, grid_case *g)
     g->start = block(room * 4);
     g->mult = block(room * 4);
     g->shift = block(room * 4);
+    const uint64_t most = sqz_rng_below(r, 2) ? 14 : 7;
     const uint64_t left = sqz_rng_below(r, 4), large = sqz_rng_below(r, 3);
     for (size_t i = 0; i < room; i++) {
         g->start[i] = (int32_t)sqz_rng_below(r, 20001) - 10000;
@@ -249,7 +250,7 @@ static void random_grid(sqz_rng *r, size_t n, grid_case *g)
         g->mult[i] = sqz_rng_below(r, 30)
                          ? (int32_t)((UINT64_C(1) << 30) + sqz_rng_below(r, UINT64_C(1) << 30))
                          : (int32_t)(sqz_rng_below(r, 2) << 30);
-        g->shift[i] = left ? -(int32_t)(1 + sqz_rng_below(r, 14))
+        g->shift[i] = left ? -(int32_t)(1 + sqz_rng_below(r, most))
                            : (int32_t)sqz_rng_below(r, 40) - 31;
         if (g->mult[i] == 0)
             g->shift[i] = 0;
@@ -264,6 +265,8 @@ static void random_grid(sqz_rng *r, size_t n, grid_case *g)
                           .small = large != 0,
                           .lo = lo,
                           .hi = clamps ? lo + (int32_t)sqz_rng_below(r, 100) : 127};
+    if (sqz_rng_below(r, 4))
+        fit_make(&g->rq, room);
 }
 
 static int8_t want_s8(const window_case *c, const int8_t *w, const grid_case *g, size_t row,
@@ -327,6 +330,7 @@ static void test_dwconv_s8_is_exact_for_every_instruction_set(void **state)
         free(w);
         free(g.start);
         free(g.mult);
+        fit_free(&g.rq);
         free(g.shift);
         free_pixels(&c);
     }

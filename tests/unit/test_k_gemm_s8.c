@@ -64,11 +64,12 @@ static void factors(sqz_rng *r, product *p)
 {
     const size_t room = (p->n + SQZ_PANEL - 1) / SQZ_PANEL * SQZ_PANEL;
     const bool any = sqz_rng_below(r, 3) == 0;
+    const size_t most = sqz_rng_below(r, 2) ? 20 : 7;
     p->mult = block(room * sizeof *p->mult);
     p->shift = block(room * sizeof *p->shift);
     for (size_t j = 0; j < room; j++) {
         p->mult[j] = (int32_t)((UINT64_C(1) << 30) + sqz_rng_below(r, UINT64_C(1) << 30));
-        p->shift[j] = -(int32_t)upto(r, 20);
+        p->shift[j] = -(int32_t)upto(r, most);
         if (any && sqz_rng_below(r, 8) == 0)
             p->mult[j] = 0;
         if (any)
@@ -105,6 +106,8 @@ static product make(sqz_rng *r)
     p.b = codes(r, p.n * p.k);
     factors(r, &p);
     biases(r, &p);
+    if (sqz_rng_below(r, 4))
+        fit_make(&p.rq, (p.n + SQZ_PANEL - 1) / SQZ_PANEL * SQZ_PANEL);
     p.begin = sqz_rng_below(r, (p.n + SQZ_PANEL - 1) / SQZ_PANEL) * SQZ_PANEL;
     p.end = p.begin + SQZ_PANEL * upto(r, 7);
     p.end = SQZ_MIN(p.end, p.n);
@@ -119,6 +122,7 @@ static void drop(product *p)
     free(p->b);
     free(p->bias);
     free(p->mult);
+    fit_free(&p->rq);
     free(p->shift);
 }
 
@@ -261,13 +265,15 @@ static void test_requantization_is_exact_around_every_step(void **state)
         bool small = true;
         for (int j = 0; j < 16; j++)
             small = small && start[j] < 1 << 29 && start[j] > -(1 << 29);
-        const sqz_requant rq = {.n = 16,
-                                .mult = mult,
-                                .shift = shift,
-                                .zero = zero,
-                                .lo = -128,
-                                .hi = 127,
-                                .small = small};
+        sqz_requant rq = {.n = 16,
+                          .mult = mult,
+                          .shift = shift,
+                          .zero = zero,
+                          .lo = -128,
+                          .hi = 127,
+                          .small = small};
+        if (sqz_rng_below(&r, 4))
+            fit_make(&rq, 16);
         const sqz_left l = {.a = a, .m = M, .width = 1, .seg = &none, .n_seg = 1, .len = 0};
         sqz_packed w = {16, 1, 0, aligned_alloc(64, sqz_pack_s8_bytes(16, 1, 0))};
         assert_non_null(w.data);
@@ -283,7 +289,49 @@ static void test_requantization_is_exact_around_every_step(void **state)
             }
         }
         free(w.data);
+        fit_free(&rq);
     }
+}
+
+static void test_a_form_in_float_gives_the_same_code_for_every_sum(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    sqz_rng r = {SEED, 3};
+    sqz_kernels set[SQZ_N_ISA];
+    const size_t n_set = implementations(set);
+    int found = 0;
+    for (int round = 0; round < 60; round++) {
+        int32_t mult[N], shift[N];
+        float scale[SQZ_N_ISA][N], offset[SQZ_N_ISA][N];
+        const size_t most = upto(&r, SQZ_FIT_SHIFT);
+        for (int j = 0; j < N; j++) {
+            mult[j] = (int32_t)((UINT64_C(1) << 30) + sqz_rng_below(&r, UINT64_C(1) << 30));
+            mult[j] = sqz_rng_below(&r, 8) ? mult[j] : sqz_rng_below(&r, 2) ? 1 << 30 : INT32_MAX;
+            shift[j] = -(int32_t)upto(&r, most);
+        }
+        for (size_t i = 0; i < n_set; i++)
+            set[i].requant_fit(N, mult, shift, scale[i], offset[i]);
+        for (size_t i = 1; i < n_set; i++) {
+            assert_memory_equal(scale[i], scale[0], sizeof scale[0]);
+            assert_memory_equal(offset[i], offset[0], sizeof offset[0]);
+        }
+        for (int j = 0; j < N; j++) {
+            found += scale[0][j] > 0;
+            if (scale[0][j] == 0)
+                continue;
+            const int32_t end = 258 << -shift[j] << 1;
+            for (int32_t k = -20; k < end + 20; k++) { /* the last ones: anywhere, and extremes */
+                const int32_t far = (int32_t)sqz_rng_below(&r, UINT64_C(1) << 30) - (1 << 29);
+                const int32_t v = k < end ? k : k == end ? (1 << 29) - 1 : far;
+                const float y = nearbyintf(fmaf((float)v, scale[0][j], offset[0][j]));
+                const int code = y < -128 ? -128 : y > 127 ? 127 : (int)y;
+                if (code != sqz_rt_to_s8(v, mult[j], shift[j], -128, -128, 127))
+                    fail_msg("%d * %d, shift %d: %d", v, mult[j], shift[j], code);
+            }
+        }
+    }
+    assert_true(found > 60 * N * 9 / 10); /* most have one */
 }
 
 static void test_packing_refuses_what_does_not_fit(void **state)
@@ -300,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_products_are_exact_for_every_instruction_set),
         cmocka_unit_test(test_the_largest_sum_is_exact),
         cmocka_unit_test(test_requantization_is_exact_around_every_step),
+        cmocka_unit_test(test_a_form_in_float_gives_the_same_code_for_every_sum),
         cmocka_unit_test(test_packing_refuses_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
