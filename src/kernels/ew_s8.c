@@ -1,5 +1,7 @@
 /* ew_s8.c: constants of the vector forms of int8 add, sub and mul; the forms are in kernels.h. */
 #include "kernels/kernels.h"
+#include <math.h>
+#include <string.h>
 
 int sqz_factor_make(sqz_factor *f, int32_t mult, int32_t shift)
 {
@@ -54,6 +56,44 @@ void sqz_add_s8_make(sqz_add_s8 *p, const sqz_rt_binary *rt, int32_t sign)
         p->fast = make_x(p, rt->zero_b, rt->mult_b, rt->shift_b, sign);
     }
     p->sum = -p->scale_z * (p->swapped ? rt->zero_a : rt->zero_b);
+}
+
+/* The form in float and the other one agree on all pairs. */
+static int same_everywhere(const sqz_add_s8 *p, sqz_add_s8_fn add)
+{
+    sqz_add_s8 exact = *p;
+    int8_t a[256], b[256], want[256], y[256];
+    exact.real = 0;
+    for (int i = 0; i < 256; i++)
+        b[i] = (int8_t)(i - 128);
+    for (int k = -128; k < 128; k++) {
+        memset(a, k, sizeof a);
+        add(&exact, sizeof a, a, b, want);
+        add(p, sizeof a, a, b, y);
+        if (memcmp(y, want, sizeof y) != 0)
+            return 0;
+    }
+    return 1;
+}
+
+/* What float rounds differently falls on a border now and then: the neighbors are tried, too. */
+void sqz_add_s8_fit(sqz_add_s8 *p, sqz_add_s8_fn add)
+{
+    static const float next[] = {0, INFINITY, -INFINITY}, shifts[] = {0, 0x1p-17f, -0x1p-17f};
+    const sqz_rt_binary *rt = &p->rt;
+    if (!p->fast)
+        return;
+    const double unit = ldexp(rt->mult_y, rt->shift_y - 31);
+    const double a = ldexp(rt->mult_a, rt->shift_a - 11) * unit; /* the 20 bits of the input */
+    const double b = p->sign * ldexp(rt->mult_b, rt->shift_b - 11) * unit;
+    for (int k = 0; k < 27 && !p->real; k++) {
+        const int i = k / 3 % 3, j = k / 9;
+        p->by_a = i ? nextafterf((float)a, next[i]) : (float)a;
+        p->by_b = j ? nextafterf((float)b, next[j]) : (float)b;
+        p->more = (float)(rt->zero_y - rt->zero_a * a - rt->zero_b * b) + shifts[k % 3];
+        p->real = 1;
+        p->real = same_everywhere(p, add);
+    }
 }
 
 void sqz_mul_s8_make(sqz_mul_s8 *p, const sqz_rt_binary *rt)

@@ -20,8 +20,7 @@ static inline __m256i common(const constants *k, __m256i x, int wide)
     return _mm256_add_epi32(_mm256_mullo_epi32(d, k->high_x), rest);
 }
 
-INLINE __m256i sum_of(const constants *k, __m256i x,
-                                                            __m256i z, int wide)
+INLINE __m256i sum_of(const constants *k, __m256i x, __m256i z, int wide)
 {
     __m256i r[4];
     for (int j = 0; j < 4; j++) {
@@ -33,8 +32,7 @@ INLINE __m256i sum_of(const constants *k, __m256i x,
     return factor_pack(&k->y, r);
 }
 
-INLINE void run(const constants *k, size_t n, const int8_t *x,
-                                                      const int8_t *z, int8_t *y, int wide)
+INLINE void run(const constants *k, size_t n, const int8_t *x, const int8_t *z, int8_t *y, int wide)
 {
     size_t i = 0;
     for (; i + 32 <= n; i += 32)

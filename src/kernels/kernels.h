@@ -277,6 +277,8 @@ typedef struct sqz_add_s8 {
     int wide;    /* `low` has more than 16 bits */
     int32_t zero_x, high_x, low, below, half, bits, step, scale_z, sum;
     sqz_factor y;
+    int real; /* y = round_half_even(fma(a, by_a, fma(b, by_b, more))), saturated */
+    float by_a, by_b, more;
 } sqz_add_s8;
 void sqz_add_s8_make(sqz_add_s8 *p, const sqz_rt_binary *rt, int32_t sign);
 typedef struct sqz_mul_s8 { /* y = a * b */
@@ -288,6 +290,9 @@ void sqz_mul_s8_make(sqz_mul_s8 *p, const sqz_rt_binary *rt);
 /* y may be a or b. */
 typedef void (*sqz_add_s8_fn)(const sqz_add_s8 *p, size_t n, const int8_t *a, const int8_t *b,
                               int8_t *y);
+/* Looks for a form in float that gives, by this kernel, the same code for all pairs of codes, and
+ * sets p->real if there is one. */
+void sqz_add_s8_fit(sqz_add_s8 *p, sqz_add_s8_fn add);
 typedef void (*sqz_mul_s8_fn)(const sqz_mul_s8 *p, size_t n, const int8_t *a, const int8_t *b,
                               int8_t *y);
 /* y[i] = table[x[i] + 128]; y may be x. */

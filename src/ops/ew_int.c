@@ -88,6 +88,7 @@ sqz_status sqz_ew_add_prepare(sqz_prep *p, int32_t sign)
     sqz_multiplier(twice / (1048576.0 * sy), &b.mult_y, &b.shift_y); /* inputs carry 20 bits */
     sqz_add_s8_make(&s->p, &b, sign);
     s->kernel = p->ctx->kernels->add_s8;
+    sqz_add_s8_fit(&s->p, s->kernel);
     p->state = s;
     return SQZ_OK;
 }

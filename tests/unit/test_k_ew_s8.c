@@ -65,7 +65,7 @@ static void test_add_and_sub_of_all_codes_are_the_runtimes(void **state)
     sqz_kernels set[SQZ_N_ISA];
     const size_t n_set = implementations(set);
     int8_t *a = block(PAIRS), *b = block(PAIRS), *y = block(PAIRS), *want = block(PAIRS);
-    int fast = 0, wide = 0;
+    int fast = 0, wide = 0, real = 0;
     all_pairs(a, b);
     for (int round = 0; round < 160; round++) {
         const sqz_rt_binary rt = random_add(&r);
@@ -76,11 +76,16 @@ static void test_add_and_sub_of_all_codes_are_the_runtimes(void **state)
         for (size_t s = 0; s < n_set; s++) {
             set[s].add_s8(&p, PAIRS, a, b, y);
             check(sqz_isa_name(set[s].isa), sign > 0 ? "+" : "-", &rt, a, b, y, want);
+            sqz_add_s8 fitted = p;
+            sqz_add_s8_fit(&fitted, set[s].add_s8);
+            set[s].add_s8(&fitted, PAIRS, a, b, y);
+            check(sqz_isa_name(set[s].isa), sign > 0 ? "+" : "-", &rt, a, b, y, want);
+            real += s + 1 == n_set && fitted.real;
         }
         fast += p.fast;
         wide += p.fast && p.wide;
     }
-    assert_true(fast > 100 && fast < 160 && wide > 5); /* all forms came up */
+    assert_true(fast > 100 && fast < 160 && wide > 5 && 2 * real > fast); /* all forms came up */
     free(a);
     free(b);
     free(y);
@@ -129,6 +134,8 @@ static void test_any_length_and_results_in_place(void **state)
         sqz_add_s8 add;
         sqz_mul_s8 mul;
         sqz_add_s8_make(&add, &rt, 1);
+        if (round % 2)
+            sqz_add_s8_fit(&add, set[n_set - 1].add_s8);
         sqz_mul_s8_make(&mul, &rt);
         for (int i = 0; i < 256; i++)
             table[i] = (int8_t)((int)sqz_rng_below(&r, 256) - 128);
