@@ -67,7 +67,7 @@ const sqz_op sqz_op_dynamic_quantize = {
     .n_out_min = 1,
     .n_out_max = 3,
     .traits = SQZ_T_TYPES,
-    .layout = SQZ_L_FILE,
+    .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
     .onnx = {.op_type = "DynamicQuantizeLinear", .since = 11},

@@ -104,9 +104,13 @@ static sqz_status quantize(sqz_ptq *p)
     set_type(p);
     SQZ_TRY(sqz_ptq_schemes(p));
     SQZ_TRY(sqz_ptq_plan(p));
-    SQZ_TRY(sqz_ptq_grids(p));
-    SQZ_TRY(sqz_ptq_weights(p));
-    SQZ_TRY(sqz_ptq_borders(p));
+    if (p->o->dynamic) {
+        SQZ_TRY(sqz_ptq_dynamic(p));
+    } else {
+        SQZ_TRY(sqz_ptq_grids(p));
+        SQZ_TRY(sqz_ptq_weights(p));
+        SQZ_TRY(sqz_ptq_borders(p));
+    }
     SQZ_TRY(sqz_ptq_coded(p));
     return p->env->notes ? p->env->notes->status : SQZ_OK;
 }
@@ -159,6 +163,10 @@ static const sqz_attr schema[] = {
      .def = 8,
      .max = 16,
      .doc = "bits of activations: 8, 16, 4; 0: they stay float"},
+    {.name = "dynamic",
+     .offset = offsetof(options, dynamic),
+     .type = SQZ_A_BOOL,
+     .doc = "grids of activations are found at every run: no calibration"},
     {.name = "ranges",
      .offset = offsetof(options, ranges),
      .type = SQZ_A_ENUM,
@@ -196,7 +204,7 @@ static const sqz_attr schema[] = {
 static unsigned needs_by(const void *opts)
 {
     const options *o = opts;
-    return o->activations ? SQZ_HAS_RANGES : 0;
+    return o->activations && !o->dynamic ? SQZ_HAS_RANGES : 0;
 }
 
 const sqz_pass sqz_pass_ptq = {

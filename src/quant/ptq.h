@@ -5,6 +5,7 @@
  *   grids    which values share a grid, and the grid of each             ptq_grids.c
  *   weights  weights, biases and other constants                         ptq_weights.c
  *   borders  quantize, dequantize and requantize nodes                   ptq_borders.c
+ *   dynamic  grids of activations that are found at every run            ptq_dynamic.c
  *   coded    weights on grids under nodes that compute in float          ptq_coded.c
  */
 #ifndef SQZ_PTQ_H
@@ -16,7 +17,7 @@
 typedef struct sqz_ptq_options { /* of the pass; enums as in its schema */
     const char *exclude, *bits;
     int64_t weights, group, per_tensor, pow2, ranges, edges;
-    int64_t softmax, symmetric, activations;
+    int64_t softmax, symmetric, activations, dynamic;
 } sqz_ptq_options;
 
 typedef struct sqz_scheme { /* of one node's weights */
@@ -89,4 +90,5 @@ sqz_status sqz_ptq_grids(sqz_ptq *p);
 sqz_status sqz_ptq_weights(sqz_ptq *p);
 sqz_status sqz_ptq_borders(sqz_ptq *p);
 sqz_status sqz_ptq_coded(sqz_ptq *p);
+sqz_status sqz_ptq_dynamic(sqz_ptq *p);
 #endif

@@ -255,7 +255,7 @@ static void find_pairs(sqz_ptq *p)
 
 sqz_status sqz_ptq_plan(sqz_ptq *p)
 {
-    if (p->o->activations == 0)
+    if (p->o->activations == 0 || p->o->dynamic)
         return plan_weights(p);
     bool *able = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *able);
     const char **why = sqz_arena_alloc(p->a, p->n_node + 1u, sizeof *why);

@@ -183,6 +183,9 @@ static sqz_status check_options(const sqz_ptq *p)
     if (o->activations != 0 && o->activations != 4 && o->activations != 8 && o->activations != 16)
         return sqz_fail(ctx, SQZ_E_ARG, "activations of %lld bits, expected 8, 16, 4, or 0 (float)",
                         (long long)o->activations);
+    if (o->dynamic && (o->weights != 8 || o->group || o->activations != 8))
+        return sqz_fail(ctx, SQZ_E_ARG,
+                        "dynamic grids go with 8 bits of weights and activations, without blocks");
     if (o->edges > 4 && o->edges < 8)
         return sqz_fail(ctx, SQZ_E_ARG, "edges of %lld bits, expected 8, 4, 3 or 2",
                         (long long)o->edges);
