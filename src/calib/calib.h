@@ -102,6 +102,9 @@ typedef struct sqz_ranges {
 /* spec: "percentile" or "percentile(p=99.99)". */
 sqz_status sqz_ranges_from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec,
                                  sqz_ranges **out);
+/* The same for activations of other than 8 bits, 2 .. 16. */
+sqz_status sqz_ranges_for_bits(sqz_ctx *ctx, const sqz_stats *s, const char *spec, unsigned bits,
+                               sqz_ranges **out);
 /* Computes what is left to be computed, each value by its own rule. Values that `s` does not have
  * are an error that names them. */
 sqz_status sqz_ranges_resolve(sqz_ctx *ctx, sqz_ranges *r, const sqz_stats *s);

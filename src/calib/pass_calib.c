@@ -4,7 +4,7 @@
 
 typedef struct options {
     const char *method;
-    int64_t samples;
+    int64_t samples, bits;
 } options;
 
 /* Ranges that a person left open ("calibrator": ...) are computed from the data, if there is any.
@@ -33,14 +33,14 @@ static bool reusable(const sqz_env *env, int64_t samples)
            (int64_t)(*env->stats)->samples == SQZ_MIN(samples ? samples : 512, env->calib->n);
 }
 
-static sqz_status from_data(const sqz_graph *g, const sqz_env *env, const char *method,
+static sqz_status from_data(const sqz_graph *g, const sqz_env *env, const options *o,
                             int64_t samples, sqz_ranges **out)
 {
     sqz_stats *stats = NULL;
     if (reusable(env, samples))
-        return sqz_ranges_from_stats(g->ctx, *env->stats, method, out);
+        return sqz_ranges_for_bits(g->ctx, *env->stats, o->method, (unsigned)o->bits, out);
     SQZ_TRY(sqz_stats_collect(g, env->calib, env->layout, samples, env->batch, &stats));
-    sqz_status s = sqz_ranges_from_stats(g->ctx, stats, method, out);
+    sqz_status s = sqz_ranges_for_bits(g->ctx, stats, o->method, (unsigned)o->bits, out);
     if (env->stats) {
         sqz_stats_free(g->ctx, *env->stats);
         *env->stats = stats;
@@ -59,7 +59,7 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
     if (!env->ranges && !env->calib)
         return sqz_fail(g->ctx, SQZ_E_ARG, "calibration needs data, or ranges from a file");
     if (!env->ranges)
-        s = from_data(g, env, o->method, samples, &made);
+        s = from_data(g, env, o, samples, &made);
     else if (env->calib && !sqz_ranges_complete(env->ranges))
         s = complete(g, env, samples, &made);
     if (s == SQZ_OK)
@@ -79,6 +79,13 @@ static const sqz_attr schema[] = {
      .type = SQZ_A_INT,
      .max = 9007199254740992.0,
      .doc = "samples to look at, taken evenly from the set; 0: as the job says, else 512"},
+    {.name = "bits",
+     .offset = offsetof(options, bits),
+     .type = SQZ_A_INT,
+     .def = 8,
+     .min = 2,
+     .max = 16,
+     .doc = "bits of the activations that the ranges are for"},
 };
 
 const sqz_pass sqz_pass_calib = {

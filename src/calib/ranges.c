@@ -3,14 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEVELS = 256 }; /* activations are int8 */
-
 /* ---- computing: values are independent, so they spread over threads ---- */
 
 typedef struct rule {
     const sqz_calib *calib; /* NULL: leave this one alone */
     const void *opts;
     const sqz_hist *hist;
+    unsigned levels; /* of the grid */
 } rule;
 
 typedef struct job {
@@ -27,7 +26,7 @@ static sqz_status compute(void *arg, size_t begin, size_t end)
             continue;
         sqz_range *out = &j->r->item[i].range;
         /* no context: workers may not touch it, and no calibrator needs more than the histogram */
-        SQZ_TRY(sqz_calib_range(NULL, u->calib, u->opts, u->hist, LEVELS, false, out));
+        SQZ_TRY(sqz_calib_range(NULL, u->calib, u->opts, u->hist, u->levels, false, out));
         j->r->item[i].min = u->hist->count ? u->hist->min : 0.0f;
         j->r->item[i].max = u->hist->count ? u->hist->max : 0.0f;
         j->r->item[i].clipped = sqz_hist_outside(u->hist, *out);
@@ -49,10 +48,11 @@ static sqz_status create(sqz_ctx *ctx, uint32_t n, sqz_ranges **out)
     return r->item ? SQZ_OK : SQZ_E_NOMEM;
 }
 
-static sqz_status from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec, sqz_ranges *r)
+static sqz_status from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec, unsigned bits,
+                             sqz_ranges *r)
 {
     sqz_arena *a = &r->arena;
-    rule every = {0};
+    rule every = {.levels = 1u << bits};
     SQZ_TRY(sqz_calib_spec(a, spec, &every.calib, &every.opts));
     rule *rules = sqz_arena_alloc(a, SQZ_MAX(s->n, 1u), sizeof *rules);
     r->calibrator = sqz_arena_strdup(a, spec);
@@ -71,17 +71,23 @@ static sqz_status from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec,
     return sqz_parallel(ctx, s->n, 1, compute, &(job){rules, r});
 }
 
-sqz_status sqz_ranges_from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec,
-                                 sqz_ranges **out)
+sqz_status sqz_ranges_for_bits(sqz_ctx *ctx, const sqz_stats *s, const char *spec, unsigned bits,
+                               sqz_ranges **out)
 {
     sqz_status status = create(ctx, s->n, out);
     if (status == SQZ_OK)
-        status = from_stats(ctx, s, spec, *out);
+        status = from_stats(ctx, s, spec, bits, *out);
     if (status != SQZ_OK) {
         sqz_ranges_free(ctx, *out);
         *out = NULL;
     }
     return status;
+}
+
+sqz_status sqz_ranges_from_stats(sqz_ctx *ctx, const sqz_stats *s, const char *spec,
+                                 sqz_ranges **out)
+{
+    return sqz_ranges_for_bits(ctx, s, spec, 8, out);
 }
 
 bool sqz_ranges_complete(const sqz_ranges *r)
@@ -108,6 +114,7 @@ sqz_status sqz_ranges_resolve(sqz_ctx *ctx, sqz_ranges *r, const sqz_stats *s)
     for (uint32_t i = 0; i < r->n; i++) {
         if (!isnan(r->item[i].range.lo))
             continue;
+        rules[i].levels = 256;
         rules[i].hist = hist_of(s, r->item[i].name);
         if (!rules[i].hist)
             return sqz_fail(ctx, SQZ_E_NOTFOUND, "ranges: the model has no value '%s'",

@@ -329,6 +329,18 @@ static void test_wide_activations_leave_the_error_of_the_weights(void **state)
     net_end(&c);
 }
 
+static void test_ranges_for_fewer_bits_cut_off_more(void **state)
+{
+    (void)state;
+    net a = small(17), b = small(17);
+    TEST_OK(a.ctx, apply(&a, "calib(bits=4)"));
+    TEST_OK(b.ctx, apply(&b, "calib"));
+    const sqz_range *r4 = value(&a, "rc")->range, *r8 = value(&b, "rc")->range;
+    assert_true(r4->hi < 0.95f * r8->hi);
+    net_end(&a);
+    net_end(&b);
+}
+
 /* The number of different values in a tensor after a run. */
 static size_t levels(const net *n, sqz_vid v, const float *x)
 {
@@ -458,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_blocks_have_their_own_scales),
         cmocka_unit_test(test_too_few_terms_for_blocks_stay_integer),
         cmocka_unit_test(test_wide_activations_leave_the_error_of_the_weights),
+        cmocka_unit_test(test_ranges_for_fewer_bits_cut_off_more),
         cmocka_unit_test(test_narrow_activations_have_16_levels),
         cmocka_unit_test(test_pairs_stand_where_numbers_are_computed),
         cmocka_unit_test(test_ranges_are_asked_for_where_they_are_needed),
