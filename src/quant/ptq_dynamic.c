@@ -8,9 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VALUES 16 /* new ones for a product: 11 */
+
 typedef struct dynamic {
     sqz_ptq *p;
-    sqz_vid (*data)[3]; /* by value: codes, scale, zero point; SQZ_NONE: not made */
+    sqz_vid (*data)[3]; /* by value, new ones too: codes, scale, zero point; SQZ_NONE: not made */
+    size_t room;
 } dynamic;
 
 static bool is_op(const sqz_node *n, const char *op) { return strcmp(n->op->info.name, op) == 0; }
@@ -79,6 +82,8 @@ static sqz_status quantize_data(dynamic *d, sqz_vid x, sqz_nid before, const sqz
     sqz_graph *g = d->p->g;
     const sqz_op *op = sqz_op_find("dynamic_quantize");
     const char *name = sqz_arena_printf(d->p->a, "%s_dynamic", sqz_val(g, x)->name);
+    if (x >= d->room)
+        return sqz_fail(g->ctx, SQZ_E_INTERNAL, "more values than were counted");
     *out = d->data[x];
     if (d->data[x][0] != SQZ_NONE)
         return SQZ_OK;
@@ -141,7 +146,7 @@ static sqz_status rewrite(dynamic *d, sqz_nid id, sqz_tensor *codes, const sqz_q
     const sqz_value *w = sqz_val(g, n->in[n->op->quant.weight]);
     const int bias = n->op->quant.bias;
     const sqz_vid b = bias && bias < n->n_in ? n->in[bias] : SQZ_NONE;
-    const sqz_vid *data;
+    const sqz_vid *data = NULL;
     sqz_str attrs = {.ctx = g->ctx};
     sqz_vid in[3], v, scale, list;
     SQZ_TRY(sqz_graph_constant(g, w->name, codes, &in[1]));
@@ -212,11 +217,13 @@ static sqz_status drop_unused(const sqz_ptq *p)
 
 sqz_status sqz_ptq_dynamic(sqz_ptq *p)
 {
-    dynamic d = {.p = p};
-    d.data = sqz_arena_alloc(p->a, p->n_value + 1u, sizeof *d.data);
+    dynamic d = {.p = p, .room = p->n_value};
+    for (sqz_nid id = 0; id < p->n_node; id++)
+        d.room += p->coded[id] ? VALUES : 0;
+    d.data = sqz_arena_alloc(p->a, d.room + 1, sizeof *d.data);
     if (!d.data)
         return SQZ_E_NOMEM;
-    for (sqz_vid v = 0; v < p->n_value; v++)
+    for (size_t v = 0; v < d.room; v++)
         d.data[v][0] = SQZ_NONE;
     SQZ_EACH_NODE(p->g, id)
     {

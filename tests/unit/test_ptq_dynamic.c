@@ -104,6 +104,24 @@ static void test_a_network_stays_near_its_float_self(void **state)
     net_end(&n);
 }
 
+/* Every product reads what the one before made: values that are newer than the float graph. */
+static void test_products_in_a_row(void **state)
+{
+    (void)state;
+    net n = net_begin(5);
+    sqz_vid x = net_input(&n, (sqz_shape){4, {1, 3, 6, 6}});
+    for (int i = 0; i < 12; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "c%d", i);
+        x = net_conv(&n, name, x, 3, 1);
+    }
+    net_finish(&n, 1, &x);
+    TEST_OK(n.ctx, sqz_run_recipe(n.g, "ptq(dynamic=1)", NULL));
+    assert_int_equal(count_ops(&n, "conv_integer"), 12);
+    assert_int_equal(count_ops(&n, "dynamic_quantize"), 12);
+    net_end(&n);
+}
+
 static void test_sums_that_could_wrap_around_stay_float(void **state)
 {
     (void)state;
@@ -145,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_product_is_what_the_formula_says),
         cmocka_unit_test(test_a_network_stays_near_its_float_self),
+        cmocka_unit_test(test_products_in_a_row),
         cmocka_unit_test(test_sums_that_could_wrap_around_stay_float),
         cmocka_unit_test(test_other_bits_are_refused),
     };
