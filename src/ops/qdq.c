@@ -361,6 +361,23 @@ static bool may_carry(const sqz_graph *g, const sqz_value *x)
            op->quant.kind == SQZ_Q_SAME || strcmp(op->info.name, "quantize") == 0;
 }
 
+/* Weights of 3 and 2 bits have no type of their own in the file: codes of 4 bits that all fit
+ * fewer. 0: they need all. */
+static uint8_t bits_needed(const sqz_value *x, const sqz_quant *q)
+{
+    int64_t most = 0;
+    if (!x->constant || x->dtype != SQZ_S4)
+        return 0;
+    for (uint32_t i = 0; i < q->n; i++)
+        if (q->zero[i] != 0)
+            return 0;
+    for (size_t i = 0; i < x->constant->count && most <= 3; i++) {
+        const int64_t code = sqz_tensor_i64(x->constant, i);
+        most = SQZ_MAX(most, code < 0 ? -code : code);
+    }
+    return most <= 1 ? 2 : most <= 3 ? 3 : 0;
+}
+
 /* The integer value to read: x with the grid; a constant that has another one is copied. */
 static sqz_status with_grid(sqz_build *b, grid *r, sqz_vid *x)
 {
@@ -376,6 +393,7 @@ static sqz_status with_grid(sqz_build *b, grid *r, sqz_vid *x)
         r->known = false;
         return SQZ_OK;
     }
+    r->q.bits = bits_needed(sqz_val(g, *x), &r->q);
     return sqz_value_set_grid(g, *x, &r->q);
 }
 

@@ -1,4 +1,5 @@
 /* Schemes of ptq: weights of fewer bits, powers of two, symmetric grids, exceptions by name. */
+#include "io/import.h"
 #include "ir/qround.h"
 #include "net.h"
 #include "quant/quantize.h"
@@ -415,6 +416,36 @@ static void test_ranges_are_asked_for_where_they_are_needed(void **state)
     net_end(&n);
 }
 
+static void test_a_file_keeps_the_bits(void **state)
+{
+    (void)state;
+    for (int bits = 2; bits <= 4; bits++) {
+        net n = small(18);
+        char recipe[64];
+        void *bytes;
+        size_t size;
+        sqz_graph *g;
+        unsigned seen = 0;
+        const sqz_import_options o = {.path = "memory.onnx"};
+        (void)snprintf(recipe, sizeof recipe, "calib,ptq(weights=%d edges=0)", bits);
+        TEST_OK(n.ctx, apply(&n, recipe));
+        TEST_OK(n.ctx, sqz_export_onnx(n.g, &bytes, &size));
+        TEST_OK(n.ctx, sqz_import_bytes(n.ctx, bytes, size, &o, &g));
+        TEST_OK(n.ctx, sqz_run_recipe(g, SQZ_CANONICAL, NULL));
+        for (sqz_vid v = 0; v < g->n_value; v++) {
+            const sqz_value *val = sqz_val(g, v);
+            if (val->constant && val->dtype == SQZ_S4) {
+                assert_int_equal(sqz_quant_bits(val->quant), bits);
+                seen++;
+            }
+        }
+        assert_int_equal(seen, 3);
+        sqz_free(n.ctx, bytes);
+        sqz_graph_free(g);
+        net_end(&n);
+    }
+}
+
 static void test_what_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -474,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_narrow_activations_have_16_levels),
         cmocka_unit_test(test_pairs_stand_where_numbers_are_computed),
         cmocka_unit_test(test_ranges_are_asked_for_where_they_are_needed),
+        cmocka_unit_test(test_a_file_keeps_the_bits),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_the_same_bytes_for_any_number_of_threads),
     };
