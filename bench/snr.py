@@ -12,7 +12,7 @@ minmax      onnxruntime.quantization: static QDQ, uint8 activations, int8 weight
 percentile  the same, calibrated with percentiles (99.999, its default)
 dB          10 log10 of signal energy over noise energy, over all held-out inputs; of a model with several outputs the worst
 MB          size of the file of squeeze over that of the float file
-warned      below 10 dB: what squeeze said about it
+warned      below 10 dB, and squeeze said so and named a node
 
 Results of ONNX Runtime's quantization are kept in --work, as they take long: --again makes them anew.
 Exit status 1 where squeeze is better on less than 90 % of the models, or a collapse is not told.
@@ -175,7 +175,7 @@ def one(args, path, stored):
     ours, theirs = judge(target), {} if args.alone else ort_forms(args, path, calib, judge)
     numbers = [v for v in theirs.values() if isinstance(v, float)]
     best = max(numbers, default=None)
-    told = "warning" in said.lower() or "float model's" in said
+    told = any("node '" in line and " dB" in line for line in said.splitlines())
     mark = "" if ours >= 10 else "  warned" if told else "  COLLAPSED"
     won = best is None or ours > best
     print(f"{path.stem:32}{ours:10.1f}{cell(theirs.get('minmax'))}{cell(theirs.get('percentile'))}"

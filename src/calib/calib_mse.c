@@ -14,7 +14,12 @@ typedef struct search {
     unsigned levels;
     bool symmetric;
     double lo, hi; /* ends at fraction 1; lo <= 0 <= hi */
+    double clip;   /* what a squared error of clipping counts */
 } search;
+
+typedef struct options {
+    double clip;
+} options;
 
 typedef struct grid {
     double step, lo, hi; /* ends on the grid, zero on the grid */
@@ -29,13 +34,13 @@ static grid grid_of(double lo, double hi, unsigned levels, bool symmetric)
 }
 
 /* Integral of the squared error from 0 to x. */
-static inline double integral(const grid *g, double x)
+static inline double integral(const grid *g, double x, double clip)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer */
     double in = x < g->lo ? g->lo : x > g->hi ? g->hi : x;
     double u = in / g->step, r = (u + magic) - magic, d = u - r, beyond = x - in;
     return g->step * g->step * g->step * (r / 12.0 + d * d * d / 3.0) +
-           beyond * beyond * beyond / 3.0;
+           clip * beyond * beyond * beyond / 3.0;
 }
 
 /* Sum of squared errors when the ends are cut to fractions fl and fh. */
@@ -43,9 +48,9 @@ static double cost(const search *s, double fl, double fh)
 {
     grid g = grid_of(fl * s->lo, fh * s->hi, s->levels, s->symmetric);
     double width = sqz_hist_edge(s->h, s->first + 1) - sqz_hist_edge(s->h, s->first);
-    double sum = 0, at = integral(&g, sqz_hist_edge(s->h, s->first));
+    double sum = 0, at = integral(&g, sqz_hist_edge(s->h, s->first), s->clip);
     for (size_t i = s->first; i < s->last; i++) {
-        double next = integral(&g, sqz_hist_edge(s->h, i + 1));
+        double next = integral(&g, sqz_hist_edge(s->h, i + 1), s->clip);
         double n = (double)s->h->bin[i] - (i == SQZ_HIST_BINS / 2 ? (double)s->h->zeros : 0.0);
         sum += n * (next - at);
         at = next;
@@ -78,8 +83,8 @@ static sqz_status range(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsig
                         bool symmetric, sqz_range *out)
 {
     (void)ctx;
-    (void)opts;
     search s = {.h = h,
+                .clip = opts ? ((const options *)opts)->clip : 1.0,
                 .levels = levels,
                 .symmetric = symmetric,
                 .lo = fmin((double)h->min, 0.0),
@@ -102,7 +107,21 @@ static sqz_status range(sqz_ctx *ctx, const sqz_hist *h, const void *opts, unsig
     return SQZ_OK;
 }
 
+static const sqz_attr schema[] = {
+    {.name = "clip",
+     .offset = offsetof(options, clip),
+     .type = SQZ_A_FLOAT,
+     .def = 1.0,
+     .min = 1.0,
+     .max = 1e6,
+     .doc = "what a squared error of clipping counts beside one of rounding"},
+};
+
 const sqz_calib sqz_calib_mse = {
-    .info = {.name = "mse", .doc = "smallest mean squared quantization error"},
+    .info = {.name = "mse",
+             .doc = "smallest mean squared quantization error",
+             .opt_size = sizeof(options),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
     .range = range,
 };

@@ -136,6 +136,24 @@ static sqz_status attr_input(sqz_onnx_export *e, const sqz_export *x, unsigned k
     return status;
 }
 
+/* ONNX counts in int32 or int64; constants of smaller integers are cast to int32, which runtimes do
+ * once. */
+static sqz_status small_indices(sqz_onnx_export *e, sqz_vid v, const char **name)
+{
+    const sqz_dtype d = sqz_val(e->g, v)->dtype;
+    Onnx__NodeProto *p;
+    if (d == SQZ_S32 || d == SQZ_S64 || !sqz_val(e->g, v)->constant)
+        return SQZ_OK;
+    const char *from = *name;
+    *name = sqz_onnx_fresh(e);
+    if (!*name)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(sqz_onnx_new_node(e, "Cast", NULL, 1, 1, &p));
+    p->input[0] = (char *)(uintptr_t)from;
+    p->output[0] = (char *)(uintptr_t)*name;
+    return sqz_onnx_set_int(e, p, "to", sqz_dtype_onnx(SQZ_S32));
+}
+
 sqz_status sqz_onnx_input_names(sqz_onnx_export *e, const sqz_export *x, bool codes,
                                 const char **name)
 {
@@ -148,6 +166,8 @@ sqz_status sqz_onnx_input_names(sqz_onnx_export *e, const sqz_export *x, bool co
             SQZ_TRY(sqz_onnx_ints(e, v, &name[k]));
         else if (v != SQZ_NONE)
             SQZ_TRY(sqz_onnx_real(e, v, &name[k]));
+        if (k == 1 && v != SQZ_NONE && strcmp(x->op_type, "Gather") == 0)
+            SQZ_TRY(small_indices(e, v, &name[k]));
     }
     return SQZ_OK;
 }

@@ -156,10 +156,14 @@ static void choose_opset(sqz_onnx_export *e)
     e->opset = SQZ_MAX(SQZ_MAX(e->g->opset, e->form.opset), 13);
     for (sqz_vid v = 0; v < e->g->n_value; v++) {
         const sqz_value *val = sqz_val(e->g, v);
-        if (sqz_value_dead(val) || !sqz_onnx_is_ints(val))
+        const unsigned bits = sqz_dtype_bits(val->dtype);
+        if (sqz_value_dead(val))
+            continue;
+        if (val->constant && bits == 4)
+            e->opset = SQZ_MAX(e->opset, 21);
+        if (!sqz_onnx_is_ints(val))
             continue;
         e->quantized = true;
-        unsigned bits = sqz_dtype_bits(val->dtype);
         if (bits == 4 || bits == 16 || val->quant->group)
             e->opset = SQZ_MAX(e->opset, 21);
     }

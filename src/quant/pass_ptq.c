@@ -107,6 +107,7 @@ static sqz_status quantize(sqz_ptq *p)
     if (p->o->dynamic) {
         SQZ_TRY(sqz_ptq_dynamic(p));
     } else {
+        SQZ_TRY(sqz_ptq_trim(p));
         SQZ_TRY(sqz_ptq_grids(p));
         SQZ_TRY(sqz_ptq_weights(p));
         SQZ_TRY(sqz_ptq_borders(p));
@@ -198,6 +199,11 @@ static const sqz_attr schema[] = {
      .names = "float|integer",
      .doc =
          "a softmax that ends the model: in 1/256 steps probabilities tie, and rare ones vanish"},
+    {.name = "islands",
+     .offset = offsetof(options, islands),
+     .type = SQZ_A_ENUM,
+     .names = "float|integer",
+     .doc = "elementwise nodes that only float nodes and outputs read; roots and logarithms"},
 };
 
 /* Grids of activations come from ranges; weights alone need none. */

@@ -1,7 +1,8 @@
 /* ptq.h: what the steps of post-training quantization share. pass_ptq.c calls them in this order:
  *
  *   schemes  bits of each node's weights                                 ptq_scheme.c
- *   plan     which nodes become integer                                  ptq_plan.c
+ *   plan     which nodes become integer                                  ptq_plan.c, ptq_islands.c
+ *   trim     ranges that only functions read                             ptq_trim.c
  *   grids    which values share a grid, and the grid of each             ptq_grids.c
  *   weights  weights, biases and other constants                         ptq_weights.c
  *   borders  quantize, dequantize and requantize nodes                   ptq_borders.c
@@ -17,7 +18,7 @@
 typedef struct sqz_ptq_options { /* of the pass; enums as in its schema */
     const char *exclude, *bits;
     int64_t weights, group, per_tensor, pow2, ranges, edges;
-    int64_t softmax, symmetric, activations, dynamic;
+    int64_t softmax, islands, symmetric, activations, dynamic;
 } sqz_ptq_options;
 
 typedef struct sqz_scheme { /* of one node's weights */
@@ -86,6 +87,10 @@ sqz_wrule sqz_ptq_rule(const sqz_ptq *p, sqz_scheme s);
 bool sqz_ptq_grid_of(const sqz_ptq *p, sqz_range r, sqz_grid *g);
 sqz_status sqz_ptq_schemes(sqz_ptq *p);
 sqz_status sqz_ptq_plan(sqz_ptq *p);
+/* Of the plan: nodes that are better off float leave `able`, with a reason in `why`. */
+sqz_status sqz_ptq_islands(sqz_ptq *p, bool *able, const char **why);
+/* Ranges of values that only functions read, less what these do not tell apart. */
+sqz_status sqz_ptq_trim(sqz_ptq *p);
 sqz_status sqz_ptq_grids(sqz_ptq *p);
 sqz_status sqz_ptq_weights(sqz_ptq *p);
 sqz_status sqz_ptq_borders(sqz_ptq *p);

@@ -6,6 +6,9 @@ integers: squeeze computes the same bytes of either. ONNX Runtime, without optim
 output's grid, as its requantization has one rounding where squeeze has two. Nothing that has an integer-only operator may
 be left between pairs.
 
+Other bits (int4 weights by channel and by blocks, int16 activations, weights alone, MatMulNBits, palettes) are written so
+that ONNX Runtime computes what squeeze computes of the same file.
+
 Exits with 77 (skipped) where onnx or onnxruntime cannot be imported.
 """
 import pathlib
@@ -87,21 +90,51 @@ def on_reals(path, node):
     return any(made.get(i) == "DequantizeLinear" for i in node.input)
 
 
+BITS = {
+    "int4 weights": ["--weights", "4"],
+    "int4 in blocks": ["--weights", "4", "--group", "16"],
+    "weights alone": ["--weights", "4", "--group", "16", "--activations", "float"],
+    "MatMulNBits": ["--weights", "4", "--group", "16", "--activations", "float", "--format", "matmulnbits"],
+    "MatMulNBits of 8 bits": ["--weights", "8", "--activations", "float", "--format", "matmulnbits"],
+    "int16 activations": ["--activations", "16"],
+    "palette": ["--recipe", "palette(colors=16),ptq(activations=0)"],
+    "palette of 200": ["--recipe", "palette(colors=200),ptq(activations=0)"],
+}
+INTEGER = {"int4 weights"}  # squeeze computes on integers there: steps apart, not roundings of float
+
+
+def check_bits(tool, folder, make, seed, name):
+    model, shape = make(seed)
+    onnx.save(model, folder / "f.onnx")
+    rng = np.random.default_rng(seed)
+    np.savez(folder / "calib.npz", x=np.concatenate([rng.normal(size=shape).astype(np.float32) for _ in range(8)]))
+    x = rng.normal(size=shape).astype(np.float32)
+    out = folder / "bits.onnx"
+    squeeze(tool, "quantize", folder / "f.onnx", "--data", folder / "calib.npz", "-o", out, *BITS[name])
+    want = reference(out, x).astype(np.float64)
+    worst = np.abs(want - run(tool, folder, out, x)).max()
+    allowed = STEPS * largest_scale(out) if name in INTEGER else 1e-4 * np.abs(want).max()
+    if name == "int16 activations":
+        allowed += 4 * np.abs(want).max() / 65535  # a rounding of float may fall to two sides of a step
+    if "in blocks" in name:
+        allowed += 2 * largest_scale(out)
+    assert worst <= allowed, f"ONNX Runtime differs by {worst:.4g}, allowed are {allowed:.4g}"
+
+
 def main():
     tool, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4
     failed = count = 0
     with tempfile.TemporaryDirectory() as temp:
-        for make in (cnn, mlp, residual):
-            for seed in range(rounds):
-                count += 1
-                try:
-                    check(tool, pathlib.Path(temp), make, seed)
-                except (AssertionError, OSError) as wrong:
-                    failed += 1
-                    print(f"{make.__name__} {seed}: {wrong}")
-                except Exception as wrong:  # what ONNX Runtime raises
-                    failed += 1
-                    print(f"{make.__name__} {seed}: {str(wrong)[:300]}")
+        cases = [(check, make, seed) for make in (cnn, mlp, residual) for seed in range(rounds)]
+        cases += [(check_bits, make, seed, name) for name in BITS for make in (cnn, mlp, residual)
+                  for seed in range(max(rounds // 2, 1))]
+        for test, *case in cases:
+            count += 1
+            try:
+                test(tool, pathlib.Path(temp), *case)
+            except Exception as wrong:  # ours, and what ONNX Runtime raises
+                failed += 1
+                print(f"{case[0].__name__} {case[1:]}: {str(wrong)[:300]}")
     print(f"{count - failed} of {count} models agree")
     return failed > 0
 
