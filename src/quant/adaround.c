@@ -67,7 +67,8 @@ static void take_h(const sqz_adaround_at *p, size_t begin, size_t n, const float
 {
     const sqz_rounding *r = p->r;
     const size_t at = begin * r->cols;
-    r->ctx->kernels->map_f32(SQZ_MAP_sigmoid, NULL, v, m->sig, n);
+    const float none[2] = {0};
+    r->ctx->kernels->map_f32(SQZ_MAP_sigmoid, none, v, m->sig, n);
     for (size_t i = 0; i < n; i++) {
         const float h = m->sig[i] * (ZETA - GAMMA) + GAMMA;
         m->h[i] = h < 0 ? 0 : h > 1 ? 1 : h;

@@ -36,7 +36,7 @@ static sqz_status learn(const job *j, sqz_rounding *r, sqz_arena *a)
     if (!before || !after || !start)
         return SQZ_E_NOMEM;
     memcpy(start, r->codes, r->rows * k);
-    if (clamped && j->o->learn.data > 0)
+    if (clamped && r->asymmetric && j->o->learn.data > 0)
         SQZ_TRY(sqz_patch_pool_make(r, j->reference, a, &pool));
     SQZ_TRY(sqz_adaround(r, pool.n ? &pool : NULL, &j->o->learn));
     if (!pool.n)
@@ -73,8 +73,8 @@ static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
                     .samples = o->samples,
                     .patches = o->patches,
                     .damping = o->damping,
-                    .asymmetric = true,
-                    .bias = o->bias != 0,
+                    .asymmetric = -1,
+                    .bias = (int)o->bias,
                     .round = solve,
                     .user = &j};
     return sqz_refine_run(g, env, &r);
@@ -130,10 +130,11 @@ static const sqz_attr schema[] = {
      .doc = "codes to begin with"},
     {.name = "bias",
      .offset = offsetof(options, bias),
-     .type = SQZ_A_BOOL,
-     .def = 1,
+     .type = SQZ_A_INT,
+     .def = -1,
+     .min = -1,
      .max = 1,
-     .doc = "biases take up the shift of the means"},
+     .doc = "biases take up the shift of the means; -1: beside data on integer grids"},
     {.name = "samples",
      .offset = offsetof(options, samples),
      .type = SQZ_A_INT,

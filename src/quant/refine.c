@@ -105,13 +105,19 @@ static sqz_status multiply(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
+static bool mends_bias(const work *w)
+{
+    const bool on_grid = sqz_val(w->g, w->site->qx)->quant != NULL;
+    return w->site->bias_slot && (w->o->bias < 0 ? on_grid : w->o->bias != 0);
+}
+
 static sqz_status measure(work *w, sqz_flow *f)
 {
     const sqz_site *s = w->site;
     const size_t k = s->cols, square = s->groups * k * k, n = s->rows * k;
     const sqz_moment_options o = {.patches = w->o->patches ? (uint64_t)w->o->patches
                                                            : PATCHES + PATCHES_TERM * (uint64_t)k,
-                                  .centered = w->o->bias,
+                                  .centered = mends_bias(w),
                                   .seed = w->r.seed};
     SQZ_TRY(sqz_site_measure(f, s, w->r.w, &o, &w->a, &w->m));
     float *a = sqz_arena_alloc(&w->a, n, sizeof *a);
@@ -123,7 +129,7 @@ static sqz_status measure(work *w, sqz_flow *f)
         hf[i] = (float)w->m.h[i];
     product p = {w, hf, hw};
     SQZ_TRY(sqz_parallel(w->g->ctx, s->rows, PANEL, multiply, &p));
-    for (size_t i = 0; i < n && w->o->asymmetric; i++)
+    for (size_t i = 0; i < n && w->r.asymmetric; i++)
         a[i] = hw[i] - (float)w->m.t[i];
     damp(w, hf, hw);
     w->r.a = a;
@@ -139,8 +145,8 @@ static sqz_status measure(work *w, sqz_flow *f)
 static double rest_of(const work *w, size_t r)
 {
     const size_t k = w->site->cols;
-    double sum = w->o->asymmetric ? w->m.yy[r] : 0;
-    for (size_t i = r * k; w->o->asymmetric && i < (r + 1) * k; i++)
+    double sum = w->r.asymmetric ? w->m.yy[r] : 0;
+    for (size_t i = r * k; w->r.asymmetric && i < (r + 1) * k; i++)
         sum += (double)w->r.w[i] * ((double)w->r.a[i] - w->m.t[i]);
     return sum;
 }
@@ -207,6 +213,7 @@ static sqz_status refine_site(work *w, sqz_flow *f)
                           .groups = s->groups,
                           .lo = s->lo,
                           .hi = s->hi,
+                          .asymmetric = w->o->asymmetric < 0 ? s->window_op : w->o->asymmetric != 0,
                           .seed = w->r.seed};
     SQZ_TRY(room(w));
     SQZ_TRY(measure(w, f));
@@ -217,7 +224,7 @@ static sqz_status refine_site(work *w, sqz_flow *f)
         if (w->r.row_scale && memcmp(w->r.scale, w->old_scale, s->rows * s->cols * sizeof(float)))
             SQZ_TRY(sqz_site_set_scales(w->g, w->site, w->r.scale));
     }
-    if (w->o->bias && s->bias_slot)
+    if (mends_bias(w))
         SQZ_TRY(sqz_site_mend_bias(w->g, w->reference, w->site, &w->m, &w->a, NULL));
     return SQZ_OK;
 }

@@ -20,6 +20,7 @@ typedef struct sqz_rounding { /* one site */
     const float *w; /* rows x cols */
     float *scale;   /* rows x cols */
     const int32_t *zero;
+    bool asymmetric;     /* the target is W x */
     bool row_scale;      /* one scale for each row, which may be changed */
     const double *h;     /* groups x cols x cols, damped */
     const float *hf;     /* the same */
@@ -35,8 +36,11 @@ typedef struct sqz_refine {
     int64_t samples;  /* 0: as the job says */
     int64_t patches;  /* most patches for the moments; 0: 16,384 and 8 for each term */
     double damping;
-    bool asymmetric; /* target W x, not W x^ */
-    bool bias;       /* biases take up the shift of the means */
+    /* -1: where it holds beyond the samples. Matrices see one patch a sample, often fewer than
+     * terms, and their inputs lie in few directions: a target that is far from W x^ then moves
+     * weights where the samples say nothing. So do biases where no grid adds noise to the data. */
+    int asymmetric; /* target W x, not W x^: convolutions */
+    int bias;       /* biases take up the shift of the means: beside data on a grid */
     /* Finds codes. Rows whose J is not below that of the codes that were there get those back. */
     sqz_status (*round)(void *user, sqz_rounding *r);
     void *user;
