@@ -18,7 +18,7 @@ static sqz_status open_all(sqz_work *w)
     return SQZ_OK;
 }
 
-#define LOOK_SAMPLES 32 /* enough to see a layer collapse */
+#define LOOK_SAMPLES 16 /* enough to see a layer collapse */
 
 /* Which layers are far from the float model: all of it when asked for, else those that collapse. */
 static sqz_status look_at_layers(sqz_work *w, const sqz_graph *g)
@@ -36,13 +36,13 @@ static sqz_status look_at_layers(sqz_work *w, const sqz_graph *g)
     return s;
 }
 
-/* Distance from the float model on up to 256 samples: cheap, and shows a collapse at once. */
+/* Distance from the float model on a few samples: cheap, and shows a collapse at once. */
 static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
 {
     if (!w->judge)
         return SQZ_OK;
     const sqz_eval_options o = {
-        .layout = w->job.layout, .metrics = "snr", .limit = 256, .reference = w->graph};
+        .layout = w->job.layout, .metrics = "snr", .limit = LOOK_SAMPLES, .reference = w->graph};
     sqz_eval_result *r;
     SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
     double snr = r->metric[0].value;

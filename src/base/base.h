@@ -135,6 +135,7 @@ typedef struct sqz_sha256 {
     uint32_t h[8];
     uint64_t bytes;
     unsigned char block[64];
+    bool instructions; /* the processor has them; the same sums without */
 } sqz_sha256;
 void sqz_sha256_begin(sqz_sha256 *s);
 void sqz_sha256_add(sqz_sha256 *s, const void *data, size_t bytes);
