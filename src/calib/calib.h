@@ -19,9 +19,10 @@
 #define SQZ_HIST_EMA   0.01 /* weight of the newest sample in the moving average */
 typedef struct sqz_hist {
     uint64_t bin[SQZ_HIST_BINS];
-    float reach;           /* power of two above all magnitudes; 0: nothing seen yet */
-    float min, max;        /* exact; +inf, -inf while nothing is seen */
-    uint64_t count, zeros; /* values in the bins; exact zeros among them */
+    float reach;    /* power of two above all magnitudes; 0: nothing seen yet */
+    float min, max; /* exact; +inf, -inf while nothing is seen */
+    uint64_t count,
+        zeros; /* values in the bins (hist.h: not all of large ones); zeros among them */
     uint64_t nonfinite, masked;
     double ema_lo, ema_hi; /* moving sums of per-sample min and max, from 0: see calib_ema.c */
     uint64_t batches;      /* samples seen */

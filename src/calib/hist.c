@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { HALF = SQZ_HIST_BINS / 2, BLOCK = 1024 };
+enum { HALF = SQZ_HIST_BINS / 2, BLOCK = SQZ_HIST_BLOCK };
 
 void sqz_hist_begin(sqz_hist *h)
 {
@@ -17,33 +17,6 @@ void sqz_hist_begin(sqz_hist *h)
 }
 
 /* ---- scanning ---- */
-
-/* Vectors by name, since a compiler may not reorder float reductions on its own. */
-typedef float v4f __attribute__((vector_size(16)));
-typedef int32_t v4i __attribute__((vector_size(16)));
-enum { LANES = 4 };
-
-typedef struct lanes {
-    v4f lo, hi;
-    v4i zero, bad; /* minus the count of zeros; not 0 where a number is not ordinary */
-} lanes;
-
-static inline v4f pick(v4i mask, v4f yes, v4f no)
-{
-    return (v4f)((mask & (v4i)yes) | (~mask & (v4i)no));
-}
-
-static inline void lanes_add(lanes *a, const float *x)
-{
-    const v4i magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
-    const v4f limit = {SQZ_HIST_LIMIT, SQZ_HIST_LIMIT, SQZ_HIST_LIMIT, SQZ_HIST_LIMIT};
-    v4f v;
-    memcpy(&v, x, sizeof v);
-    a->lo = pick(v < a->lo, v, a->lo);
-    a->hi = pick(v > a->hi, v, a->hi);
-    a->zero += v == (v4f){0};
-    a->bad |= ~((v4f)((v4i)v & magnitude) <= limit);
-}
 
 void sqz_hist_combine(sqz_hist_part *a, const sqz_hist_part *b)
 {
@@ -55,31 +28,10 @@ void sqz_hist_combine(sqz_hist_part *a, const sqz_hist_part *b)
     a->masked += b->masked;
 }
 
-/* Totals of n <= BLOCK numbers; false, with `p` as it was, when some are not ordinary. */
-static bool scan_block(const float *x, size_t n, sqz_hist_part *p)
+/* Spreads what is picked: blocks at even distances would meet the same columns of an image. */
+static bool is_picked(size_t block, size_t every)
 {
-    lanes a = {.lo = {p->min, p->min, p->min, p->min}, .hi = {p->max, p->max, p->max, p->max}};
-    sqz_hist_part t = {.min = p->min, .max = p->max};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        lanes_add(&a, x + i);
-    bool bad = (a.bad[0] | a.bad[1] | a.bad[2] | a.bad[3]) != 0;
-    for (; i < n; i++) {
-        bad = bad || !(fabsf(x[i]) <= SQZ_HIST_LIMIT);
-        t.min = SQZ_MIN(x[i], t.min);
-        t.max = SQZ_MAX(x[i], t.max);
-        t.zeros += x[i] == 0.0f;
-    }
-    if (bad)
-        return false;
-    for (int l = 0; l < LANES; l++) {
-        t.min = SQZ_MIN(a.lo[l], t.min);
-        t.max = SQZ_MAX(a.hi[l], t.max);
-        t.zeros += (uint64_t)-a.zero[l];
-    }
-    t.count = n;
-    sqz_hist_combine(p, &t);
-    return true;
+    return every <= 1 || ((uint32_t)block * 2654435761u >> 12) % every == 0;
 }
 
 /* Copies the numbers that a histogram holds; the others are counted. */
@@ -98,16 +50,20 @@ static size_t keep_ordinary(const float *x, size_t n, float *out, uint64_t *nonf
     return k;
 }
 
-void sqz_hist_scan(const float *x, size_t n, sqz_hist_part *out)
+void sqz_hist_scan(sqz_scan_f32_fn scan, const float *x, size_t n, sqz_hist_pick pick,
+                   sqz_hist_part *out)
 {
     float kept[BLOCK];
     *out = (sqz_hist_part){.min = INFINITY, .max = -INFINITY};
     for (size_t i = 0; i < n; i += BLOCK) {
-        size_t m = SQZ_MIN(n - i, BLOCK);
-        if (!scan_block(x + i, m, out)) {
-            m = keep_ordinary(x + i, m, kept, &out->nonfinite, &out->masked);
-            scan_block(kept, m, out);
+        sqz_hist_part p = {.count = SQZ_MIN(n - i, BLOCK)};
+        if (!scan(x + i, p.count, SQZ_HIST_LIMIT, &p.min, &p.max, &p.zeros)) {
+            p.count = keep_ordinary(x + i, p.count, kept, &p.nonfinite, &p.masked);
+            (void)scan(kept, p.count, SQZ_HIST_LIMIT, &p.min, &p.max, &p.zeros);
         }
+        if (!is_picked(pick.first + i / BLOCK, pick.every))
+            p.count = p.zeros = 0;
+        sqz_hist_combine(out, &p);
     }
 }
 
@@ -146,7 +102,7 @@ void sqz_hist_take(sqz_hist *h, const sqz_hist_part *p)
 {
     h->nonfinite += p->nonfinite;
     h->masked += p->masked;
-    if (p->count == 0)
+    if (!(p->min <= p->max))
         return;
     widen(h, SQZ_MAX(reach_of(p->min), reach_of(p->max)));
     h->min = SQZ_MIN(h->min, p->min);
@@ -180,7 +136,7 @@ static void fill_block(const float *x, size_t n, float per_unit, sqz_hist_bins *
 }
 
 void sqz_hist_fill(const float *x, size_t n, const sqz_hist_part *part, float reach,
-                   sqz_hist_bins *b)
+                   sqz_hist_pick pick, sqz_hist_bins *b)
 {
     float kept[BLOCK];
     uint64_t ignored[2] = {0, 0};
@@ -189,6 +145,8 @@ void sqz_hist_fill(const float *x, size_t n, const sqz_hist_part *part, float re
         return;
     for (size_t i = 0; i < n; i += BLOCK) {
         size_t m = SQZ_MIN(n - i, BLOCK);
+        if (!is_picked(pick.first + i / BLOCK, pick.every))
+            continue;
         if (!plain)
             m = keep_ordinary(x + i, m, kept, &ignored[0], &ignored[1]);
         fill_block(plain ? x + i : kept, m, HALF / reach, b);
@@ -208,23 +166,31 @@ void sqz_hist_drain(sqz_hist *h, float lo, float hi, sqz_hist_bins *b)
     }
 }
 
-void sqz_hist_see(sqz_hist *h, const float *x, size_t n)
+void sqz_hist_see_by(sqz_scan_f32_fn scan, sqz_hist *h, const float *x, size_t n)
 {
+    const sqz_hist_pick pick = {.every = sqz_hist_every(n)};
     float kept[BLOCK];
     int32_t bin[BLOCK];
     uint64_t ignored[2] = {0, 0};
     sqz_hist_part p;
-    sqz_hist_scan(x, n, &p);
+    sqz_hist_scan(scan, x, n, pick, &p);
     sqz_hist_take(h, &p);
     bool plain = p.nonfinite + p.masked == 0;
     for (size_t i = 0; i < n && p.count && !h->ends_only; i += BLOCK) {
         size_t m = SQZ_MIN(n - i, BLOCK);
+        if (!is_picked(i / BLOCK, pick.every))
+            continue;
         if (!plain)
             m = keep_ordinary(x + i, m, kept, &ignored[0], &ignored[1]);
         bins_of(plain ? x + i : kept, m, HALF / h->reach, bin);
         for (size_t k = 0; k < m; k++)
             h->bin[bin[k]]++;
     }
+}
+
+void sqz_hist_see(sqz_hist *h, const float *x, size_t n)
+{
+    sqz_hist_see_by(sqz_scan_f32_scalar, h, x, n);
 }
 
 /* ---- whole histograms ---- */

@@ -37,6 +37,7 @@ typedef struct collector {
 typedef struct job {
     const float *x;
     size_t n, per; /* numbers of a sample, stretches of a sample */
+    sqz_scan_f32_fn scan;
     sqz_hist_part *part;
     sqz_hist_bins *bins;
     float reach;   /* to count with; 0: none yet */
@@ -50,15 +51,21 @@ static const float *stretch(const job *j, size_t unit, size_t *n)
     return j->x + unit / j->per * j->n + from;
 }
 
+static sqz_hist_pick pick_of(const job *j, size_t unit)
+{
+    return (sqz_hist_pick){.first = unit % j->per * (SQZ_HIST_STRETCH / SQZ_HIST_BLOCK),
+                           .every = sqz_hist_every(j->n)};
+}
+
 static sqz_status look(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
     for (size_t u = begin; u < end; u++) {
         size_t n;
         const float *x = stretch(j, u, &n);
-        sqz_hist_scan(x, n, &j->part[u]);
+        sqz_hist_scan(j->scan, x, n, pick_of(j, u), &j->part[u]);
         if (j->reach > 0.0f && sqz_hist_fits(&j->part[u], j->reach))
-            sqz_hist_fill(x, n, &j->part[u], j->reach, &j->bins[sqz_worker_index()]);
+            sqz_hist_fill(x, n, &j->part[u], j->reach, pick_of(j, u), &j->bins[sqz_worker_index()]);
     }
     return SQZ_OK;
 }
@@ -70,7 +77,7 @@ static sqz_status look_again(void *arg, size_t begin, size_t end)
         size_t n;
         const float *x = stretch(j, u, &n);
         if (!sqz_hist_fits(&j->part[u], j->counted))
-            sqz_hist_fill(x, n, &j->part[u], j->reach, &j->bins[sqz_worker_index()]);
+            sqz_hist_fill(x, n, &j->part[u], j->reach, pick_of(j, u), &j->bins[sqz_worker_index()]);
     }
     return SQZ_OK;
 }
@@ -98,6 +105,7 @@ static sqz_status see_in_parallel(collector *c, sqz_hist *h, const float *x, siz
                                   size_t n)
 {
     job j = {.x = x, .n = n, .part = c->part, .bins = c->bins};
+    j.scan = c->ctx->kernels->scan_f32;
     sqz_hist_part all = {.min = INFINITY, .max = -INFINITY};
     j.per = (n + SQZ_HIST_STRETCH - 1) / SQZ_HIST_STRETCH;
     j.reach = h->ends_only ? 0.0f : h->reach;
@@ -135,7 +143,7 @@ static sqz_status observe(collector *c, sqz_vid v, const sqz_tensor *t)
         SQZ_TRY(see_in_parallel(c, h, x, samples, n));
     else
         for (size_t k = 0; k < samples; k++)
-            sqz_hist_see(h, x + k * n, n);
+            sqz_hist_see_by(c->ctx->kernels->scan_f32, h, x + k * n, n);
     if (h->nonfinite)
         return sqz_fail(c->ctx, SQZ_E_FORMAT,
                         "value '%s': %llu of its numbers are not finite (NaN, infinite or above "

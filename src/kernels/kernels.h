@@ -363,6 +363,12 @@ typedef void (*sqz_transpose_b4_fn)(size_t rows, size_t cols, const void *x, siz
 typedef void (*sqz_transpose_b1_fn)(size_t rows, size_t cols, const void *x, size_t ldx, void *y,
                                     size_t ldy);
 
+/* ---- statistics ----
+ * Least and greatest of n numbers (+inf, -inf of none; 0 is +0) and how many are 0. Returns 0 when
+ * one is NaN or above `limit` in magnitude; the totals mean nothing then. */
+typedef int (*sqz_scan_f32_fn)(const float *x, size_t n, float limit, float *lo, float *hi,
+                               uint64_t *zeros);
+
 #define SQZ_FIELD_scalar(kernel) sqz_##kernel##_fn kernel;
 #define SQZ_FIELD_avx2(kernel)
 #define SQZ_FIELD_avxvnni(kernel)

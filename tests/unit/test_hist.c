@@ -127,12 +127,14 @@ static void test_halves_of_seeing_equal_the_whole(void **state)
     sqz_hist_part part[3], sample = {.min = INFINITY, .max = -INFINITY};
     const size_t cut[4] = {0, 5000, 5003, N};
     for (int i = 0; i < 3; i++) {
-        sqz_hist_scan(x + cut[i], cut[i + 1] - cut[i], &part[i]);
+        sqz_hist_scan(sqz_scan_f32_scalar, x + cut[i], cut[i + 1] - cut[i], (sqz_hist_pick){0},
+                      &part[i]);
         sqz_hist_combine(&sample, &part[i]);
     }
     sqz_hist_take(h, &sample);
     for (int i = 2; i >= 0; i--)
-        sqz_hist_fill(x + cut[i], cut[i + 1] - cut[i], &part[i], h->reach, bins);
+        sqz_hist_fill(x + cut[i], cut[i + 1] - cut[i], &part[i], h->reach, (sqz_hist_pick){0},
+                      bins);
     sqz_hist_drain(h, sample.min, sample.max, bins);
     assert_same_counts(want, h);
     for (size_t i = 0; i < SQZ_HIST_BINS; i++)
@@ -203,6 +205,78 @@ static void test_share_outside_is_that_of_the_numbers(void **state)
     free(x);
 }
 
+/* A value of many numbers, with its ends where no block is picked: ends are exact, the share of
+ * what is counted is that of all within what chance allows, and stretches give the counts of the
+ * whole. */
+static void test_large_values_are_counted_in_part_and_their_ends_in_full(void **state)
+{
+    (void)state;
+    enum { MANY = 40 * SQZ_HIST_ENOUGH };
+    sqz_rng r = {.seed = 8};
+    float *x = malloc(MANY * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < MANY; i++)
+        x[i] = i % 4 ? (float)sqz_rng_uniform(&r) : 0.0f;
+    x[MANY - 1] = 7.0f;
+    x[MANY - 2] = -3.0f;
+    sqz_hist *h = seen(x, MANY, MANY), *parts = seen(x, 0, 1);
+    assert_true(h->min == -3.0f && h->max == 7.0f);
+    assert_true(h->count > SQZ_HIST_ENOUGH / 2 && h->count < 2 * SQZ_HIST_ENOUGH);
+    assert_true(fabs((double)h->zeros / (double)h->count - 0.25) < 0.01);
+    assert_true(fabs(sqz_hist_outside(h, (sqz_range){-4, 0.5f}) - 0.375) < 0.02);
+
+    sqz_hist_bins *bins = calloc(1, sizeof *bins);
+    sqz_hist_part all = {.min = INFINITY, .max = -INFINITY}, part[MANY / SQZ_HIST_STRETCH];
+    sqz_hist_pick pick = {.every = sqz_hist_every(MANY)};
+    for (size_t i = 0; i < SQZ_COUNT(part); i++) {
+        pick.first = i * (SQZ_HIST_STRETCH / SQZ_HIST_BLOCK);
+        sqz_hist_scan(sqz_scan_f32_scalar, x + i * SQZ_HIST_STRETCH, SQZ_HIST_STRETCH, pick,
+                      &part[i]);
+        sqz_hist_combine(&all, &part[i]);
+    }
+    sqz_hist_take(parts, &all);
+    for (size_t i = 0; i < SQZ_COUNT(part); i++) {
+        pick.first = i * (SQZ_HIST_STRETCH / SQZ_HIST_BLOCK);
+        sqz_hist_fill(x + i * SQZ_HIST_STRETCH, SQZ_HIST_STRETCH, &part[i], parts->reach, pick,
+                      bins);
+    }
+    sqz_hist_drain(parts, all.min, all.max, bins);
+    assert_same_counts(h, parts);
+    free(bins);
+    free(parts);
+    free(h);
+    free(x);
+}
+
+static void test_scans_are_the_same_bits_on_every_instruction_set(void **state)
+{
+    (void)state;
+    float *x = numbers(9);
+    x[31] = -0.0f;
+    static const float odd[] = {1, NAN, INFINITY, -INFINITY, 2e30f, -2e30f};
+    for (int isa = 0; isa < SQZ_N_ISA; isa++) {
+        sqz_kernels k;
+        sqz_kernels_select(&k, (sqz_isa)isa);
+        for (size_t n = 0; n < 100; n++)
+            for (size_t o = 0; o < SQZ_COUNT(odd); o++) {
+                float lo[2], hi[2];
+                uint64_t zeros[2];
+                const float was = x[n / 2];
+                x[n / 2] = odd[o];
+                int want = sqz_scan_f32_scalar(x, n, 1e30f, &lo[0], &hi[0], &zeros[0]);
+                assert_int_equal(want, n == 0 || o == 0);
+                assert_int_equal(k.scan_f32(x, n, 1e30f, &lo[1], &hi[1], &zeros[1]), want);
+                if (want) {
+                    assert_memory_equal(&lo[0], &lo[1], sizeof lo[0]);
+                    assert_memory_equal(&hi[0], &hi[1], sizeof hi[0]);
+                    assert_int_equal(zeros[0], zeros[1]);
+                }
+                x[n / 2] = was;
+            }
+    }
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +289,8 @@ int main(void)
         cmocka_unit_test(test_extreme_magnitudes_stay_inside),
         cmocka_unit_test(test_zeros_first_do_not_cost_resolution),
         cmocka_unit_test(test_share_outside_is_that_of_the_numbers),
+        cmocka_unit_test(test_large_values_are_counted_in_part_and_their_ends_in_full),
+        cmocka_unit_test(test_scans_are_the_same_bits_on_every_instruction_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
