@@ -9,11 +9,9 @@ import json
 import math
 import os
 import pathlib
-import resource
 import subprocess
 import sys
-import threading
-import time
+import tempfile
 
 import numpy as np
 
@@ -41,19 +39,26 @@ def arguments(parser):
     parser.add_argument("--threads", type=int, default=1)
 
 
+# The peak that the system notes for a process includes that of whoever forked it: a small process in between.
+LAUNCH = """
+import os, subprocess, sys, time
+begin = time.monotonic()
+p = subprocess.Popen(sys.argv[2:])
+_, status, use = os.wait4(p.pid, 0)
+with open(sys.argv[1], "w") as f:
+    print(os.waitstatus_to_exitcode(status), use.ru_utime + use.ru_stime, time.monotonic() - begin, use.ru_maxrss / 1024, file=f)
+"""
+
+
 def watched(command, env=None):
     """(exit status, stdout, stderr, CPU seconds, wall seconds, peak MB) of a process."""
-    begin = time.monotonic()
-    p = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         env=dict(os.environ, **(env or {})))
-    errors = []
-    reader = threading.Thread(target=lambda: errors.append(p.stderr.read()))
-    reader.start()
-    out = p.stdout.read()
-    reader.join()
-    _, status, use = os.wait4(p.pid, 0)
-    p.returncode = os.waitstatus_to_exitcode(status)
-    return (p.returncode, out, errors[0], use.ru_utime + use.ru_stime, time.monotonic() - begin, use.ru_maxrss / 1024)
+    with tempfile.NamedTemporaryFile() as note:
+        done = subprocess.run([sys.executable, "-S", "-c", LAUNCH, note.name, *map(str, command)], capture_output=True, text=True,
+                              env=dict(os.environ, **(env or {})))
+        words = note.read().split()
+    if len(words) != 4:
+        return 1, done.stdout, done.stderr, math.nan, math.nan, math.nan
+    return int(words[0]), done.stdout, done.stderr, *map(float, words[1:])
 
 
 def quantize(args, tool, model, calib, out, layout=None):
@@ -180,21 +185,22 @@ def judge(ref, got, label):
     return Score(100 * hit.mean(), *paired(hit, own), 100 * (decisions(got) == decisions(ref)).mean(), *kl(ref, got), hit)
 
 
-HEAD = f"{'tool':34} {'top-1':>6} {'- float':>14} {'= float':>8} {'mean KL':>17} {'CPU s':>7} {'MB':>6} {'file':>6}"
+FIGURES = f"{'top-1':>6} {'- float':>14} {'= float':>8} {'mean KL':>18}"
+HEAD = f"{'tool':42} {FIGURES} {'CPU s':>7} {'MB':>6} {'file':>6}"
+
+
+def figures(s):
+    return (f"{s.top1:6.2f} {s.change:+6.2f} +-{s.change_error:5.2f} {s.equal:8.2f} "
+            f"{s.kl:9.5f} +-{s.kl_error:.5f}")
 
 
 def line(tool, score, made=None, model=None):
     ratio = made.path.stat().st_size / pathlib.Path(model).stat().st_size if made and made.path.suffix == ".onnx" else math.nan
     cpu, peak = (made.cpu, made.peak) if made else (math.nan, math.nan)
-    return (f"{tool:34} {score.top1:6.2f} {score.change:+6.2f} +-{score.change_error:5.2f} {score.equal:8.2f} "
-            f"{score.kl:9.5f} +-{score.kl_error:.5f} {cpu:7.2f} {peak:6.0f} {ratio:6.3f}")
+    return f"{tool:42} {figures(score)} {cpu:7.2f} {peak:6.0f} {ratio:6.3f}"
 
 
 def save(path, x, y=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **({"x": x} if y is None else {"x": x, "y": y}))
     return path
-
-
-def peak_of_self():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
