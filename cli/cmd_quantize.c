@@ -1,4 +1,4 @@
-/* squeeze quantize: int8 post-training quantization. */
+/* squeeze quantize: post-training quantization. */
 #include "cmd.h"
 
 static const cli_flag_id flags[] = {
@@ -10,16 +10,25 @@ static const cli_flag_id flags[] = {
     CLI_SEED,     CLI_THREADS,     CLI_FORMAT, CLI_END};
 const sqz_cmd sqz_cmd_quantize = {
     .name = "quantize",
-    .summary = "int8 model from a float one and calibration data",
+    .summary = "model of integers from a float one and calibration data",
     .usage = "quantize MODEL --data SET -o OUT.onnx [OPTIONS]",
-    .doc = "Post-training quantization to int8: asymmetric activations, symmetric weights\n"
-           "with one scale per channel, int32 biases. OUT.onnx has QuantizeLinear and\n"
-           "DequantizeLinear nodes and runs in any ONNX runtime as it is; its metadata says\n"
-           "how it was made. With --max-drop and labelled data, exit 1 tells that accuracy\n"
-           "fell further than allowed.",
+    .doc = "Post-training quantization. Without options: int8, asymmetric activations, symmetric\n"
+           "weights with one scale per channel, int32 biases. --weights and --activations choose\n"
+           "the bits, --method what refines them, --recipe all of it at once (docs/recipes.md).\n"
+           "OUT.onnx runs in any ONNX runtime as it is; its metadata says how it was made: given\n"
+           "back with --recipe, the same model comes out, byte for byte. Layers that collapse are\n"
+           "named; --layers shows all of them, and what leaving the worst ones float would gain.\n"
+           "With --max-drop and labelled data, the worst layers stay float until accuracy holds;\n"
+           "with --weights auto as well, the smallest model that holds is searched, with bits of\n"
+           "their own for each layer, and the report has all that was tried. --target-size, or a\n"
+           "--device with limits, asks for the most accurate one of that size. Exit 1 tells that\n"
+           "nothing holds.",
     .example = "  squeeze quantize datasets/fashion-cnn/fashion-cnn.onnx --data fashion.h5 \\\n"
                "      --exclude head/fc -o int8.onnx\n"
-               "makes all but the last layer int8.",
+               "makes all but the last layer int8.\n\n"
+               "  squeeze quantize datasets/fashion-cnn/fashion-cnn.onnx --data fashion.h5 \\\n"
+               "      --weights auto --max-drop '0.5 pp' -o small.onnx --html small.html\n"
+               "finds the smallest model that loses at most half a point.",
     .arg = CLI_ARG_MODEL,
     .flags = flags,
     .call = sqz_quantize,

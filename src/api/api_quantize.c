@@ -1,6 +1,7 @@
 /* api_quantize.c: squeeze quantize: int8 post-training quantization, with the worst nodes kept
  * float until the accuracy asked for holds. */
-#include "api/api_fit.h"
+#include "api/mixed.h"
+#include <math.h>
 #include <string.h>
 
 static sqz_status open_all(sqz_work *w)
@@ -109,6 +110,59 @@ static sqz_status with_target(sqz_work *w, const sqz_recipe *r)
     return s;
 }
 
+/* ---- bits by themselves ---- */
+
+static bool wants_limits(const double *limit)
+{
+    for (int d = 0; d < SQZ_KNAPSACK_COSTS; d++)
+        if (isfinite(limit[d]))
+            return true;
+    return false;
+}
+
+static sqz_status search_bits(sqz_fit_state *f, const sqz_recipe *r, sqz_mix *m,
+                              const sqz_trial **best)
+{
+    double limit[SQZ_KNAPSACK_COSTS];
+    SQZ_TRY(sqz_auto_limits(f, limit));
+    if (f->w->job.max_drop && !f->w->job.target_size)
+        return sqz_auto_cheapest(f, r, m, best);
+    if (!wants_limits(limit))
+        return sqz_fail(
+            f->w->ctx, SQZ_E_ARG,
+            "--weights auto needs to know what to hold: --max-drop, --target-size, or a "
+            "--device with limits");
+    return sqz_auto_within(f, r, limit, m, best);
+}
+
+static sqz_status automatic(sqz_work *w, const sqz_recipe *r)
+{
+    sqz_fit_state f = {0};
+    sqz_mix m = {0};
+    const sqz_trial *best = NULL;
+    sqz_status s = sqz_fit_open(&f, w);
+    if (s == SQZ_OK)
+        s = search_bits(&f, r, &m, &best);
+    if (s == SQZ_OK) {
+        const sqz_trial *shown = best ? best : sqz_fit_best(&f);
+        sqz_view_heading(w->rep, "What was tried (judged on %lld samples)", (long long)f.judged);
+        sqz_describe_trials(&f, best);
+        if (m.n) {
+            sqz_mix_recall(&m, shown);
+            sqz_describe_mix(&m);
+        }
+        sqz_str_add(&w->notes, shown->notes);
+        sqz_view_heading(w->rep, "Result: %s", shown->name);
+        s = finish(w, shown->graph, shown->passes);
+        if (s == SQZ_OK && (!best || !best->fits))
+            s = sqz_fail(w->ctx, SQZ_E_GATE,
+                         "nothing that was tried holds; the closest is '%s'%s%s", shown->name,
+                         shown->obstacle ? ": " : "", shown->obstacle ? shown->obstacle : "");
+    }
+    sqz_fit_close(&f);
+    return s;
+}
+
 /* ---- models that are quantized already ---- */
 
 static bool is_quantized(const sqz_graph *g)
@@ -170,7 +224,9 @@ static sqz_status quantize(sqz_work *w)
         return sqz_work_dry_run(
             w, w->calib, (double)SQZ_MIN(sqz_work_samples(w), w->calib->n) + judged, w->job.out);
     }
-    if (w->job.max_drop) {
+    if (r.automatic || w->job.target_size) {
+        s = automatic(w, &r);
+    } else if (w->job.max_drop) {
         s = with_target(w, &r);
     } else {
         sqz_graph *g;

@@ -1,6 +1,7 @@
 /* fit_state.c: candidates of a search, made, costed and judged one after the other. */
 #include "api/api_fit.h"
 #include "base/yaml.h"
+#include "eval/without.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,6 +243,7 @@ static sqz_status try_one(sqz_fit_state *f, sqz_trial *t)
         t->agreement = 1.0;
         t->distance = strstr(f->metrics, ",kl") ? 0.0 : -INFINITY; /* no noise: infinite SNR */
     }
+    t->bytes = sqz_graph_constant_bytes(t->graph);
     if (w->device) {
         SQZ_TRY(sqz_estimate_graph(t->graph, w->device, &t->estimate));
         SQZ_TRY(obstacle(f, t));
@@ -437,10 +439,17 @@ void sqz_describe_trials(sqz_fit_state *f, const sqz_trial *best)
 {
     sqz_report *r = f->w->rep;
     cJSON *list = sqz_json_array(r, NULL, "trials");
-    sqz_view_table(r, "trial|>accuracy|>from float|>flash|>RAM|>latency|>seconds|result");
+    const bool device = f->w->device != NULL;
+    sqz_view_table(r, device ? "trial|>accuracy|>agrees|>from float|>flash|>RAM|>latency|>seconds|"
+                               "result"
+                             : "trial|>accuracy|>agrees|>from float|>weights|>seconds|result");
     for (uint32_t i = 0; i < f->n_trial; i++) {
         const sqz_trial *t = &f->trial[i];
         char accuracy[48], flash[32] = "", ram[32] = "", latency[32] = "", distance[32] = "";
+        char agrees[32] = "";
+        const char *result = t->fits ? "fits" : t->obstacle ? t->obstacle : "";
+        if (!isnan(t->agreement))
+            (void)snprintf(agrees, sizeof agrees, "%.2f %%", 100.0 * t->agreement);
         sqz_print_metric(accuracy, f->metric, t->accuracy);
         if (!isnan(t->distance))
             (void)snprintf(distance, sizeof distance, "%.3g", fabs(t->distance));
@@ -463,11 +472,15 @@ void sqz_describe_trials(sqz_fit_state *f, const sqz_trial *best)
             sqz_json_num(r, o, "latency", t->estimate->latency);
             sqz_json_num(r, o, "energy", t->estimate->energy);
         }
-        sqz_view_row(r, "%s%s|%s|%s|%s|%s|%s|%.2f|%s", t == best ? "* " : "  ", t->name, accuracy,
-                     distance, flash, ram, latency, t->seconds,
-                     t->fits       ? "fits"
-                     : t->obstacle ? t->obstacle
-                                   : "");
+        sqz_json_num(r, o, "bytes", t->bytes);
+        if (!device)
+            sqz_print_bytes(flash, (uint64_t)t->bytes);
+        if (device)
+            sqz_view_row(r, "%s%s|%s|%s|%s|%s|%s|%s|%.2f|%s", t == best ? "* " : "  ", t->name,
+                         accuracy, agrees, distance, flash, ram, latency, t->seconds, result);
+        else
+            sqz_view_row(r, "%s%s|%s|%s|%s|%s|%.2f|%s", t == best ? "* " : "  ", t->name, accuracy,
+                         agrees, distance, flash, t->seconds, result);
     }
     if (f->w->device)
         sqz_view_chart(r, "Accuracy on the judging split against flash, KiB", scatter(f));

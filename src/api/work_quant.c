@@ -52,9 +52,9 @@ sqz_status sqz_work_recipe(sqz_work *w, sqz_recipe *out)
 /* ---- what recipes that begin alike share ---- */
 
 typedef struct sqz_prefix {
-    const char *before; /* passes in front of calib */
-    sqz_graph *graph;   /* what they leave; NULL: w->graph, as there are none */
-    sqz_stats *stats;   /* of it; NULL: not collected yet */
+    const char *text; /* passes that were run */
+    sqz_graph *graph; /* what they leave */
+    sqz_stats *stats; /* of it; NULL: not collected, or not asked for */
     struct sqz_prefix *next;
 } sqz_prefix;
 
@@ -86,18 +86,16 @@ static sqz_env make_env(sqz_work *w, sqz_str *notes)
                      .notes = notes};
 }
 
-static sqz_status make_prefix(sqz_work *w, const char *before, sqz_str *notes, sqz_prefix **out)
+/* Runs `passes` on a copy of `from` and keeps what they leave under `text`. */
+static sqz_status keep_prefix(sqz_work *w, const char *text, const sqz_graph *from,
+                              const char *passes, sqz_env *env, sqz_prefix **out)
 {
     sqz_prefix *p = sqz_arena_alloc(&w->arena, 1, sizeof *p);
     *out = p;
-    if (!p || !(p->before = sqz_arena_strdup(&w->arena, before)))
+    if (!p || !(p->text = sqz_arena_strdup(&w->arena, text)))
         return SQZ_E_NOMEM;
-    sqz_env env = make_env(w, notes);
-    sqz_status s = SQZ_OK;
-    if (*before)
-        s = sqz_graph_clone(w->graph, &p->graph);
-    if (s == SQZ_OK && *before)
-        s = sqz_run_recipe(p->graph, before, &env);
+    SQZ_TRY(sqz_graph_clone(from, &p->graph));
+    sqz_status s = *passes ? sqz_run_recipe(p->graph, passes, env) : SQZ_OK;
     if (s != SQZ_OK) {
         sqz_graph_free(p->graph);
         return s;
@@ -107,23 +105,57 @@ static sqz_status make_prefix(sqz_work *w, const char *before, sqz_str *notes, s
     return SQZ_OK;
 }
 
-static sqz_status find_prefix(sqz_work *w, const char *before, sqz_str *notes, sqz_prefix **out)
+static sqz_prefix *find_prefix(const sqz_work *w, const char *text)
 {
-    for (sqz_prefix *p = w->prefix; p; p = p->next)
-        if (strcmp(p->before, before) == 0) {
-            *out = p;
-            return SQZ_OK;
-        }
-    return make_prefix(w, before, notes, out);
+    sqz_prefix *p = w->prefix;
+    while (p && strcmp(p->text, text) != 0)
+        p = p->next;
+    return p;
+}
+
+/* The float model behind the passes in front of calib. */
+static sqz_status prepared(sqz_work *w, const char *before, sqz_str *notes, sqz_prefix **out)
+{
+    sqz_env env = make_env(w, notes);
+    *out = find_prefix(w, before);
+    return *out ? SQZ_OK : keep_prefix(w, before, w->graph, before, &env, out);
+}
+
+/* The same with ranges; calib uses the statistics that an earlier one has left. */
+static sqz_status calibrated(sqz_work *w, const sqz_recipe *r, sqz_str *notes, sqz_prefix **out)
+{
+    sqz_str calib = {.ctx = w->ctx}, all = {.ctx = w->ctx};
+    sqz_prefix *from;
+    sqz_ranges *ranges = NULL;
+    SQZ_TRY(prepared(w, r->before, notes, &from));
+    *out = from;
+    if (!r->calib)
+        return SQZ_OK;
+    sqz_step_print(&calib, sqz_pass_find("calib"), r->calib);
+    sqz_str_addf(&all, "%s,%s", r->before, calib.data ? calib.data : "");
+    sqz_status s = calib.status != SQZ_OK ? calib.status : all.status;
+    if (s == SQZ_OK && !(*out = find_prefix(w, all.data))) {
+        sqz_env env = make_env(w, notes);
+        if (w->job.ranges)
+            s = sqz_ranges_load(w->ctx, w->job.ranges, &ranges);
+        env.ranges = ranges;
+        env.stats = &from->stats;
+        if (s == SQZ_OK)
+            s = keep_prefix(w, all.data, from->graph, calib.data, &env, out);
+    }
+    sqz_ranges_free(w->ctx, ranges);
+    sqz_str_free(&calib);
+    sqz_str_free(&all);
+    return s;
 }
 
 sqz_status sqz_work_stats(sqz_work *w, const char *before, const sqz_stats **out)
 {
     sqz_prefix *p;
-    SQZ_TRY(find_prefix(w, before, &w->notes, &p));
+    SQZ_TRY(prepared(w, before, &w->notes, &p));
     if (!p->stats)
-        SQZ_TRY(sqz_stats_collect(p->graph ? p->graph : w->graph, w->calib, w->job.layout,
-                                  sqz_work_samples(w), w->job.batch, &p->stats));
+        SQZ_TRY(sqz_stats_collect(p->graph, w->calib, w->job.layout, sqz_work_samples(w),
+                                  w->job.batch, &p->stats));
     *out = p->stats;
     return SQZ_OK;
 }
@@ -142,23 +174,15 @@ static sqz_status check_inputs(const sqz_work *w, const sqz_recipe *r)
     return SQZ_OK;
 }
 
-static sqz_status run_rest(sqz_work *w, const sqz_recipe *r, sqz_prefix *p, sqz_str *notes,
-                           sqz_graph *g)
+static sqz_status run_rest(sqz_work *w, const sqz_recipe *r, sqz_str *notes, sqz_graph *g)
 {
     sqz_arena a = {.ctx = w->ctx};
     sqz_recipe rest = *r;
-    sqz_ranges *ranges = NULL;
     rest.before = "";
-    const char *text = sqz_recipe_text(&a, &rest);
-    sqz_status s = text ? SQZ_OK : SQZ_E_NOMEM;
-    if (s == SQZ_OK && w->job.ranges)
-        s = sqz_ranges_load(w->ctx, w->job.ranges, &ranges);
+    rest.calib = NULL;
     sqz_env env = make_env(w, notes);
-    env.ranges = ranges;
-    env.stats = &p->stats;
-    if (s == SQZ_OK)
-        s = sqz_run_recipe(g, text, &env);
-    sqz_ranges_free(w->ctx, ranges);
+    const char *text = sqz_recipe_text(&a, &rest);
+    sqz_status s = text ? sqz_run_recipe(g, text, &env) : SQZ_E_NOMEM;
     sqz_arena_free(&a);
     return s;
 }
@@ -168,9 +192,9 @@ sqz_status sqz_work_quantized(sqz_work *w, const sqz_recipe *r, sqz_str *notes, 
     sqz_prefix *p;
     *out = NULL;
     SQZ_TRY(check_inputs(w, r));
-    SQZ_TRY(find_prefix(w, r->before, notes, &p));
-    SQZ_TRY(sqz_graph_clone(p->graph ? p->graph : w->graph, out));
-    sqz_status s = run_rest(w, r, p, notes, *out);
+    SQZ_TRY(calibrated(w, r, notes, &p));
+    SQZ_TRY(sqz_graph_clone(p->graph, out));
+    sqz_status s = run_rest(w, r, notes, *out);
     if (s != SQZ_OK) {
         sqz_graph_free(*out);
         *out = NULL;

@@ -105,3 +105,11 @@ double sqz_node_constant_bytes(const sqz_graph *g, sqz_nid id)
     }
     return bytes;
 }
+
+double sqz_graph_constant_bytes(const sqz_graph *g)
+{
+    double bytes = 0.0;
+    for (sqz_vid v = 0; v < g->n_value; v++)
+        bytes += bytes_of(sqz_val(g, v));
+    return bytes;
+}

@@ -10,4 +10,6 @@ sqz_status sqz_graph_float_node(sqz_graph *g, sqz_nid n, const sqz_graph *refere
 /* Bytes of the constants that node n reads, through nodes that only dequantize, with their grids.
  */
 double sqz_node_constant_bytes(const sqz_graph *g, sqz_nid n);
+/* The same of all constants of g, each once. */
+double sqz_graph_constant_bytes(const sqz_graph *g);
 #endif

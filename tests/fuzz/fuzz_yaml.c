@@ -1,8 +1,9 @@
-/* fuzz_yaml.c: any bytes as a device file, with an estimate for what it accepts, and as the spec of
- * a data set. */
+/* fuzz_yaml.c: any bytes as a device file, with an estimate for what it accepts, as the spec of a
+ * data set, and as a recipe. */
 #include "device/device.h"
 #include "fuzz.h"
 #include "io/prepare.h"
+#include "quant/recipe.h"
 #include <math.h>
 #include <string.h>
 
@@ -31,6 +32,21 @@ static void estimate(sqz_ctx *ctx, const sqz_device *d)
     sqz_graph_free(g);
 }
 
+/* A recipe that was accepted is text that is accepted, and stays the same. */
+static void recipe(sqz_arena *a, const uint8_t *data, size_t size)
+{
+    sqz_recipe r, again;
+    if (!fuzz_may(a->ctx, sqz_recipe_from_yaml(a, "recipe", (const char *)data, size, &r),
+                  "recipe"))
+        return;
+    const char *text = sqz_recipe_text(a, &r);
+    sqz_status st = text ? sqz_recipe_from_text(a, text, &again) : SQZ_E_NOMEM;
+    fuzz_must(a->ctx, st, "the text of a recipe");
+    const char *same = st == SQZ_OK ? sqz_recipe_text(a, &again) : NULL;
+    if (same && strcmp(text, same) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
@@ -44,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sqz_device_free(ctx, d);
     }
     (void)fuzz_may(ctx, sqz_prepare_parse(&a, path, &spec), "spec");
+    recipe(&a, data, size);
     (void)close(fd);
     sqz_arena_free(&a);
     sqz_ctx_free(ctx);

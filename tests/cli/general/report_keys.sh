@@ -14,6 +14,8 @@ squeeze devices cortex-m4 --json >a10
 squeeze list --json >a11
 squeeze list calib --json >a12
 squeeze quantize model.onnx $q --test valid.npz --max-drop '1 pp' --json >a13
+squeeze quantize model.onnx $q --test valid.npz --weights auto --max-drop '2 pp' --json >a15
+squeeze quantize model.onnx $q --layers --json >a16
 squeeze inspect none.onnx --json >a14 2>/dev/null || true
 # names of metrics and metadata are data, not keys of the format
 jq -r 'del(.metadata) | if .accuracy then .accuracy.metrics |= [.[]] else . end |
