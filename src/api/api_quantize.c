@@ -1,12 +1,31 @@
 /* api_quantize.c: squeeze quantize: int8 post-training quantization, with the worst nodes kept
  * float until the accuracy asked for holds. */
 #include "api/mixed.h"
+#include "quant/synthetic.h"
 #include <math.h>
 #include <string.h>
+
+/* No data: inputs under which the network does what its batch norms remember. */
+static sqz_status open_synthetic(sqz_work *w)
+{
+    const sqz_synthetic_options o = {
+        .samples = w->job.samples, .seed = w->job.seed, .notes = &w->notes};
+    SQZ_TRY(sqz_synthetic_data(w->graph, &o, &w->calib));
+    if (w->job.test)
+        return sqz_work_data(w, w->job.test, "valid|calib|train", &w->judge);
+    if (w->job.max_drop)
+        return sqz_fail(
+            w->ctx, SQZ_E_ARG,
+            "--max-drop needs data with labels to judge on (--test), synthetic data has "
+            "none");
+    return SQZ_OK;
+}
 
 static sqz_status open_all(sqz_work *w)
 {
     SQZ_TRY(sqz_work_device(w));
+    if (w->job.data && strcmp(w->job.data, "synthetic") == 0)
+        return open_synthetic(w);
     if (w->job.data) {
         SQZ_TRY(sqz_work_data(w, w->job.data, "calib|train", &w->calib));
         SQZ_TRY(sqz_work_data(w, w->job.test ? w->job.test : w->job.data, "valid|calib|train",
@@ -224,6 +243,7 @@ static sqz_status quantize(sqz_work *w)
         return sqz_work_dry_run(
             w, w->calib, (double)SQZ_MIN(sqz_work_samples(w), w->calib->n) + judged, w->job.out);
     }
+    SQZ_TRY(sqz_warn_of_data(w));
     if (r.automatic || w->job.target_size) {
         s = automatic(w, &r);
     } else if (w->job.max_drop) {
