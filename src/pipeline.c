@@ -1,6 +1,6 @@
 /* pipeline.c: squeeze fit, the whole of squeeze in order: the most accurate model that fits the
  * device. */
-#include "api/api_fit.h"
+#include "api/mixed.h"
 #include <math.h>
 #include <string.h>
 
@@ -51,6 +51,20 @@ static sqz_status try_calibrators(sqz_fit_state *f)
             return sqz_fail(f->w->ctx, SQZ_E_ARG, "stopped");
     }
     return SQZ_OK;
+}
+
+/* int8 is too large, too slow or too hungry, and the device computes with weights of 4 bits: each
+ * layer gets its own. */
+static sqz_status try_fewer_bits(sqz_fit_state *f)
+{
+    const sqz_trial *best = sqz_fit_best(f);
+    double limit[SQZ_KNAPSACK_COSTS];
+    sqz_mix m;
+    if (!best || best->fits || !best->recipe || !isnan(best->accuracy) ||
+        !f->w->device->numerics.w_s4 || sqz_fit_out_of_budget(f))
+        return SQZ_OK;
+    SQZ_TRY(sqz_auto_limits(f, limit));
+    return sqz_auto_within(f, best->recipe, limit, &m, &best);
 }
 
 /* Accurate enough is not reached, and int8 leaves room on the device: keep the worst nodes float.
@@ -237,6 +251,7 @@ static sqz_status search(sqz_fit_state *f)
     SQZ_TRY(sqz_fit_open(f, f->w));
     SQZ_TRY(sqz_fit_try(f, "float", NULL, NULL));
     SQZ_TRY(try_calibrators(f));
+    SQZ_TRY(try_fewer_bits(f));
     SQZ_TRY(try_fallbacks(f));
     const sqz_trial *best = sqz_fit_best(f);
     return best && best->fits ? deliver(f, best) : give_up(f, best);
