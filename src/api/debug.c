@@ -107,6 +107,18 @@ static void draw(sqz_work *w, const sqz_eval_layer *l)
 
 /* ---- every layer ---- */
 
+#define NAME_MAX_SHOWN 48
+
+/* The end of a long name: exporters put what tells nodes apart there. */
+static const char *shown(char out[NAME_MAX_SHOWN + 8], const char *name)
+{
+    size_t n = strlen(name);
+    if (n <= NAME_MAX_SHOWN)
+        return name;
+    (void)snprintf(out, NAME_MAX_SHOWN + 8, "...%s", name + n - NAME_MAX_SHOWN);
+    return out;
+}
+
 static void layer_json(sqz_report *r, cJSON *list, const sqz_eval_layer *l)
 {
     cJSON *o = sqz_json_object(r, list, NULL);
@@ -146,12 +158,12 @@ static void show_layers(sqz_work *w, const sqz_eval_result *res)
           *own = sqz_chart_series(config, "own error alone, dB", SQZ_COLOR_BAD);
     for (uint32_t i = 0; i < res->n_layer; i++) {
         const sqz_eval_layer *l = &res->layer[i];
-        char spark[4 * SPARKS + 8];
+        char spark[4 * SPARKS + 8], name[NAME_MAX_SHOWN + 8];
         sparkline(l, spark);
         layer_json(r, list, l);
-        sqz_view_row(r, "%s|%s|%.1f|%.1f|%.5f|%.3f %%|%.3f %%|%s|%.4g|%.4g", l->node, l->op,
-                     l->snr_db, l->own_db, l->cosine, 100.0 * l->saturated, 100.0 * l->outside,
-                     spark, (double)l->ref_lo, (double)l->ref_hi);
+        sqz_view_row(r, "%s|%s|%.1f|%.1f|%.5f|%.3f %%|%.3f %%|%s|%.4g|%.4g", shown(name, l->node),
+                     l->op, l->snr_db, l->own_db, l->cosine, 100.0 * l->saturated,
+                     100.0 * l->outside, spark, (double)l->ref_lo, (double)l->ref_hi);
         sqz_chart_place(config, all, l->node, SQZ_MIN(l->snr_db, 100.0));
         (void)cJSON_AddItemToArray(own, cJSON_CreateNumber(SQZ_MIN(l->own_db, 100.0)));
     }
@@ -368,7 +380,7 @@ static void show_exclusions(sqz_work *w, const suspect *s, uint32_t n, double no
     sqz_view_heading(r, "Leaving one layer float (the model is at %.1f dB now)", now);
     sqz_view_table(r, "node|operator|>own dB|>model dB|>gains dB|>costs bytes|>MACs|>costs time");
     for (uint32_t i = 0; i < n; i++) {
-        char bytes[32], latency[32] = "";
+        char bytes[32], latency[32] = "", name[NAME_MAX_SHOWN + 8];
         if (!s[i].tried)
             continue;
         sqz_print_bytes(bytes, (uint64_t)fmax(s[i].bytes, 0.0));
@@ -382,8 +394,8 @@ static void show_exclusions(sqz_work *w, const suspect *s, uint32_t n, double no
         sqz_json_num(r, o, "bytes", s[i].bytes);
         sqz_json_num(r, o, "macs", (double)s[i].macs);
         sqz_json_num(r, o, "seconds", s[i].seconds);
-        sqz_view_row(r, "%s|%s|%.1f|%.1f|%+.1f|%s|%llu|%s", s[i].layer->node, s[i].layer->op,
-                     s[i].layer->own_db, s[i].snr_db, s[i].snr_db - now, bytes,
+        sqz_view_row(r, "%s|%s|%.1f|%.1f|%+.1f|%s|%llu|%s", shown(name, s[i].layer->node),
+                     s[i].layer->op, s[i].layer->own_db, s[i].snr_db, s[i].snr_db - now, bytes,
                      (unsigned long long)s[i].macs, latency);
     }
 }
