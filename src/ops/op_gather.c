@@ -1,6 +1,7 @@
 /* gather: slices x[..., indices, ...] along an axis; the dimensions of the indices take the place
  * of that axis. Indices of 4 and 8 bits are those of a palette (ir/op.h): the file has wider ones.
  */
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -69,6 +70,39 @@ static sqz_status pick(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
+/* Slices go back to where they came from; those picked twice get the sum. */
+typedef struct grad_job {
+    const sqz_grad_call *c;
+    sqz_split3 s;
+} grad_job;
+
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const grad_job *j = arg;
+    const sqz_tensor *k = j->c->in[1];
+    for (size_t outer = begin; outer < end; outer++)
+        for (size_t i = 0; i < k->count; i++) {
+            const int64_t at = sqz_tensor_i64(k, i);
+            const size_t slice = (size_t)(at < 0 ? at + (int64_t)j->s.n : at);
+            sqz_grad_rows(j->c->in_grad[0] + (outer * j->s.n + slice) * j->s.inner, 0,
+                          j->c->out_grad[0] + (outer * k->count + i) * j->s.inner, 0, j->s.inner, 1,
+                          true);
+        }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    grad_job j = {.c = c};
+    int32_t axis = 0;
+    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    j.s = sqz_split_at(&c->in[0]->shape, axis);
+    sqz_grad_begin(c, 0);
+    return sqz_parallel(c->ctx, j.s.outer, 1, grad_piece, &j);
+}
+
 #define INDICES .lo = -3, .hi = 2, .dtype = {SQZ_F32, SQZ_S64} /* within every axis below */
 static const sqz_case cases[] = {
     {.attrs = "axis=1", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {5}}}, .constant = 2, INDICES},
@@ -98,6 +132,8 @@ const sqz_op sqz_op_gather = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = grad,
+    .grad_reads = SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "Gather", .since = 1},
     .cases = cases,

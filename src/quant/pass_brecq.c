@@ -482,12 +482,26 @@ static uint64_t seed_of(const char *name, uint64_t seed)
     return h;
 }
 
+static sqz_status say_left_out(const work *w, const sqz_block *b, const sqz_site *site)
+{
+    const char *first = sqz_nod(w->g, site[b->site].node)->name;
+    SQZ_WARN(w->g->ctx, "brecq: the block from '%s' on keeps its codes: %s", first,
+             sqz_last_error(w->g->ctx));
+    if (w->env->notes)
+        sqz_str_addf(w->env->notes, "brecq: the block from '%s' on keeps its codes: %s\n", first,
+                     sqz_last_error(w->g->ctx));
+    return SQZ_OK;
+}
+
 static sqz_status block_inner(work *w, const sqz_block *b, sqz_site *site, total *sum)
 {
     const sqz_block_options o = {.activations = w->o->activations != 0,
                                  .keep = w->o->activations && w->o->qdrop,
                                  .learn = w->o->activations && w->o->learn};
-    SQZ_TRY(sqz_block_net_make(w->batch, w->g, w->f, b, site, &o, &w->net));
+    const sqz_status made = sqz_block_net_make(w->batch, w->g, w->f, b, site, &o, &w->net);
+    if (made == SQZ_E_UNSUPPORTED) /* an operator without a gradient: its layers stay as they are */
+        return say_left_out(w, b, site);
+    SQZ_TRY(made);
     w->layer = sqz_arena_alloc(&w->a, b->n_site + 1u, sizeof *w->layer);
     w->theta = sqz_arena_alloc(&w->a, w->net.n_grid + 1u, sizeof *w->theta);
     w->steps.m = sqz_arena_alloc(&w->a, w->net.n_grid + 1u, sizeof *w->steps.m);

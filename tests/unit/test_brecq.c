@@ -327,6 +327,25 @@ static void test_codes_are_neighbors_of_the_weights(void **state)
     net_end(&n);
 }
 
+/* Layers behind which nothing can be learned stay as they are, and the notes say which. */
+static void test_a_block_without_gradients_keeps_its_codes(void **state)
+{
+    (void)state;
+    net n = net_begin(19);
+    sqz_vid x = net_input(&n, (sqz_shape){4, {1, 3, 8, 6}});
+    sqz_vid y = net_unary(&n, "round", "steps", "", net_conv(&n, "c1", x, 4, 3));
+    net_finish(&n, 1, &y);
+    sqz_dataset ds = net_data(&n, 8);
+    sqz_str notes = {.ctx = n.ctx};
+    sqz_env env = {.calib = &ds, .notes = &notes};
+    TEST_OK(n.ctx, sqz_run_recipe(n.g, "calib,ptq,brecq(iterations=5)", &env));
+    assert_non_null(strstr(notes.data, "the block from 'c1' on keeps its codes: node 'steps' "
+                                       "(round): operator 'round' has no gradient"));
+    sqz_str_free(&notes);
+    net_data_free(&ds);
+    net_end(&n);
+}
+
 static void test_what_is_missing_is_said(void **state)
 {
     (void)state;
@@ -353,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_outputs_get_nearer_than_with_nearest_codes),
         cmocka_unit_test(test_same_codes_again_and_for_any_number_of_threads),
         cmocka_unit_test(test_codes_are_neighbors_of_the_weights),
+        cmocka_unit_test(test_a_block_without_gradients_keeps_its_codes),
         cmocka_unit_test(test_what_is_missing_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
