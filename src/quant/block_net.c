@@ -47,11 +47,12 @@ static bool is_absorbed(const sqz_graph *q, const sqz_node *n)
            same_grid(sqz_val(q, n->in[0])->quant, sqz_val(q, n->out[0])->quant);
 }
 
-/* Only float operators read the grid: no multiplier is made of its scale. */
+/* Only float operators read the grid: no multiplier is made of its scale. And its codes are not
+ * computed yet: those at the cut stay as they are. */
 static bool is_free(const builder *b, sqz_vid owner)
 {
     const sqz_value *v = sqz_val(b->q, owner);
-    if (!is_op(b->q, v->producer, "quantize"))
+    if (!is_op(b->q, v->producer, "quantize") || sqz_flow_value(b->f, SQZ_QUANT_SIDE, owner))
         return false;
     for (uint32_t u = b->uses.first[owner]; u < b->uses.first[owner + 1]; u++)
         if (!is_op(b->q, b->uses.node[u], "dequantize"))
