@@ -393,7 +393,7 @@ static void test_pairs_stand_where_numbers_are_computed(void **state)
     sqz_vid p = net_unary(&n, "max_pool", "p", "kernel_shape=2,2 strides=2,2", a);
     sqz_vid b = net_conv(&n, "b", p, 8, 3), s = net_binary(&n, "add", "s", p, b);
     net_finish(&n, 1, &s);
-    assert_true(snr(&n, "calib(method=minmax),ptq(activations=16)") > 30);
+    assert_true(snr(&n, "calib(method=minmax),ptq(activations=16 islands=integer)") > 30);
     const sqz_node *pool = node(&n, "p");
     assert_int_equal(node(&n, "b")->in[0], pool->out[0]);     /* no pair behind the pool */
     assert_true(is_op(maker(&n, pool->in[0]), "dequantize")); /* but in front of it */
