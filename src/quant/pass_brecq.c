@@ -615,7 +615,6 @@ static const sqz_attr schema[] = {
     {.name = "learn",
      .offset = offsetof(options, learn),
      .type = SQZ_A_BOOL,
-     .def = 1,
      .max = 1,
      .doc = "learn the scales of activations between float operators"},
     {.name = "chain",

@@ -266,17 +266,18 @@ static void better(const char *ptq, const char *brecq, double factor)
 static void test_outputs_get_nearer_than_with_nearest_codes(void **state)
 {
     (void)state;
-    better("ptq(weights=4 edges=0)", "brecq(iterations=2000 batch=16)", 0.8);
-    better("ptq(weights=4 edges=0)", "brecq(iterations=600 batch=16 qdrop=0)", 0.8);
-    better("ptq(weights=4 edges=0 activations=0)", "brecq(iterations=600 batch=16)", 0.8);
-    better("ptq(weights=4 edges=0 activations=4)", "brecq(iterations=2000 batch=16)", 0.8);
+    better("ptq(weights=4 edges=0)", "brecq(iterations=700 batch=16)", 0.8);
+    better("ptq(weights=4 edges=0)", "brecq(iterations=400 batch=16 qdrop=0)", 0.8);
+    better("ptq(weights=4 edges=0 activations=0)", "brecq(iterations=400 batch=16)", 0.8);
+    better("ptq(weights=4 edges=0 activations=4)", "brecq(iterations=700 batch=16)", 0.95);
+    better("ptq(weights=4 edges=0 activations=4)", "brecq(iterations=700 batch=16 learn=1)", 0.95);
 }
 
 static void test_same_codes_again_and_for_any_number_of_threads(void **state)
 {
     (void)state;
     static const char recipe[] = "calib,ptq(weights=4 edges=0 activations=4),"
-                                 "brecq(iterations=20 batch=16)";
+                                 "brecq(iterations=20 batch=16 learn=1)";
     static result a, b, c;
     after(recipe, 0, 1, &a);
     after(recipe, 1, 1, &b);
