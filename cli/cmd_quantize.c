@@ -2,12 +2,12 @@
 #include "cmd.h"
 
 static const cli_flag_id flags[] = {
-    CLI_DATA,     CLI_OUT,         CLI_RECIPE, CLI_BITS,     CLI_ACTIVATIONS, CLI_METHOD,
-    CLI_GROUP,    CLI_PER_TENSOR,  CLI_POW2,   CLI_EXCLUDE,  CLI_CALIBRATOR,  CLI_RANGES,
-    CLI_MAX_DROP, CLI_TARGET_SIZE, CLI_DEVICE, CLI_TEST,     CLI_METRIC,      CLI_SAMPLES,
-    CLI_LIMIT,    CLI_BUDGET,      CLI_LAYERS, CLI_SPLIT,    CLI_LAYOUT,      CLI_SHAPE,
-    CLI_BIND,     CLI_WEIGHTS,     CLI_BATCH,  CLI_MARKDOWN, CLI_HTML,        CLI_DRY_RUN,
-    CLI_SEED,     CLI_THREADS,     CLI_FORMAT, CLI_END};
+    CLI_DATA,     CLI_OUT,           CLI_RECIPE, CLI_BITS,     CLI_ACTIVATIONS, CLI_METHOD,
+    CLI_GROUP,    CLI_PER_TENSOR,    CLI_POW2,   CLI_EXCLUDE,  CLI_CALIBRATOR,  CLI_RANGES,
+    CLI_MAX_DROP, CLI_TARGET_SIZE,   CLI_DEVICE, CLI_TEST,     CLI_METRIC,      CLI_SAMPLES,
+    CLI_LIMIT,    CLI_BUDGET,        CLI_LAYERS, CLI_SPLIT,    CLI_LAYOUT,      CLI_SHAPE,
+    CLI_BIND,     CLI_KERAS_WEIGHTS, CLI_BATCH,  CLI_MARKDOWN, CLI_HTML,        CLI_DRY_RUN,
+    CLI_SEED,     CLI_THREADS,       CLI_FORMAT, CLI_END};
 const sqz_cmd sqz_cmd_quantize = {
     .name = "quantize",
     .summary = "model of integers from a float one and calibration data",

@@ -90,7 +90,7 @@ static sqz_status open_files(sqz_keras *k, files *f)
                 sqz_h5_exists(f->model, "model_weights") || H5Aexists(f->model, "layer_names") > 0
                     ? "it has weights only (no attribute model_config): give the architecture "
                       "(model.to_json()) as "
-                      "MODEL and this file with --keras-weights"
+                      "MODEL and this file with --weights"
                     : "no model of Keras: the attribute 'model_config' is missing; give "
                       "a data set with --data");
         f->config_n = strlen(f->config);

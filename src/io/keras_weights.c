@@ -139,7 +139,8 @@ bool sqz_keras_expect(sqz_klayer *l, uint32_t n)
     if (l->status == SQZ_OK && l->w.n != n) {
         if (l->k->weights < 0)
             sqz_keras_fail(l, SQZ_E_FORMAT,
-                           "no weights: give the file that has them with --keras-weights");
+                           "no weights: give the file that has them with --weights (quantize: "
+                           "--keras-weights)");
         else
             sqz_keras_fail(l, SQZ_E_FORMAT, "the file has %u weights for it, expected %u", l->w.n,
                            n);

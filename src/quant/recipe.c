@@ -96,8 +96,11 @@ sqz_status sqz_recipe_weights(sqz_arena *a, sqz_recipe *r, const char *bits)
     if (strncmp(bits, "int", 3) == 0)
         bits += 3;
     if (!among(bits, "8|4|3|2|auto"))
-        return sqz_fail(a->ctx, SQZ_E_ARG, "weights of '%s' bits; 8, 4, 3, 2 or auto is expected",
-                        bits);
+        return sqz_fail(
+            a->ctx, SQZ_E_ARG,
+            "weights of '%s' bits; 8, 4, 3, 2 or auto is expected (a file of Keras with "
+            "weights is given with --keras-weights)",
+            bits);
     r->automatic = strcmp(bits, "auto") == 0;
     return r->automatic ? SQZ_OK : sqz_recipe_set(a, r, "ptq", "weights", bits);
 }

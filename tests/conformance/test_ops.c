@@ -430,7 +430,7 @@ static bool asks_layout(const sqz_op *op, const sqz_case *c)
     for (unsigned i = 1; i < c->n_in; i++)
         if (c->in[i].rank >= 0 && c->in[i].rank != c->in[0].rank)
             return false;
-    return !strstr(c->attrs, "keepdims=0");
+    return !c->attrs || !strstr(c->attrs, "keepdims=0");
 }
 
 /* ---- multiply-accumulates ---- */

@@ -491,7 +491,7 @@ static void test_architecture_and_weights_are_joined(void **state)
     sqz_graph *g;
     float x[2] = {1, 2}, y[2];
     TEST_FAILS(ctx, sqz_import_bytes(ctx, json, strlen(json), NULL, &g), SQZ_E_FORMAT,
-               "give the file that has them with --keras-weights");
+               "give the file that has them with --weights (quantize: --keras-weights)");
     keras_file k = kf_begin(NULL, "2.2.0", false);
     kf_list(&k, k.group, "layer_names", "d");
     kf_layer(&k, "d", "d/kernel:0");
