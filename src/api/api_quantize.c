@@ -38,33 +38,10 @@ static sqz_status open_all(sqz_work *w)
     return SQZ_OK;
 }
 
-#define LOOK_SAMPLES 16 /* enough to see a layer collapse */
+#define LOOK_SAMPLES 4 /* enough to see a collapse; more would cost as much as calibration */
 
-/* Which layers are far from the float model: all of it when asked for, else those that collapse. */
-static sqz_status look_at_layers(sqz_work *w, const sqz_graph *g)
+static void describe_distance(sqz_work *w, const sqz_eval_result *r)
 {
-    const sqz_eval_options o = {.layout = w->job.layout,
-                                .metrics = "",
-                                .limit = w->job.layers ? 256 : LOOK_SAMPLES,
-                                .reference = w->graph,
-                                .layers = true};
-    sqz_eval_result *r;
-    SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
-    sqz_note_collapse(w, r);
-    sqz_status s = w->job.layers ? sqz_describe_layers(w, g, w->graph, w->judge, r) : SQZ_OK;
-    sqz_eval_free(w->ctx, r);
-    return s;
-}
-
-/* Distance from the float model on a few samples: cheap, and shows a collapse at once. */
-static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
-{
-    if (!w->judge)
-        return SQZ_OK;
-    const sqz_eval_options o = {
-        .layout = w->job.layout, .metrics = "snr", .limit = LOOK_SAMPLES, .reference = w->graph};
-    sqz_eval_result *r;
-    SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
     double snr = r->metric[0].value;
     sqz_json_num(w->rep, NULL, "snr_db", snr);
     sqz_view_text(
@@ -76,8 +53,28 @@ static sqz_status describe_distance(sqz_work *w, const sqz_graph *g)
             "the outputs are far from the float model's (%.1f dB): look at --layers, exclude what "
             "is worst\n",
             snr);
+}
+
+/* Distance from the float model, and which layers are far from it: all of them when asked for, else
+ * those that collapse. */
+static sqz_status look(sqz_work *w, const sqz_graph *g)
+{
+    if (!w->judge)
+        return SQZ_OK;
+    const sqz_eval_options o = {.layout = w->job.layout,
+                                .metrics = "snr",
+                                .limit = w->job.layers ? 256 : LOOK_SAMPLES,
+                                .batch = w->job.layers ? 0
+                                                       : 1, /* no more memory than calibration */
+                                .reference = w->graph,
+                                .layers = true};
+    sqz_eval_result *r;
+    SQZ_TRY(sqz_eval_graph(g, w->judge, &o, &r));
+    describe_distance(w, r);
+    sqz_note_collapse(w, r);
+    sqz_status s = w->job.layers ? sqz_describe_layers(w, g, w->graph, w->judge, r) : SQZ_OK;
     sqz_eval_free(w->ctx, r);
-    return look_at_layers(w, g);
+    return s;
 }
 
 static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)
@@ -97,7 +94,7 @@ static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)
         sqz_json_num(w->rep, NULL, "ratio", (double)n / (double)w->source.bytes);
         sqz_view_text(w->rep, "quantized: %s, %.3f of the float file", size,
                       (double)n / (double)w->source.bytes);
-        s = describe_distance(w, g);
+        s = look(w, g);
     }
     if (s == SQZ_OK && w->job.out && !w->job.dry_run)
         s = sqz_file_write(w->ctx, w->job.out, bytes, n);
@@ -239,7 +236,7 @@ static sqz_status quantize(sqz_work *w)
     sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     sqz_status s;
     if (w->job.dry_run && w->calib) {
-        double judged = w->job.max_drop ? 2.0 * (double)w->judge->n : 512.0;
+        double judged = w->job.max_drop ? 2.0 * (double)w->judge->n : 16.0;
         return sqz_work_dry_run(
             w, w->calib, (double)SQZ_MIN(sqz_work_samples(w), w->calib->n) + judged, w->job.out);
     }
