@@ -38,8 +38,6 @@ static sqz_status open_all(sqz_work *w)
     return SQZ_OK;
 }
 
-#define LOOK_SAMPLES 4 /* enough to see a collapse; more would cost as much as calibration */
-
 static void describe_distance(sqz_work *w, const sqz_eval_result *r)
 {
     double snr = r->metric[0].value;
@@ -55,6 +53,20 @@ static void describe_distance(sqz_work *w, const sqz_eval_result *r)
             snr);
 }
 
+/* Samples for a first look: four show a collapse; more where they cost little beside
+ * calibration. */
+static int64_t look_samples(const sqz_graph *g)
+{
+    double macs = 1.0;
+    SQZ_EACH_NODE(g, id)
+    {
+        sqz_cost c;
+        sqz_node_cost(g, sqz_nod(g, id), &c);
+        macs += (double)c.macs;
+    }
+    return (int64_t)fmin(fmax(2e9 / macs, 4.0), 256.0);
+}
+
 /* Distance from the float model, and which layers are far from it: all of them when asked for, else
  * those that collapse. */
 static sqz_status look(sqz_work *w, const sqz_graph *g)
@@ -63,7 +75,7 @@ static sqz_status look(sqz_work *w, const sqz_graph *g)
         return SQZ_OK;
     const sqz_eval_options o = {.layout = w->job.layout,
                                 .metrics = "snr",
-                                .limit = w->job.layers ? 256 : LOOK_SAMPLES,
+                                .limit = w->job.layers ? 256 : look_samples(w->graph),
                                 .batch = w->job.layers ? 0
                                                        : 1, /* no more memory than calibration */
                                 .reference = w->graph,

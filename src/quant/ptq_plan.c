@@ -270,7 +270,7 @@ sqz_status sqz_ptq_plan(sqz_ptq *p)
         able[n] = able[n] && open[n] == SQZ_NONE;
         p->integer[n] = able[n] && computes(sqz_nod(p->g, n)->op);
     }
-    if (!p->o->islands)
+    if (!p->o->islands && !p->env->integer_only)
         SQZ_TRY(sqz_ptq_islands(p, able, why));
     spread(p, able);
     SQZ_EACH_NODE(p->g, n)

@@ -252,7 +252,7 @@ def check(program, folder, name, shape, build, single, seed):
     onnx.save(before, source)
     np.savez(folder / "calib.npz", x=x)
     np.savez(folder / "in.npz", data=x)
-    squeeze(program, "quantize", source, "--data", folder / "calib.npz", "--calibrator", "minmax", "-o", result)
+    squeeze(program, "quantize", source, "--data", folder / "calib.npz", "--recipe", "calib(method=minmax),ptq(islands=integer,softmax=integer)", "-o", result)
     squeeze(program, "run", result, "--inputs", folder / "in.npz", "-o", folder / "out.npz")
     after = onnx.load(result)
     check_file(before, after)
