@@ -52,6 +52,18 @@ static void test_a_function_that_ends_the_model_stays_float(void **state)
     net_end(&n);
 }
 
+static void test_a_device_without_floats_has_no_islands(void **state)
+{
+    (void)state;
+    net n = sigmoid_at_the_end();
+    sqz_dataset calib = net_data(&n, 40);
+    sqz_env env = {.calib = &calib, .integer_only = true};
+    TEST_OK(n.ctx, sqz_run_recipe(n.g, PTQ, &env));
+    assert_true(is_integer(&n, "c") && is_integer(&n, "s") && is_integer(&n, "f"));
+    net_data_free(&calib);
+    net_end(&n);
+}
+
 static void test_a_clamp_that_ends_the_model_is_the_products_own(void **state)
 {
     (void)state;
@@ -181,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_function_that_ends_the_model_stays_float),
+        cmocka_unit_test(test_a_device_without_floats_has_no_islands),
         cmocka_unit_test(test_a_clamp_that_ends_the_model_is_the_products_own),
         cmocka_unit_test(test_what_a_root_reads_is_not_rounded),
         cmocka_unit_test(test_what_products_read_stays_integer),
