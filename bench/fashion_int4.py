@@ -75,7 +75,7 @@ def main():
     parser.add_argument("--models", type=pathlib.Path, required=True)
     parser.add_argument("--only", default="resnet8,dscnn")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--ours", default="squeeze:weights=4")
+    parser.add_argument("--ours", default="squeeze:weights=4:method=adaround")
     parser.add_argument("--peers", default=",".join(PEERS))
     args = parser.parse_args()
     sys.exit(1 if sum(run(args, net, int(s)) for net in args.only.split(",") for s in args.seeds.split(",")) else 0)

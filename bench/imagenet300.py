@@ -16,7 +16,9 @@ import sys
 import numpy as np
 import ptq
 
-OURS = {"channel": "squeeze", "tensor": "squeeze:per-tensor", "int4": "squeeze:weights=4"}
+OURS = {"channel": "squeeze:method=gptq,bias_correct",
+        "tensor": "squeeze:recipe=cle(clip=channel),calib,ptq(per_tensor=1),bias_correct",
+        "int4": "squeeze:weights=4:method=adaround"}
 PEERS = {"channel": ["ort:u8", "nncf", "aimet"], "tensor": ["ort:u8:tensor"], "int4": ["ort:u8:w4", "aimet:w4"]}
 
 

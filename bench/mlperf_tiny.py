@@ -21,7 +21,7 @@ import numpy as np
 import ptq
 
 INT8 = {"ic01": 98.5, "kws01": 98.0, "vww01": 99.0}  # equal decisions, %
-OURS = {"int8": "squeeze", "int4": "squeeze:weights=4"}
+OURS = {"int8": "squeeze:method=gptq", "int4": "squeeze:weights=4:method=gptq"}
 PEERS = {"int8": ["ort:u8", "nncf", "aimet"], "int4": ["ort:u8:w4"]}
 
 
