@@ -89,6 +89,20 @@ static sqz_status look(sqz_work *w, const sqz_graph *g)
     return s;
 }
 
+/* ONNX has no type between 4 bits and none. */
+static void say_packing(sqz_work *w, const sqz_graph *g)
+{
+    for (sqz_vid v = 0; v < g->n_value; v++) {
+        const sqz_value *c = sqz_val(g, v);
+        if (c->constant && c->quant && sqz_quant_bits(c->quant) < 4) {
+            sqz_str_add(&w->notes,
+                        "codes of 3 and 2 bits take 4 in the ONNX file; sizes of weights "
+                        "in the tables are those of packed codes\n");
+            return;
+        }
+    }
+}
+
 static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)
 {
     sqz_onnx_form form;
@@ -106,6 +120,7 @@ static sqz_status finish(sqz_work *w, sqz_graph *g, const char *passes)
         sqz_json_num(w->rep, NULL, "ratio", (double)n / (double)w->source.bytes);
         sqz_view_text(w->rep, "quantized: %s, %.3f of the float file", size,
                       (double)n / (double)w->source.bytes);
+        say_packing(w, g);
         s = look(w, g);
     }
     if (s == SQZ_OK && w->job.out && !w->job.dry_run)
