@@ -8,7 +8,7 @@
 
 enum { CHANNELS_MAX = 8192, BLOCK = 1024 };
 
-sqz_status sqz_interface_ready(const sqz_graph *g, const sqz_env *env, const char *pass)
+static sqz_status ready(const sqz_graph *g, const sqz_env *env, const char *pass)
 {
     if (g->have & SQZ_HAS_QUANT)
         return sqz_fail(g->ctx, SQZ_E_ARG, "pass '%s' works on float models: put it before 'ptq'",
@@ -202,8 +202,7 @@ static sqz_status visit_all(const visit *v, sqz_interface_fn see, void *user)
     return SQZ_OK;
 }
 
-sqz_status sqz_interfaces_visit(sqz_scaling *k, const sqz_env *env, sqz_interface_fn see,
-                                void *user)
+static sqz_status visit_each(sqz_scaling *k, const sqz_env *env, sqz_interface_fn see, void *user)
 {
     const sqz_flow_options o = {
         .ds = env->calib, .layout = env->layout, .samples = env->samples, .batch = env->batch};
@@ -214,4 +213,32 @@ sqz_status sqz_interfaces_visit(sqz_scaling *k, const sqz_env *env, sqz_interfac
     sqz_status s = visit_all(&v, see, user);
     sqz_flow_close(v.flow);
     return s;
+}
+
+static sqz_status scale(sqz_graph *g, const sqz_env *env, sqz_interface_fn see, void *user,
+                        sqz_arena *a)
+{
+    sqz_scaling k;
+    uint32_t changed;
+    SQZ_TRY(sqz_scaling_find(g, a, &k));
+    sqz_scaling_hold_clips(&k);
+    SQZ_TRY(visit_each(&k, env, see, user));
+    return sqz_scaling_apply(&k, &changed);
+}
+
+sqz_status sqz_interfaces_scale(sqz_graph *g, const sqz_env *env, const char *pass,
+                                sqz_interface_fn see, void *user)
+{
+    sqz_arena a = {.ctx = g->ctx};
+    SQZ_TRY(ready(g, env, pass));
+    sqz_status s = scale(g, env, see, user, &a);
+    sqz_arena_free(&a);
+    return s;
+}
+
+void sqz_interface_factors(const sqz_interface *f, const float *t)
+{
+    for (size_t c = 0; c < f->n && f->free; c++)
+        if (f->class[c] != SQZ_NONE)
+            f->k->s[f->class[c]] = (double)t[c];
 }

@@ -18,17 +18,18 @@ typedef struct sqz_interface {
     float lo, hi;             /* of all */
 } sqz_interface;
 
-/* Calls `see` for each interface in execution order. Channels of convolutions are looked at one
- * pixel at a time. Interfaces of more than 8192 channels are left out. */
+/* Calls `see` for each interface in execution order, then scales the graph by the factors that it
+ * set. Channels of convolutions are looked at one pixel at a time. Interfaces of more than 8192
+ * channels are left out. Needs a float model and calibration data, else a sentence names `pass`. */
 typedef sqz_status (*sqz_interface_fn)(void *user, sqz_interface *f);
-sqz_status sqz_interfaces_visit(sqz_scaling *k, const sqz_env *env, sqz_interface_fn see,
-                                void *user);
+sqz_status sqz_interfaces_scale(sqz_graph *g, const sqz_env *env, const char *pass,
+                                sqz_interface_fn see, void *user);
+/* Channel c is to be divided by t[c], where it may be. */
+void sqz_interface_factors(const sqz_interface *f, const float *t);
 /* Weights of a dense layer as rows (outs * taps) x n, and back. */
 void sqz_interface_rows(const sqz_graph *g, const sqz_scaled *l, float *rows);
 void sqz_interface_put_rows(const sqz_scaled *l, const float *rows, float *w);
 /* sum over rows of d G d^T. `temp`: rows x n. */
 sqz_status sqz_interface_error(const sqz_interface *f, const float *d, size_t rows, float *temp,
                                double *out);
-/* What passes need: a float model and calibration data. */
-sqz_status sqz_interface_ready(const sqz_graph *g, const sqz_env *env, const char *pass);
 #endif

@@ -251,37 +251,23 @@ static sqz_status see(void *user, sqz_interface *f)
         s = search(w, f, t, best, loud);
     for (uint32_t i = 0; i < f->n_linear && s == SQZ_OK && w->o->clip; i++)
         s = clip_layer(w, f, f->linear[i], best, &a);
-    for (size_t c = 0; c < f->n && s == SQZ_OK; c++)
-        if (f->class[c] != SQZ_NONE && f->free)
-            f->k->s[f->class[c]] = (double)best[c];
+    if (s == SQZ_OK)
+        sqz_interface_factors(f, best);
     sqz_arena_free(&a);
     return s;
 }
 
-static sqz_status scale(sqz_graph *g, const options *o, sqz_env *env, sqz_arena *a)
+static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
+    const options *o = opts;
     awq w = {.o = o, .limit = (1 << (o->bits - 1)) - 1};
-    sqz_scaling k;
-    uint32_t changed;
-    SQZ_TRY(sqz_scaling_find(g, a, &k));
-    sqz_scaling_hold_clips(&k);
-    SQZ_TRY(sqz_interfaces_visit(&k, env, see, &w));
-    SQZ_TRY(sqz_scaling_apply(&k, &changed));
+    SQZ_TRY(sqz_interfaces_scale(g, env, "awq", see, &w));
     if (w.scaled)
         SQZ_INFO(g->ctx,
                  "awq: %u of %u layer inputs can be scaled; their relative output error falls from "
                  "%.3g to %.3g on average",
                  w.scaled, w.seen, w.before / w.scaled, w.after / w.scaled);
     return SQZ_OK;
-}
-
-static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
-{
-    sqz_arena a = {.ctx = g->ctx};
-    SQZ_TRY(sqz_interface_ready(g, env, "awq"));
-    sqz_status s = scale(g, opts, env, &a);
-    sqz_arena_free(&a);
-    return s;
 }
 
 static const sqz_attr schema[] = {

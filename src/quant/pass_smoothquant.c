@@ -127,37 +127,23 @@ static sqz_status see(void *user, sqz_interface *f)
     m->seen++;
     if (s == SQZ_OK && f->free)
         s = search(m, f, t, w, best);
-    for (size_t c = 0; c < f->n && s == SQZ_OK; c++)
-        if (f->class[c] != SQZ_NONE && f->free)
-            f->k->s[f->class[c]] = (double)best[c];
+    if (s == SQZ_OK)
+        sqz_interface_factors(f, best);
     sqz_arena_free(&a);
     return s;
 }
 
-static sqz_status scale(sqz_graph *g, const options *o, sqz_env *env, sqz_arena *a)
+static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
 {
+    const options *o = opts;
     smooth m = {.o = o};
-    sqz_scaling k;
-    uint32_t changed;
-    SQZ_TRY(sqz_scaling_find(g, a, &k));
-    sqz_scaling_hold_clips(&k);
-    SQZ_TRY(sqz_interfaces_visit(&k, env, see, &m));
-    SQZ_TRY(sqz_scaling_apply(&k, &changed));
+    SQZ_TRY(sqz_interfaces_scale(g, env, "smoothquant", see, &m));
     if (m.scaled)
         SQZ_INFO(g->ctx,
                  "smoothquant: %u of %u layer inputs can be scaled; their expected output error at "
                  "8 bits falls to %.3g of what it was",
                  m.scaled, m.seen, m.after / m.before);
     return SQZ_OK;
-}
-
-static sqz_status run(sqz_graph *g, const void *opts, sqz_env *env)
-{
-    sqz_arena a = {.ctx = g->ctx};
-    SQZ_TRY(sqz_interface_ready(g, env, "smoothquant"));
-    sqz_status s = scale(g, opts, env, &a);
-    sqz_arena_free(&a);
-    return s;
 }
 
 static const sqz_attr schema[] = {
