@@ -174,4 +174,30 @@ static inline double net_snr(const float *a, const float *b, size_t n)
     }
     return noise > 0 ? 10 * log10(signal / noise) : 999;
 }
+
+/* How near the recipe leaves the network to itself in dB, on `fresh` samples that are not among the
+ * `calib` ones; *sum: of the bytes of all constants. Ends the network. */
+static inline double net_snr_after(net *n, const char *recipe, int64_t calib, int64_t fresh,
+                                   uint64_t *sum)
+{
+    sqz_dataset seen = net_data(n, calib), test = net_data(n, fresh);
+    sqz_env env = {.calib = &seen};
+    size_t count;
+    float *want = net_run(n->g, &test, 0, &count);
+    TEST_OK(n->ctx, sqz_run_recipe(n->g, recipe, &env));
+    float *got = net_run(n->g, &test, 0, &count);
+    const double snr = net_snr(want, got, count);
+    *sum = 0;
+    for (sqz_vid v = 0; v < n->g->n_value; v++) {
+        const sqz_tensor *t = sqz_val(n->g, v)->constant;
+        for (size_t i = 0; t && i < t->bytes; i++)
+            *sum = *sum * 31 + ((const unsigned char *)t->data)[i];
+    }
+    free(want);
+    free(got);
+    net_data_free(&seen);
+    net_data_free(&test);
+    net_end(n);
+    return snr;
+}
 #endif

@@ -236,25 +236,7 @@ static net make_net(uint64_t seed)
 static double snr_of(const char *recipe, uint64_t *sum)
 {
     net n = make_net(11);
-    sqz_dataset ds = net_data(&n, 40), fresh = net_data(&n, 24);
-    sqz_env env = {.calib = &ds};
-    size_t count;
-    float *want = net_run(n.g, &fresh, 0, &count);
-    TEST_OK(n.ctx, sqz_run_recipe(n.g, recipe, &env));
-    float *got = net_run(n.g, &fresh, 0, &count);
-    const double snr = net_snr(want, got, count);
-    *sum = 0;
-    for (sqz_vid v = 0; v < n.g->n_value; v++) {
-        const sqz_tensor *t = sqz_val(n.g, v)->constant;
-        for (size_t i = 0; t && i < t->bytes; i++)
-            *sum = *sum * 31 + ((const unsigned char *)t->data)[i];
-    }
-    free(want);
-    free(got);
-    net_data_free(&ds);
-    net_data_free(&fresh);
-    net_end(&n);
-    return snr;
+    return net_snr_after(&n, recipe, 40, 24, sum);
 }
 
 static void test_a_recipe_with_it_is_near_the_float_network_and_repeatable(void **state)

@@ -353,25 +353,7 @@ static double snr_of(const char *recipe, int threads, uint64_t *sum)
         sqz_str_free(&text);
         net_end(&m);
     }
-    sqz_dataset ds = net_data(&n, 48), fresh = net_data(&n, 32);
-    sqz_env env = {.calib = &ds};
-    size_t count;
-    float *want = net_run(n.g, &fresh, 0, &count);
-    TEST_OK(n.ctx, sqz_run_recipe(n.g, recipe, &env));
-    float *got = net_run(n.g, &fresh, 0, &count);
-    const double snr = net_snr(want, got, count);
-    *sum = 0;
-    for (sqz_vid v = 0; v < n.g->n_value; v++) {
-        const sqz_tensor *t = sqz_val(n.g, v)->constant;
-        for (size_t i = 0; t && i < t->bytes; i++)
-            *sum = *sum * 31 + ((const unsigned char *)t->data)[i];
-    }
-    free(want);
-    free(got);
-    net_data_free(&ds);
-    net_data_free(&fresh);
-    net_end(&n);
-    return snr;
+    return net_snr_after(&n, recipe, 48, 32, sum);
 }
 
 static void test_gptq_brings_four_bits_near_the_float_network(void **state)
