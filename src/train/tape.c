@@ -10,6 +10,7 @@ typedef struct step {
     bool active; /* something wanted lies before it, a seed behind it */
     sqz_grad_call grad;
     bool reads_in[2], reads_out;
+    double seconds[2]; /* forward, backward */
 } step;
 
 struct sqz_tape {
@@ -26,6 +27,7 @@ struct sqz_tape {
     void *memory;
     void *scratch;
     size_t bytes, scratch_bytes;
+    bool time_nodes;
 };
 
 /* ---- what is active ---- */
@@ -344,6 +346,7 @@ sqz_status sqz_tape_create(const sqz_graph *g, const sqz_tape_options *o, sqz_ta
     t->ctx = g->ctx;
     t->g = g;
     t->arena.ctx = g->ctx;
+    t->time_nodes = o->time_nodes;
     sqz_status s = build(t, o);
     if (s != SQZ_OK)
         sqz_tape_free(t);
@@ -367,14 +370,31 @@ float *sqz_tape_grad(const sqz_tape *t, sqz_vid v) { return t->gradient[v]; }
 size_t sqz_tape_count(const sqz_tape *t, sqz_vid v) { return t->tensor[v].count; }
 size_t sqz_tape_bytes(const sqz_tape *t) { return t->bytes + t->scratch_bytes; }
 
+void sqz_tape_seconds(const sqz_tape *t, sqz_nid n, double seconds[2])
+{
+    seconds[0] = seconds[1] = 0;
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->step[i].node == sqz_nod(t->g, n))
+            memcpy(seconds, t->step[i].seconds, sizeof t->step[i].seconds);
+}
+
 /* ---- running ---- */
+
+static double lap(const sqz_tape *t, double *sum, double since)
+{
+    const double now = t->time_nodes ? sqz_now() : 0;
+    *sum += now - since;
+    return now;
+}
 
 sqz_status sqz_tape_forward(sqz_tape *t)
 {
+    double at = t->time_nodes ? sqz_now() : 0;
     for (uint32_t i = 0; i < t->n; i++) {
-        const step *s = &t->step[i];
+        step *s = &t->step[i];
         SQZ_TRY(sqz_note(t->ctx, s->node->op->run(&s->call), "node '%s' (%s)", s->node->name,
                          s->node->op->info.name));
+        at = lap(t, &s->seconds[0], at);
     }
     return SQZ_OK;
 }
@@ -384,11 +404,13 @@ sqz_status sqz_tape_backward(sqz_tape *t)
     for (sqz_vid v = 0; v < t->g->n_value; v++) /* that nothing leads to */
         if (t->wanted[v] && !t->reached[v])
             memset(t->gradient[v], 0, t->tensor[v].bytes);
+    double at = t->time_nodes ? sqz_now() : 0;
     for (uint32_t i = t->n; i-- > 0;) {
-        const step *s = &t->step[i];
+        step *s = &t->step[i];
         if (s->active)
             SQZ_TRY(sqz_note(t->ctx, s->node->op->grad(&s->grad), "gradient of node '%s' (%s)",
                              s->node->name, s->node->op->info.name));
+        at = lap(t, &s->seconds[1], at);
     }
     return SQZ_OK;
 }

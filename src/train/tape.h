@@ -13,6 +13,7 @@ typedef struct sqz_tape_options {
     uint32_t n_want;
     const sqz_vid *seed; /* values whose gradients come from outside; they stay readable */
     uint32_t n_seed;
+    bool time_nodes; /* sqz_tape_seconds is asked for */
 } sqz_tape_options;
 /* For a float graph after the canonical recipe, as its shapes stand. It must outlive the tape.
  * Refuses by name what has no gradient and stands between. */
@@ -27,4 +28,6 @@ size_t sqz_tape_count(const sqz_tape *t, sqz_vid v);
 sqz_status sqz_tape_forward(sqz_tape *t);
 sqz_status sqz_tape_backward(sqz_tape *t);
 size_t sqz_tape_bytes(const sqz_tape *t); /* values, gradients and workspace */
+/* Of node n, summed over runs: forward and backward; 0 without time_nodes. */
+void sqz_tape_seconds(const sqz_tape *t, sqz_nid n, double seconds[2]);
 #endif
