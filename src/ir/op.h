@@ -126,6 +126,46 @@ enum { /* what grad reads beside out_grad; preset of sqz_grad_prep */
        SQZ_GRAD_ESTIMATE = 8 /* no derivative but an estimate of one, as through a rounding */
 };
 
+/* ---- which indices travel together: pruning asks, docs/pruning.md tells ----
+ * `ties` states rows about the axes of its node's inputs and outputs. In a row, index i of an end
+ * has the key ((i - off) / div) % mod, and all indices with one key, of both ends, leave a graph
+ * together. What no row mentions is pinned: a forgotten rule is safe rather than wrong. */
+typedef struct sqz_tie_end {
+    int32_t value, axis; /* input k: k; output k: -1 - k */
+    int64_t off, n, div; /* indices off .. off + n - 1; n 0: to the end; div 0: 1 */
+} sqz_tie_end;
+#define SQZ_TIE_IN(k, ax)  ((sqz_tie_end){.value = (int32_t)(k), .axis = (ax)})
+#define SQZ_TIE_OUT(k, ax) ((sqz_tie_end){.value = -1 - (int32_t)(k), .axis = (ax)})
+typedef struct sqz_ties {
+    sqz_ctx *ctx; /* only for sqz_fail */
+    const void *attrs;
+    const sqz_value *const *in, *const *out; /* NULL entry: optional input left out */
+    unsigned n_in, n_out;
+    /* mod 0: no wrap. b NULL: the indices of `a` with one key. Indices outside are passed by. */
+    void (*row)(struct sqz_ties *t, const sqz_tie_end *a, const sqz_tie_end *b, int64_t mod);
+    /* These indices stay: `why` completes "because it". A text without an end. */
+    void (*pin)(struct sqz_ties *t, const sqz_tie_end *a, const char *why);
+    /* Leaving changes what is computed from those that stay (a mean over channels). */
+    void (*shift)(struct sqz_ties *t, const sqz_tie_end *a, const char *why);
+    /* All indices of the axis are pinned, as far as known. */
+    bool (*fixed)(const struct sqz_ties *t, const sqz_tie_end *a);
+    /* A rule that has a choice (which factor of a reshaped axis is a channel) sets `open` and
+     * states nothing until other nodes have settled it; with `choose` it must decide. */
+    bool choose, open;
+    void *user;
+} sqz_ties;
+/* Attributes after indices have left: those that repeat a shape are brought up to date. */
+typedef struct sqz_recut {
+    sqz_ctx *ctx;
+    sqz_arena *arena;                        /* for new lists */
+    void *attrs;                             /* to change; lists in it may not be written to */
+    const sqz_value *const *in, *const *out; /* with the shapes before */
+    unsigned n_in, n_out;
+    /* How many of these indices are still there. */
+    int64_t (*kept)(const struct sqz_recut *c, const sqz_tie_end *a);
+    void *user;
+} sqz_recut;
+
 /* ---- cost ---- */
 typedef enum sqz_cost_kind { /* rows of the device model's kernel tables */
                              SQZ_COST_NONE,
@@ -338,6 +378,8 @@ typedef struct sqz_op {
     sqz_status (*grad)(const sqz_grad_call *c);   /* NULL: cannot be trained through */
     sqz_status (*grad_prepare)(sqz_grad_prep *p); /* NULL: no state, no scratch */
     uint32_t grad_reads;                          /* SQZ_GRAD_... */
+    void (*ties)(sqz_ties *t);         /* NULL: no index of its inputs and outputs may leave */
+    sqz_status (*recut)(sqz_recut *c); /* NULL: no attribute repeats a shape */
     /* facts */
     sqz_qrule quant;
     sqz_onnx_map onnx;

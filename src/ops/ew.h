@@ -6,6 +6,7 @@
 #define SQZ_EW_H
 #include "ir/op.h"
 #include "kernels/kernels.h"
+#include "ops/ties.h"
 #include <math.h>
 
 /* ---- types ---- */
@@ -103,7 +104,8 @@ sqz_status sqz_lut_part(const sqz_call *c, size_t begin, size_t end);
 /* The columns that unary operators agree on. */
 #define SQZ_EW_UNARY                                                                               \
     .n_in_min = 1, .n_in_max = 1, .n_out_min = 1, .n_out_max = 1, .layout = SQZ_L_ANY,             \
-    .infer = infer, .run = run, .part = part, .prepare = prepare, .run_int = sqz_lut_run
+    .infer = infer, .run = run, .part = part, .prepare = prepare, .run_int = sqz_lut_run,          \
+    .ties = sqz_ties_elementwise
 #define SQZ_EW_TRAITS (SQZ_T_ELEMENTWISE | SQZ_T_UNARY | SQZ_T_IN_PLACE | SQZ_T_F64)
 
 /* ---- binary ---- */
@@ -142,7 +144,7 @@ sqz_status sqz_ew_broadcast3(const sqz_call *c, sqz_row_fn row);
 sqz_status sqz_ew_no_zero(const sqz_call *c);
 #define SQZ_EW_BINARY_COLUMNS                                                                      \
     .n_in_min = 2, .n_in_max = 2, .n_out_min = 1, .n_out_max = 1, .layout = SQZ_L_ANY,             \
-    .infer = infer, .run = run
+    .infer = infer, .run = run, .ties = sqz_ties_elementwise
 #define SQZ_EW_BINARY                                                                              \
     SQZ_EW_BINARY_COLUMNS, .traits = SQZ_T_ELEMENTWISE | SQZ_T_IN_PLACE | SQZ_T_F64
 /* Comparisons: bool from two numbers. */

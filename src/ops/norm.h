@@ -22,6 +22,7 @@ sqz_status sqz_row_norm_run(const sqz_call *c, bool centered);
 /* Gradient of the centered form (norm_grad.c). */
 sqz_status sqz_layer_norm_grad_prepare(sqz_grad_prep *p);
 sqz_status sqz_layer_norm_grad(const sqz_grad_call *c);
+void sqz_row_norm_ties(sqz_ties *t);
 void sqz_row_norm_cost(const sqz_infer *q, sqz_cost *out);
 
 /* ---- groups: channel-last x (N,...,C), scale (C), bias (C) ---- */
@@ -29,5 +30,7 @@ void sqz_row_norm_cost(const sqz_infer *q, sqz_cost *out);
 sqz_status sqz_group_norm_infer(sqz_infer *q);
 sqz_status sqz_group_norm_prepare(sqz_prep *p);
 sqz_status sqz_group_norm_run(const sqz_call *c, size_t groups, double epsilon);
+/* groups 0: each channel is one. */
+void sqz_group_norm_ties(sqz_ties *t, int64_t groups);
 void sqz_group_norm_cost(const sqz_infer *q, sqz_cost *out);
 #endif

@@ -24,6 +24,19 @@ sqz_status sqz_group_norm_infer(sqz_infer *q)
     return SQZ_OK;
 }
 
+void sqz_group_norm_ties(sqz_ties *t, int64_t groups)
+{
+    const int32_t c = sqz_axis_c(t->in[0]);
+    const sqz_tie_end x = SQZ_TIE_IN(0, c);
+    sqz_ties_channels(t);
+    sqz_tie_same(t, SQZ_TIE_IN(1, 0), x);
+    sqz_tie_same(t, SQZ_TIE_IN(2, 0), x);
+    if (groups > 1) /* every group loses the same place */
+        t->row(t, &x, NULL, t->in[0]->shape.dim[c] / groups);
+    if (groups > 0)
+        t->shift(t, &x, "is normalized in groups");
+}
+
 void sqz_group_norm_cost(const sqz_infer *q, sqz_cost *out) { sqz_row_norm_cost(q, out); }
 
 /* For every channel of every sample: two sums, and four floats. */

@@ -66,6 +66,23 @@ sqz_status sqz_row_norm_infer(sqz_infer *q)
     return SQZ_OK;
 }
 
+void sqz_row_norm_ties(sqz_ties *t)
+{
+    const sqz_row_norm_attrs *at = t->attrs;
+    const int32_t rank = t->in[0]->shape.rank;
+    int32_t axis = 0;
+    if (sqz_axis(t->ctx, at->axis, rank, &axis) != SQZ_OK)
+        return;
+    for (unsigned k = 0; k < t->n_out; k++)
+        if (t->out[k])
+            sqz_ties_axes(t, k, 0);
+    sqz_ties_params(t);
+    for (int32_t i = axis; i < rank; i++) {
+        const sqz_tie_end end = SQZ_TIE_IN(0, i);
+        t->shift(t, &end, "is normalized over");
+    }
+}
+
 /* Sum, difference, square, sum, two products and a sum. */
 void sqz_row_norm_cost(const sqz_infer *q, sqz_cost *out)
 {

@@ -1,6 +1,7 @@
 /* average_pool: the mean of the elements under each window, (N,H,W,C); also (N,W,C) and
  * (N,D,H,W,C). */
 #include "ops/pool.h"
+#include "ops/ties.h"
 
 static const sqz_attr schema[] = {
     SQZ_POOL_ROWS,
@@ -42,6 +43,7 @@ const sqz_op sqz_op_average_pool = {
     .run_int = sqz_pool_run_average,
     .grad = sqz_pool_grad_average,
     .grad_prepare = sqz_pool_grad_prepare,
+    .ties = sqz_ties_channels,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "AveragePool", .since = 1, .import = sqz_pool_import},
     .cases = cases,

@@ -3,6 +3,7 @@
 #include "ops/batch_norm.h"
 #include "ops/build.h"
 #include "ops/linear.h"
+#include "ops/ties.h"
 #include <math.h>
 
 static const sqz_attr attrs[] = {
@@ -154,6 +155,13 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &a, im->in, 5);
 }
 
+static void ties(sqz_ties *t)
+{
+    sqz_ties_axes(t, 0, 0);
+    for (unsigned k = 1; k < 5; k++)
+        sqz_tie_same(t, SQZ_TIE_IN(k, 0), SQZ_TIE_OUT(0, sqz_axis_c(t->in[0])));
+}
+
 static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 5,
@@ -190,6 +198,7 @@ const sqz_op sqz_op_batch_norm = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BatchNormalization", .since = 1, .import = import},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* bitwise_not: y = ~x, of integers. */
 #include "ops/ew.h"
+#include "ops/ties.h"
 
 SQZ_WHOLES(SQZ_EW_MAP, map, , ~(uint64_t)v)
 static const sqz_ew_maps maps = {.of = {SQZ_WHOLES(SQZ_EW_OF, map)}};
@@ -21,6 +22,7 @@ const sqz_op sqz_op_bitwise_not = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BitwiseNot", .since = 18},
     .cases = cases,

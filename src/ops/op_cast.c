@@ -1,6 +1,7 @@
 /* cast: y = x as another type; cast.h has the rules. */
 #include "ir/op.h"
 #include "ops/cast.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -125,6 +126,7 @@ const sqz_op sqz_op_cast = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Cast", .also = "CastLike", .since = 1, .import = import},
     .cases = cases,

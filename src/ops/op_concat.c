@@ -2,6 +2,7 @@
 #include "ops/build.h"
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -129,6 +130,26 @@ static sqz_status grad(const sqz_grad_call *c)
     return SQZ_OK;
 }
 
+static void ties(sqz_ties *t)
+{
+    int64_t at = 0;
+    int32_t axis = 0;
+    if (sqz_axis(t->ctx, ((const attrs *)t->attrs)->axis, t->in[0]->shape.rank, &axis) != SQZ_OK)
+        return;
+    for (unsigned k = 0; k < t->n_in; k++) {
+        const sqz_shape *x = &t->in[k]->shape;
+        for (int32_t i = 0; i < x->rank; i++) {
+            const sqz_tie_end from = SQZ_TIE_IN(k, i);
+            sqz_tie_end to = SQZ_TIE_OUT(0, i);
+            if (i == axis)
+                to = (sqz_tie_end){.value = -1, .axis = i, .off = at, .n = x->dim[i]};
+            if (x->dim[i])
+                t->row(t, &from, &to, 0);
+        }
+        at += x->dim[axis];
+    }
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=3", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 2}}}},
     {.attrs = "axis=-2", .n_in = 3, .in = {{3, {2, 1, 4}}, {3, {2, 2, 4}}, {3, {2, 3, 4}}}},
@@ -163,6 +184,7 @@ const sqz_op sqz_op_concat = {
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .grad = grad,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Concat", .since = 1, .import = import},
     .cases = cases,

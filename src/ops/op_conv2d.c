@@ -1,6 +1,7 @@
 /* conv2d: x (N,H,W,I), w (O,Kh,Kw,I/group), b (O) -> y (N,H',W',O); also (N,W,I) with w (O,Kw,I)
  * and (N,D,H,W,I) with w (O,Kd,Kh,Kw,I). */
 #include "ops/conv.h"
+#include "ops/ties.h"
 
 typedef struct conv_attrs {
     sqz_window_attrs window;
@@ -51,6 +52,8 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
     sqz_conv_shape s = shape_of(p->attrs);
     return sqz_conv_grad_prepare(p, &s);
 }
+
+static void ties(sqz_ties *t) { sqz_ties_conv(t, ((const conv_attrs *)t->attrs)->group, false); }
 
 static const sqz_case cases[] = {
     {.attrs = "pads=1,1,1,1",
@@ -106,6 +109,7 @@ const sqz_op sqz_op_conv2d = {
     .grad = sqz_conv_grad,
     .grad_prepare = grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Conv", .since = 1, .import = import},
     .cases = cases,

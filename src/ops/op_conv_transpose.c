@@ -3,6 +3,7 @@
  * over one or three spatial axes. Each output gathers the inputs that reach it, so that chunks of
  * outputs are independent. */
 #include "ops/conv.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct deconv_attrs {
@@ -203,6 +204,8 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
     return sqz_conv_grad_prepare(p, &s);
 }
 
+static void ties(sqz_ties *t) { sqz_ties_conv(t, ((const deconv_attrs *)t->attrs)->group, true); }
+
 static const sqz_case cases[] = {
     {.attrs = "strides=2,2 pads=1,1,1,1 output_padding=1,1",
      .n_in = 3,
@@ -241,6 +244,7 @@ const sqz_op sqz_op_conv_transpose = {
     .grad = sqz_conv_grad,
     .grad_prepare = grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = -1},
     .onnx = {.op_type = "ConvTranspose", .since = 1, .import = import},
     .cases = cases,

@@ -2,6 +2,7 @@
  * takes channel (i*b+j)*C' + c (DCR) or c*b*b + i*b+j (CRD). Channel-last: (N,H,W,C) to
  * (N,H*b,W*b,C'). */
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -97,6 +98,17 @@ static sqz_status spread(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, spread, c->attrs); }
 
+static void ties(sqz_ties *t)
+{
+    const attrs *at = t->attrs;
+    const int32_t c = sqz_axis_c(t->in[0]);
+    const int64_t block = at->blocksize * at->blocksize;
+    const sqz_tie_end from = {.value = 0, .axis = c, .div = at->mode == CRD ? block : 1};
+    const sqz_tie_end to = SQZ_TIE_OUT(0, c);
+    sqz_tie_same(t, SQZ_TIE_IN(0, 0), SQZ_TIE_OUT(0, 0));
+    t->row(t, &from, &to, t->out[0]->shape.dim[c]);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "blocksize=2", .n_in = 1, .in = {{4, {2, 3, 2, 12}}}},
     {.attrs = "blocksize=2 mode=CRD", .n_in = 1, .in = {{4, {1, 2, 3, 8}}}},
@@ -124,6 +136,7 @@ const sqz_op sqz_op_depth_to_space = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "DepthToSpace", .since = 1},
     .cases = cases,

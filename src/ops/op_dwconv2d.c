@@ -4,6 +4,7 @@
 #include "ops/conv.h"
 #include "ops/dwconv_grad.h"
 #include "ops/pixels.h"
+#include "ops/ties.h"
 #include <math.h>
 
 enum {
@@ -201,6 +202,20 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
     return sqz_dwconv_grad_prepare(p, &((const dw_attrs *)p->attrs)->window);
 }
 
+/* With a multiplier m, outputs o of one input leave together: o / m. */
+static void ties(sqz_ties *t)
+{
+    const sqz_value *x = t->in[0], *y = t->out[0];
+    const int64_t many = y->shape.dim[sqz_axis_c(y)] / SQZ_MAX(x->shape.dim[sqz_axis_c(x)], 1);
+    const sqz_tie_end in = SQZ_TIE_IN(0, sqz_axis_c(x));
+    const sqz_tie_end out = {.value = -1, .axis = sqz_axis_c(y), .div = many};
+    sqz_tie_same(t, SQZ_TIE_IN(0, 0), SQZ_TIE_OUT(0, 0));
+    sqz_tie_same(t, SQZ_TIE_IN(1, 0), SQZ_TIE_OUT(0, sqz_axis_c(y)));
+    t->row(t, &in, &out, 0);
+    if (t->n_in > 2 && t->in[2])
+        sqz_tie_same(t, SQZ_TIE_IN(2, 0), SQZ_TIE_OUT(0, sqz_axis_c(y)));
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pads=1,1,1,1",
      .n_in = 3,
@@ -256,6 +271,7 @@ const sqz_op sqz_op_dwconv2d = {
     .grad = sqz_dwconv_grad,
     .grad_prepare = grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Conv", .since = UINT8_MAX, .write = write}, /* read by conv2d */
     .cases = cases,

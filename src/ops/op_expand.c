@@ -2,6 +2,7 @@
  * known, is a constant from the import on. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -101,6 +102,25 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
 
 static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
 
+static void ties(sqz_ties *t)
+{
+    sqz_ties_elementwise(t); /* axes that are repeated are not mentioned: they stay */
+}
+
+static sqz_status recut(sqz_recut *c)
+{
+    attrs *at = c->attrs;
+    const sqz_ints old = at->shape;
+    const int32_t rank = c->out[0]->shape.rank;
+    int64_t *v;
+    SQZ_TRY(sqz_ints_new(c->arena, old.n, &at->shape, &v));
+    for (uint32_t i = 0; i < old.n; i++) {
+        const sqz_tie_end to = SQZ_TIE_OUT(0, rank - (int32_t)old.n + (int32_t)i);
+        v[i] = old.v[i] == 1 ? 1 : c->kept(c, &to);
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "shape=2,3,4", .n_in = 1, .in = {{2, {3, 1}}}},
     {.attrs = "shape=1,4", .n_in = 1, .in = {{2, {3, 1}}}},
@@ -126,6 +146,8 @@ const sqz_op sqz_op_expand = {
     .cost = sqz_move_cost,
     .grad = sqz_maps_grad,
     .grad_prepare = grad_prepare,
+    .ties = ties,
+    .recut = recut,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Expand", .also = "ConstantOfShape", .since = 8, .import = import},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* flatten: to a matrix: dimensions before `axis` become rows, the others columns. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     int64_t axis;
@@ -48,6 +49,7 @@ const sqz_op sqz_op_flatten = {
     .run = sqz_view_run,
     .cost = sqz_view_cost,
     .grad = sqz_grad_copy,
+    .ties = sqz_ties_view,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Flatten", .since = 1},
     .cases = cases,

@@ -3,6 +3,7 @@
  */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     int64_t axis;
@@ -104,6 +105,20 @@ static sqz_status grad(const sqz_grad_call *c)
 }
 
 #define INDICES .lo = -3, .hi = 2, .dtype = {SQZ_F32, SQZ_S64} /* within every axis below */
+/* The axis that is indexed stays; the others go through. */
+static void ties(sqz_ties *t)
+{
+    const sqz_shape *x = &t->in[0]->shape, *k = &t->in[1]->shape;
+    int32_t axis = 0;
+    if (sqz_axis(t->ctx, ((const attrs *)t->attrs)->axis, x->rank, &axis) != SQZ_OK)
+        return;
+    for (int32_t i = 0; i < x->rank; i++)
+        if (i != axis)
+            sqz_tie_same(t, SQZ_TIE_IN(0, i), SQZ_TIE_OUT(0, i < axis ? i : i + k->rank - 1));
+    for (int32_t i = 0; i < k->rank; i++)
+        sqz_tie_same(t, SQZ_TIE_IN(1, i), SQZ_TIE_OUT(0, axis + i));
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=1", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {5}}}, .constant = 2, INDICES},
     {.attrs = "axis=-1", .n_in = 2, .in = {{2, {3, 5}}, {2, {2, 2}}}, .constant = 2, INDICES},
@@ -134,6 +149,7 @@ const sqz_op sqz_op_gather = {
     .cost = sqz_move_cost,
     .grad = grad,
     .grad_reads = SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "Gather", .since = 1},
     .cases = cases,

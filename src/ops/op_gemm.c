@@ -6,6 +6,7 @@
 #include "ops/fc.h"
 #include "ops/linear_grad.h"
 #include "ops/product.h"
+#include "ops/ties.h"
 #include <math.h>
 #include <string.h>
 
@@ -305,6 +306,16 @@ static sqz_status grad(const sqz_grad_call *c)
     return sqz_data_grad_run(c->ctx, &d);
 }
 
+static void ties(sqz_ties *t)
+{
+    const int32_t o = is_turned(t->attrs) ? 1 : 0;
+    sqz_tie_same(t, SQZ_TIE_IN(0, 0), SQZ_TIE_OUT(0, 0));
+    sqz_tie_same(t, SQZ_TIE_IN(1, 1 - o), SQZ_TIE_IN(0, 1));
+    sqz_tie_same(t, SQZ_TIE_IN(1, o), SQZ_TIE_OUT(0, 1));
+    if (t->n_in > 2 && t->in[2])
+        sqz_tie_same(t, SQZ_TIE_IN(2, 0), SQZ_TIE_OUT(0, 1));
+}
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 3, .in = {{2, {3, 7}}, {2, {5, 7}}, {1, {5}}}, .constant = 6},
     {.attrs = "", .n_in = 2, .in = {{2, {1, 20}}, {2, {17, 20}}}, .constant = 2},
@@ -331,6 +342,7 @@ const sqz_op sqz_op_gemm = {
     .grad = grad,
     .grad_prepare = grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = 0},
     .onnx = {.op_type = "Gemm", .since = 1, .import = import, .write = write},
     .cases = cases,

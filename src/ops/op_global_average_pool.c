@@ -1,5 +1,6 @@
 /* global_average_pool: the mean of the elements of each channel, (N,...,C) -> (N,1,...,1,C). */
 #include "ops/pool.h"
+#include "ops/ties.h"
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
@@ -20,6 +21,7 @@ const sqz_op sqz_op_global_average_pool = {
     .run_int = sqz_pool_run_average,
     .grad = sqz_pool_grad_average,
     .grad_prepare = sqz_pool_grad_prepare,
+    .ties = sqz_ties_channels,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "GlobalAveragePool", .since = 1},
     .cases = cases,

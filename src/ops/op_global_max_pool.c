@@ -1,5 +1,6 @@
 /* global_max_pool: the largest element of each channel, (N,...,C) -> (N,1,...,1,C). */
 #include "ops/pool.h"
+#include "ops/ties.h"
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
@@ -21,6 +22,7 @@ const sqz_op sqz_op_global_max_pool = {
     .grad = sqz_pool_grad_max,
     .grad_prepare = sqz_pool_grad_prepare,
     .grad_reads = SQZ_GRAD_IN0,
+    .ties = sqz_ties_channels,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "GlobalMaxPool", .since = 1},
     .cases = cases,

@@ -2,6 +2,7 @@
  * channels of each sample (Wu & He 2018); scale and bias for each channel, as opset 21 has them.
  * lower_group_norm.c reads opset 18, where they belong to groups. */
 #include "ops/norm.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     int64_t num_groups;
@@ -50,6 +51,8 @@ static sqz_status run(const sqz_call *c)
     return sqz_group_norm_run(c, (size_t)at->num_groups, at->epsilon);
 }
 
+static void ties(sqz_ties *t) { sqz_group_norm_ties(t, ((const attrs *)t->attrs)->num_groups); }
+
 static const sqz_case cases[] = {
     {.attrs = "num_groups=2",
      .n_in = 3,
@@ -77,6 +80,7 @@ const sqz_op sqz_op_group_norm = {
     .run = run,
     .cost = sqz_group_norm_cost,
     .prepare = sqz_group_norm_prepare,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "GroupNormalization", .since = 21},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* hardmax: y = 1 at the first largest element along an axis, 0 elsewhere. */
 #include "ops/softmax.h"
+#include "ops/ties.h"
 
 static void row(float *y, size_t n, size_t step)
 {
@@ -32,6 +33,7 @@ const sqz_op sqz_op_hardmax = {
     .infer = sqz_softmax_infer,
     .run = run,
     .cost = sqz_softmax_cost,
+    .ties = sqz_softmax_ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Hardmax", .since = 1, .import = sqz_softmax_import},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* identity: y = x. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 static sqz_status infer(sqz_infer *q)
 {
@@ -25,6 +26,7 @@ const sqz_op sqz_op_identity = {
     .run = sqz_view_run,
     .cost = sqz_view_cost,
     .grad = sqz_grad_copy,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Identity", .since = 1},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* instance_norm: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, statistics of each
  * channel of each sample (Ulyanov et al. 2016). */
 #include "ops/norm.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     double epsilon;
@@ -26,6 +27,8 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, im->n_in);
 }
 
+static void ties(sqz_ties *t) { sqz_group_norm_ties(t, 0); }
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {5}}, {1, {5}}}, .constant = 6},
     {.attrs = "epsilon=0.01", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .constant = 6},
@@ -47,6 +50,7 @@ const sqz_op sqz_op_instance_norm = {
     .run = run,
     .cost = sqz_group_norm_cost,
     .prepare = sqz_group_norm_prepare,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "InstanceNormalization", .since = 1, .import = import},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* is_inf: y = whether x is infinite, of the signs that are asked for. */
 #include "ops/ew.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     int64_t detect_negative, detect_positive;
@@ -49,6 +50,7 @@ const sqz_op sqz_op_is_inf = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "IsInf", .since = 10},
     .cases = cases,

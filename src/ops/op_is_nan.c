@@ -1,5 +1,6 @@
 /* is_nan: y = whether x is NaN. */
 #include "ops/ew.h"
+#include "ops/ties.h"
 
 #define TEST(type, name, ...) SQZ_EW_MAP_TO(type, uint8_t, name, , __VA_ARGS__)
 SQZ_FLOATS(TEST, map, isnan(v) != 0)
@@ -25,6 +26,7 @@ const sqz_op sqz_op_is_nan = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "IsNaN", .since = 9},
     .cases = cases,

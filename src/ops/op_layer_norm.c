@@ -1,6 +1,7 @@
 /* layer_norm: y = (x - mean) / sqrt(variance + epsilon) * scale + bias over the last axes (Ba et
  * al. 2016); further outputs: mean and 1 / sqrt(variance + epsilon). */
 #include "ops/norm.h"
+#include "ops/ties.h"
 
 static sqz_status run(const sqz_call *c) { return sqz_row_norm_run(c, true); }
 
@@ -37,6 +38,7 @@ const sqz_op sqz_op_layer_norm = {
     .grad = sqz_layer_norm_grad,
     .grad_prepare = sqz_layer_norm_grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = sqz_row_norm_ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LayerNormalization", .since = 17},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* log_softmax: y = x - max - ln(sum(e^(x - max))) along an axis. */
 #include "ops/softmax.h"
+#include "ops/ties.h"
 
 static sqz_status run(const sqz_call *c) { return sqz_softmax_kernel(c, true); }
 
@@ -25,6 +26,7 @@ const sqz_op sqz_op_log_softmax = {
     .cost = sqz_softmax_cost,
     .grad = sqz_softmax_grad_log,
     .grad_reads = SQZ_GRAD_OUT,
+    .ties = sqz_softmax_ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LogSoftmax", .since = 1, .import = sqz_softmax_import},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* lp_normalization: y = x / |x|_p along an axis, p 1 or 2; zeros stay zeros. */
 #include "ops/softmax.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     int64_t axis, p;
@@ -59,6 +60,9 @@ static sqz_status run(const sqz_call *c)
     return sqz_softmax_run(&call, at->p == 1 ? row1 : row2);
 }
 
+/* Zeros add nothing to a norm. */
+static void ties(sqz_ties *t) { sqz_ties_axes(t, 0, 0); }
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{2, {3, 10}}}},
     {.attrs = "axis=1 p=1", .n_in = 1, .in = {{3, {2, 5, 3}}}},
@@ -79,6 +83,7 @@ const sqz_op sqz_op_lp_normalization = {
     .infer = infer,
     .run = run,
     .cost = sqz_softmax_cost,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LpNormalization", .since = 1},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* lp_pool: the p-norm of the elements under each window, (sum |x|^p)^(1/p), (N,H,W,C); also (N,W,C)
  * and (N,D,H,W,C). Padding counts as 0. */
 #include "ops/pool.h"
+#include "ops/ties.h"
 
 static const sqz_attr schema[] = {
     SQZ_POOL_ROWS,
@@ -50,6 +51,7 @@ const sqz_op sqz_op_lp_pool = {
     .run = sqz_pool_run_lp,
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare,
+    .ties = sqz_ties_channels,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LpPool", .since = 1, .import = sqz_pool_import, .write = write},
     .cases = cases,

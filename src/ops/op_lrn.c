@@ -3,6 +3,7 @@
 #include "ops/ew.h"
 #include "ops/linear.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     double alpha, beta, bias;
@@ -74,6 +75,9 @@ static void cost(const sqz_infer *q, sqz_cost *out)
     out->ops *= 10 + (uint64_t)SQZ_MIN(at->size, q->in[0]->shape.dim[sqz_axis_c(q->in[0])]);
 }
 
+/* Each channel is scaled by its neighbors: those stay. */
+static void ties(sqz_ties *t) { sqz_ties_axes(t, 0, 1u << sqz_axis_c(t->in[0])); }
+
 static const sqz_case cases[] = {
     {.attrs = "size=3", .n_in = 1, .in = {{4, {2, 3, 4, 5}}}},
     {.attrs = "size=4 alpha=0.5 beta=0.6 bias=2", .n_in = 1, .in = {{3, {2, 3, 7}}}},
@@ -94,6 +98,7 @@ const sqz_op sqz_op_lrn = {
     .infer = infer,
     .run = run,
     .cost = cost,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LRN", .since = 1},
     .cases = cases,

@@ -7,6 +7,7 @@
 #include "ops/fc.h"
 #include "ops/linear_grad.h"
 #include "ops/product.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -377,6 +378,30 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+/* Batch dimensions broadcast; a vector has no rows (left side) or no columns (right side). */
+static void ties(sqz_ties *t)
+{
+    const sqz_shape *a = &t->in[0]->shape, *b = &t->in[1]->shape, *y = &t->out[0]->shape;
+    const bool trans = ((const attrs *)t->attrs)->trans_b != 0 && b->rank > 1;
+    const int32_t has_m = a->rank > 1, has_n = b->rank > 1, n_batch = y->rank - has_m - has_n;
+    const int32_t n = b->rank - (trans ? 2 : 1), k = b->rank > 1 ? b->rank - (trans ? 1 : 2) : 0;
+    sqz_tie_same(t, SQZ_TIE_IN(0, a->rank - 1), SQZ_TIE_IN(1, k));
+    if (has_m)
+        sqz_tie_same(t, SQZ_TIE_IN(0, a->rank - 2), SQZ_TIE_OUT(0, n_batch));
+    if (has_n)
+        sqz_tie_same(t, SQZ_TIE_IN(1, n), SQZ_TIE_OUT(0, y->rank - 1));
+    if (t->n_in > 2 && t->in[2])
+        sqz_tie_same(t, SQZ_TIE_IN(2, 0), SQZ_TIE_OUT(0, y->rank - 1));
+    for (unsigned s = 0; s < 2; s++) {
+        const sqz_shape *x = &t->in[s]->shape;
+        for (int32_t i = 0; i < x->rank - 2; i++) {
+            const int32_t to = n_batch - (x->rank - 2) + i;
+            if (x->dim[i] == y->dim[to])
+                sqz_tie_same(t, SQZ_TIE_IN(s, i), SQZ_TIE_OUT(0, to));
+        }
+    }
+}
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{2, {3, 6}}, {2, {6, 5}}}, .constant = 2},
     {.attrs = "", .n_in = 2, .in = {{3, {2, 3, 4}}, {2, {4, 9}}}, .constant = 2},
@@ -420,6 +445,7 @@ const sqz_op sqz_op_matmul = {
     .grad = grad,
     .grad_prepare = grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_LINEAR, .weight = 1, .bias = 2, .channel_axis = -1},
     .onnx = {.op_type = "MatMul", .since = 1, .write = write},
     .cases = cases,

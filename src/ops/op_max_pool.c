@@ -1,5 +1,6 @@
 /* max_pool: the largest element under each window, (N,H,W,C); also (N,W,C) and (N,D,H,W,C). */
 #include "ops/pool.h"
+#include "ops/ties.h"
 
 extern const sqz_op sqz_op_max_pool_indices;
 
@@ -49,6 +50,7 @@ const sqz_op sqz_op_max_pool = {
     .grad = sqz_pool_grad_max,
     .grad_prepare = sqz_pool_grad_prepare,
     .grad_reads = SQZ_GRAD_IN0,
+    .ties = sqz_ties_channels,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "MaxPool", .since = 1, .import = import},
     .cases = cases,

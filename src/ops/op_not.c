@@ -1,5 +1,6 @@
 /* not: y = not x, of bool. */
 #include "ops/ew.h"
+#include "ops/ties.h"
 
 SQZ_EW_MAP(BOOL, map, , !v)
 static const sqz_ew_maps maps = {.of = {SQZ_EW_OF(BOOL, map)}};
@@ -20,6 +21,7 @@ const sqz_op sqz_op_not = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Not", .since = 1},
     .cases = cases,

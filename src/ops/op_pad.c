@@ -5,6 +5,7 @@
 #include "ir/qround.h"
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <math.h>
 #include <string.h>
 
@@ -219,6 +220,43 @@ static sqz_status grad(const sqz_grad_call *c)
     return sqz_maps_grad(c);
 }
 
+/* New elements of one value may leave; reflected and repeated ones stay, and so does their axis. */
+static void ties(sqz_ties *t)
+{
+    const attrs *at = t->attrs;
+    const sqz_shape *x = &t->in[0]->shape, *y = &t->out[0]->shape;
+    for (int32_t i = 0; i < x->rank; i++) {
+        const int64_t b = at->pads.v[i], e = at->pads.v[x->rank + i], n = x->dim[i];
+        const sqz_tie_end from = SQZ_TIE_IN(0, i), to = {.value = -1, .axis = i, .off = b, .n = n};
+        const sqz_tie_end before = {.value = -1, .axis = i, .n = b};
+        const sqz_tie_end behind = {.value = -1, .axis = i, .off = b + n};
+        if (b < 0 || e < 0 || n == 0 || ((b || e) && at->mode != CONSTANT))
+            continue;
+        t->row(t, &from, &to, 0);
+        if (b)
+            t->row(t, &before, NULL, 0);
+        if (b + n < y->dim[i])
+            t->row(t, &behind, NULL, 0);
+    }
+}
+
+static sqz_status recut(sqz_recut *c)
+{
+    attrs *at = c->attrs;
+    const sqz_ints old = at->pads;
+    const int32_t rank = c->in[0]->shape.rank;
+    int64_t *v;
+    SQZ_TRY(sqz_ints_new(c->arena, old.n, &at->pads, &v));
+    for (int32_t i = 0; i < rank; i++) {
+        const int64_t b = old.v[i], e = old.v[rank + i];
+        const sqz_tie_end before = {.value = -1, .axis = i, .n = b};
+        const sqz_tie_end behind = {.value = -1, .axis = i, .off = c->out[0]->shape.dim[i] - e};
+        v[i] = b > 0 ? c->kept(c, &before) : b;
+        v[rank + i] = e > 0 ? c->kept(c, &behind) : e;
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pads=0,1,2,0,0,1,0,0", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "pads=0,1,0,2 value=0.5", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -253,6 +291,8 @@ const sqz_op sqz_op_pad = {
     .cost = sqz_move_cost,
     .grad = grad,
     .grad_prepare = grad_prepare,
+    .ties = ties,
+    .recut = recut,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "Pad", .since = 1, .import = import, .write = write},
     .cases = cases,

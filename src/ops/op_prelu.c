@@ -5,6 +5,7 @@
 #include "ops/build.h"
 #include "ops/grad.h"
 #include "ops/linear.h"
+#include "ops/ties.h"
 #include "runtime/sqz_rt.h"
 #include <math.h>
 
@@ -173,6 +174,16 @@ static sqz_status grad(const sqz_grad_call *c)
     return SQZ_OK;
 }
 
+static void ties(sqz_ties *t)
+{
+    const int32_t c = sqz_axis_c(t->in[0]);
+    const sqz_shape *s = &t->in[1]->shape;
+    sqz_ties_axes(t, 0, 0);
+    for (int32_t i = 0; i < s->rank; i++)
+        if (s->dim[i] > 1)
+            sqz_tie_same(t, SQZ_TIE_IN(1, i), SQZ_TIE_IN(0, c));
+}
+
 static const sqz_case cases[] = {
     {.n_in = 2, .in = {{4, {2, 3, 4, 5}}, {3, {5, 1, 1}}}, .constant = 2},
     {.n_in = 2, .in = {{3, {2, 4, 3}}, {1, {1}}}, .constant = 2},
@@ -194,6 +205,7 @@ const sqz_op sqz_op_prelu = {
     .part = part,
     .grad = grad,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_REALIGN, .data_inputs = 1},
     .onnx = {.op_type = "PRelu", .since = 1, .import = import},
     .cases = cases,

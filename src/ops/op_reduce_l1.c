@@ -5,7 +5,7 @@ SQZ_REDUCE_FOLD(real, double, a + fabs(v))
 SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (v < 0 ? 0 - (uint64_t)v : (uint64_t)v))
 SQZ_REDUCE_FOLD(natural, int64_t, (uint64_t)a + (uint64_t)v)
 static const sqz_reducer reducer = {
-    .real = real, .whole = whole, .natural = natural, .fast = SQZ_FOLD_abs};
+    .real = real, .whole = whole, .natural = natural, .fast = SQZ_FOLD_abs, .sums = true};
 SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -9,8 +9,10 @@ static double finish(double acc, double second, double n)
     (void)n;
     return sqrt(acc);
 }
-static const sqz_reducer reducer = {
-    .real = real, .whole = whole, .finish = finish}; /* in double: squares do not overflow */
+static const sqz_reducer reducer = {.real = real,
+                                    .whole = whole,
+                                    .finish = finish,
+                                    .sums = true}; /* in double: squares do not overflow */
 SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {

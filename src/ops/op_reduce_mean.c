@@ -9,7 +9,7 @@ static double finish(double acc, double second, double n)
     return acc / n;
 }
 static const sqz_reducer reducer = {
-    .real = real, .whole = whole, .finish = finish, .fast = SQZ_FOLD_sum};
+    .real = real, .whole = whole, .finish = finish, .fast = SQZ_FOLD_sum, .means = true};
 SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -3,7 +3,8 @@
 
 SQZ_REDUCE_FOLD(real, double, a + v)
 SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (uint64_t)v)
-static const sqz_reducer reducer = {.real = real, .whole = whole, .fast = SQZ_FOLD_sum};
+static const sqz_reducer reducer = {
+    .real = real, .whole = whole, .fast = SQZ_FOLD_sum, .sums = true};
 SQZ_REDUCE_FUNCTIONS_SINCE(13)
 
 static const sqz_case cases[] = {

@@ -3,7 +3,8 @@
 
 SQZ_REDUCE_FOLD(real, double, a + v * v)
 SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (uint64_t)v * (uint64_t)v)
-static const sqz_reducer reducer = {.real = real, .whole = whole, .fast = SQZ_FOLD_square};
+static const sqz_reducer reducer = {
+    .real = real, .whole = whole, .fast = SQZ_FOLD_square, .sums = true};
 SQZ_REDUCE_FUNCTIONS
 
 static const sqz_case cases[] = {

@@ -2,6 +2,7 @@
  * the input at that place (unless allowzero), one -1 takes what is left. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     sqz_ints shape;
@@ -84,6 +85,24 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, 1);
 }
 
+/* Entries that name a dimension name the new one; 0 and -1 go on to mean what they meant, where the
+ * dimension that 0 copies has changed in the same way. */
+static sqz_status recut(sqz_recut *c)
+{
+    attrs *at = c->attrs;
+    const sqz_ints old = at->shape;
+    int64_t *v;
+    SQZ_TRY(sqz_ints_new(c->arena, old.n, &at->shape, &v));
+    for (uint32_t i = 0; i < old.n; i++) {
+        const sqz_tie_end to = SQZ_TIE_OUT(0, (int32_t)i), from = SQZ_TIE_IN(0, (int32_t)i);
+        const int64_t n = c->kept(c, &to);
+        v[i] = old.v[i];
+        if (old.v[i] > 0 || (old.v[i] == 0 && !at->allowzero && c->kept(c, &from) != n))
+            v[i] = n;
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "shape=0,-1", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "shape=3,2,5", .n_in = 1, .in = {{2, {6, 5}}}},
@@ -105,6 +124,8 @@ const sqz_op sqz_op_reshape = {
     .run = sqz_view_run,
     .cost = sqz_view_cost,
     .grad = sqz_grad_copy,
+    .ties = sqz_ties_view,
+    .recut = recut,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Reshape", .since = 1, .import = import},
     .cases = cases,

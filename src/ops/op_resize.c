@@ -4,6 +4,7 @@
  * which widens the kernel. Linear: f(t) = 1 - |t|. Cubic: Keys' kernel with the coefficient a
  * (R. G. Keys, "Cubic convolution interpolation for digital image processing", 1981). */
 #include "ops/resize.h"
+#include "ops/ties.h"
 
 static const sqz_attr schema[] = {
     SQZ_RESIZE_ROWS,
@@ -235,6 +236,8 @@ const sqz_op sqz_op_resize = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
+    .ties = sqz_resize_ties,
+    .recut = sqz_resize_recut,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Resize", .since = UINT8_MAX, .write = write}, /* read by resize_nearest */
     .cases = cases,

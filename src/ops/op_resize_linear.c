@@ -2,6 +2,7 @@
  * axes, filters, cropping) `resize` does. */
 #include "kernels/multiplier.h"
 #include "ops/resize.h"
+#include "ops/ties.h"
 #include "runtime/sqz_rt.h"
 
 static const sqz_attr schema[] = {SQZ_RESIZE_ROWS};
@@ -185,6 +186,8 @@ const sqz_op sqz_op_resize_linear = {
     .cost = cost,
     .prepare = prepare,
     .run_int = run_int,
+    .ties = sqz_resize_ties,
+    .recut = sqz_resize_recut,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Resize",
              .also = "Upsample",

@@ -1,6 +1,7 @@
 /* resize_nearest: each output element is the nearest input element, along any axes. */
 #include "ops/grad.h"
 #include "ops/resize.h"
+#include "ops/ties.h"
 
 static const sqz_attr schema[] = {
     SQZ_RESIZE_ROWS,
@@ -96,6 +97,8 @@ const sqz_op sqz_op_resize_nearest = {
     .cost = sqz_move_cost,
     .grad = sqz_maps_grad,
     .grad_prepare = grad_prepare,
+    .ties = sqz_resize_ties,
+    .recut = sqz_resize_recut,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Resize",
              .also = "Upsample",

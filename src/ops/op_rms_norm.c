@@ -1,6 +1,7 @@
 /* rms_norm: y = x / sqrt(mean of x^2 + epsilon) * scale over the last axes (Zhang & Sennrich 2019).
  */
 #include "ops/norm.h"
+#include "ops/ties.h"
 
 static sqz_status run(const sqz_call *c) { return sqz_row_norm_run(c, false); }
 
@@ -25,6 +26,7 @@ const sqz_op sqz_op_rms_norm = {
     .run = run,
     .cost = sqz_row_norm_cost,
     .prepare = sqz_row_norm_prepare,
+    .ties = sqz_row_norm_ties,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "RMSNormalization", .since = 23},
     .cases = cases,

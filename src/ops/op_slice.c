@@ -1,6 +1,7 @@
 /* slice: x[start:end:step] along some axes, with NumPy's clamping; steps may be negative. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     sqz_ints starts, ends, axes, steps;
@@ -93,6 +94,54 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
 
 static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
 
+/* An axis that is cut without steps may lose indices; one that is cut with steps stays. */
+static void ties(sqz_ties *t)
+{
+    const attrs *at = t->attrs;
+    const sqz_shape *x = &t->in[0]->shape;
+    uint32_t cut = 0;
+    for (uint32_t k = 0; k < at->starts.n; k++) {
+        int64_t first, step, count;
+        int32_t a = 0;
+        if (axis_of(t->ctx, at, k, x->rank, &a) != SQZ_OK)
+            return;
+        range(at, k, x->dim[a], &first, &step, &count);
+        cut |= 1u << a;
+        const sqz_tie_end from = {.value = 0, .axis = a, .off = first, .n = count};
+        const sqz_tie_end to = SQZ_TIE_OUT(0, a);
+        if (step != 1)
+            continue;
+        sqz_tie_free(t, SQZ_TIE_IN(0, a));
+        if (count)
+            t->row(t, &from, &to, 0);
+    }
+    sqz_ties_axes(t, 0, cut);
+}
+
+static sqz_status recut(sqz_recut *c)
+{
+    attrs *at = c->attrs;
+    const attrs old = *at;
+    int64_t *starts, *ends;
+    SQZ_TRY(sqz_ints_new(c->arena, old.starts.n, &at->starts, &starts));
+    SQZ_TRY(sqz_ints_new(c->arena, old.ends.n, &at->ends, &ends));
+    for (uint32_t k = 0; k < old.starts.n; k++) {
+        int64_t first, step, count;
+        int32_t a = 0;
+        SQZ_TRY(axis_of(c->ctx, &old, k, c->in[0]->shape.rank, &a));
+        range(&old, k, c->in[0]->shape.dim[a], &first, &step, &count);
+        const sqz_tie_end before = {.value = 0, .axis = a, .n = first};
+        const sqz_tie_end part = {.value = 0, .axis = a, .off = first, .n = count};
+        starts[k] = old.starts.v[k];
+        ends[k] = old.ends.v[k];
+        if (step != 1)
+            continue; /* nothing of it has left */
+        starts[k] = first ? c->kept(c, &before) : 0;
+        ends[k] = starts[k] + (count ? c->kept(c, &part) : 0);
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "starts=1,0 ends=3,2 axes=1,3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "starts=-1 ends=-100 axes=1 steps=-2", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -117,6 +166,8 @@ const sqz_op sqz_op_slice = {
     .cost = sqz_move_cost,
     .grad = sqz_maps_grad,
     .grad_prepare = grad_prepare,
+    .ties = ties,
+    .recut = recut,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Slice", .since = 1, .import = import},
     .cases = cases,

@@ -2,6 +2,7 @@
  */
 #include "kernels/kernels.h"
 #include "ops/softmax.h"
+#include "ops/ties.h"
 
 static sqz_status run(const sqz_call *c) { return sqz_softmax_kernel(c, false); }
 
@@ -94,6 +95,7 @@ const sqz_op sqz_op_softmax = {
     .run_int = run_int,
     .grad = sqz_softmax_grad,
     .grad_reads = SQZ_GRAD_OUT,
+    .ties = sqz_softmax_ties,
     .quant = {.kind = SQZ_Q_FIXED, .fixed_scale = 1.0f / 256, .fixed_zero = -128},
     .onnx = {.op_type = "Softmax", .since = 1, .import = sqz_softmax_import},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* space_to_depth: b x b pixels become channels: channel (i*b+j)*C + c is pixel (i,j) of the block.
  * Channel-last: (N,H*b,W*b,C) to (N,H,W,C*b*b). */
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -69,6 +70,14 @@ static sqz_status gather_blocks(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, gather_blocks, c->attrs); }
 
+static void ties(sqz_ties *t)
+{
+    const int32_t c = sqz_axis_c(t->in[0]);
+    const sqz_tie_end from = SQZ_TIE_IN(0, c), to = SQZ_TIE_OUT(0, c);
+    sqz_tie_same(t, SQZ_TIE_IN(0, 0), SQZ_TIE_OUT(0, 0));
+    t->row(t, &from, &to, t->in[0]->shape.dim[c]);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "blocksize=2", .n_in = 1, .in = {{4, {2, 4, 6, 3}}}},
     {.attrs = "blocksize=3", .n_in = 1, .in = {{4, {1, 3, 3, 1}}}, .hi = 15, .dtype = {SQZ_U4}},
@@ -90,6 +99,7 @@ const sqz_op sqz_op_space_to_depth = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "SpaceToDepth", .since = 1},
     .cases = cases,

@@ -2,6 +2,7 @@
  * ones, which get what is left. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -166,6 +167,38 @@ static sqz_status grad(const sqz_grad_call *c)
     return SQZ_OK;
 }
 
+static void ties(sqz_ties *t)
+{
+    int64_t at = 0;
+    int32_t axis = 0;
+    if (sqz_axis(t->ctx, ((const attrs *)t->attrs)->axis, t->in[0]->shape.rank, &axis) != SQZ_OK)
+        return;
+    for (unsigned k = 0; k < t->n_out; k++) {
+        const int64_t n = t->out[k]->shape.dim[axis];
+        const sqz_tie_end from = {.value = 0, .axis = axis, .off = at, .n = n};
+        const sqz_tie_end to = SQZ_TIE_OUT(k, axis);
+        if (n)
+            t->row(t, &from, &to, 0);
+        sqz_ties_axes(t, k, 1u << axis);
+        at += n;
+    }
+}
+
+/* Lengths become explicit: equal ones need not stay equal. */
+static sqz_status recut(sqz_recut *c)
+{
+    attrs *at = c->attrs;
+    int64_t *v;
+    int32_t axis;
+    SQZ_TRY(sqz_axis(c->ctx, at->axis, c->in[0]->shape.rank, &axis));
+    SQZ_TRY(sqz_ints_new(c->arena, c->n_out, &at->split, &v));
+    for (unsigned k = 0; k < c->n_out; k++) {
+        const sqz_tie_end part = SQZ_TIE_OUT(k, axis);
+        v[k] = c->kept(c, &part);
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=3 split=1,3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "axis=-1 split=2,2,1", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -195,6 +228,8 @@ const sqz_op sqz_op_split = {
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .grad = grad,
+    .ties = ties,
+    .recut = recut,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Split", .since = 1, .import = import, .write = write},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* squeeze: drops dimensions of length 1. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     sqz_ints axes;
@@ -48,6 +49,22 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, 1);
 }
 
+/* Every 1 is spelt out before more of them appear. */
+static sqz_status recut(sqz_recut *c)
+{
+    attrs *at = c->attrs;
+    const sqz_shape *x = &c->in[0]->shape;
+    int64_t *v;
+    if (at->axes.n)
+        return SQZ_OK;
+    SQZ_TRY(sqz_ints_new(c->arena, SQZ_MAX_RANK, &at->axes, &v));
+    at->axes.n = 0;
+    for (int32_t i = 0; i < x->rank; i++)
+        if (x->dim[i] == 1)
+            v[at->axes.n++] = i;
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axes=1,-2", .n_in = 1, .in = {{4, {2, 1, 1, 4}}}},
     {.attrs = "", .n_in = 1, .in = {{3, {2, 1, 4}}}},
@@ -69,6 +86,8 @@ const sqz_op sqz_op_squeeze = {
     .run = sqz_view_run,
     .cost = sqz_view_cost,
     .grad = sqz_grad_copy,
+    .ties = sqz_ties_view,
+    .recut = recut,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Squeeze", .since = 1, .import = import},
     .cases = cases,

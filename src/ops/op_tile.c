@@ -1,6 +1,7 @@
 /* tile: repeats x along each axis. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     sqz_ints repeats;
@@ -67,6 +68,14 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
 
 static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_maps_grad_prepare(p, prepare); }
 
+static void ties(sqz_ties *t)
+{
+    for (int32_t i = 0; i < t->in[0]->shape.rank; i++) {
+        const sqz_tie_end from = SQZ_TIE_IN(0, i), to = SQZ_TIE_OUT(0, i);
+        t->row(t, &from, &to, t->in[0]->shape.dim[i]);
+    }
+}
+
 static const sqz_case cases[] = {
     {.attrs = "repeats=1,2,3", .n_in = 1, .in = {{3, {2, 3, 2}}}},
     {.attrs = "repeats=3", .n_in = 1, .in = {{1, {2}}}},
@@ -91,6 +100,7 @@ const sqz_op sqz_op_tile = {
     .cost = sqz_move_cost,
     .grad = sqz_maps_grad,
     .grad_prepare = grad_prepare,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Tile", .since = 1, .import = import},
     .cases = cases,

@@ -2,6 +2,7 @@
 #include "kernels/kernels.h"
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 #include <string.h>
 
 typedef struct attrs {
@@ -208,6 +209,14 @@ static sqz_status grad(const sqz_grad_call *c)
     return sqz_parallel(c->ctx, y.count / n, SQZ_MAX(16384 / n, (size_t)1), grad_piece, &g);
 }
 
+static void ties(sqz_ties *t)
+{
+    const attrs *at = t->attrs;
+    const int32_t rank = t->in[0]->shape.rank;
+    for (int32_t i = 0; i < rank; i++)
+        sqz_tie_same(t, SQZ_TIE_IN(0, at->view ? i : source(at, rank, i)), SQZ_TIE_OUT(0, i));
+}
+
 static const sqz_case cases[] = {
     {.attrs = "perm=0,3,1,2", .n_in = 1, .in = {{4, {2, 3, 5, 4}}}},
     {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}},
@@ -232,6 +241,7 @@ const sqz_op sqz_op_transpose = {
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .grad = grad,
+    .ties = ties,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Transpose", .since = 1},
     .cases = cases,

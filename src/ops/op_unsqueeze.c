@@ -1,6 +1,7 @@
 /* unsqueeze: inserts dimensions of length 1 at `axes` of the output. */
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct attrs {
     sqz_ints axes;
@@ -51,6 +52,7 @@ const sqz_op sqz_op_unsqueeze = {
     .run = sqz_view_run,
     .cost = sqz_view_cost,
     .grad = sqz_grad_copy,
+    .ties = sqz_ties_view,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "Unsqueeze", .since = 1},
     .cases = cases,

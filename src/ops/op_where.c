@@ -2,6 +2,7 @@
  * any type of whole bytes. */
 #include "ops/ew.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 static sqz_status infer(sqz_infer *q)
 {
@@ -67,6 +68,7 @@ const sqz_op sqz_op_where = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 6},
     .onnx = {.op_type = "Where", .since = 9},
     .cases = cases,

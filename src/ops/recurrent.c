@@ -548,3 +548,20 @@ sqz_status sqz_rec_write(sqz_export *e)
         .name = "hidden_size", .type = 2, .i = sqz_val(e->g, e->node->in[R])->shape.dim[2]};
     return at->activations && *at->activations ? write_activations(e, at->activations) : SQZ_OK;
 }
+
+void sqz_rec_ties(sqz_ties *t)
+{
+    /* axis with units of inputs w, r, b, then (after lens) the states and peepholes */
+    static const int32_t axis[8] = {-1, 1, 1, 1, -1, 2, 2, 1};
+    const sqz_tie_end unit = SQZ_TIE_IN(2, 2);
+    const int64_t units = sqz_tie_dim(t, &unit);
+    sqz_tie_same(t, SQZ_TIE_IN(0, 2), SQZ_TIE_IN(1, 2));
+    for (unsigned k = 0; k < t->n_in && k < SQZ_COUNT(axis); k++) {
+        const sqz_tie_end end = SQZ_TIE_IN(k, axis[k]);
+        if (t->in[k] && axis[k] > 0)
+            t->row(t, &end, &unit, units);
+    }
+    for (unsigned k = 0; k < t->n_out; k++)
+        if (t->out[k])
+            sqz_tie_same(t, SQZ_TIE_OUT(k, t->out[k]->shape.rank - 1), unit);
+}

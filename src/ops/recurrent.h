@@ -126,6 +126,8 @@ sqz_status sqz_rec_run(const sqz_call *c);
 sqz_status sqz_rec_import(sqz_import *im, const sqz_op *op);
 sqz_status sqz_rec_write(sqz_export *e);
 
+/* Inputs of x, and units: all gates, both directions, states and outputs of one. */
+void sqz_rec_ties(sqz_ties *t);
 #define SQZ_REC_OP(opname, text, onnx_type, n_in, n_out)                                           \
     .info = {.name = opname,                                                                       \
              .doc = text,                                                                          \
@@ -133,7 +135,7 @@ sqz_status sqz_rec_write(sqz_export *e);
              .opts = schema,                                                                       \
              .n_opts = SQZ_COUNT(schema)},                                                         \
     .n_in_min = 3, .n_in_max = n_in, .n_out_min = 1, .n_out_max = n_out, .layout = SQZ_L_FILE,     \
-    .infer = infer, .run = sqz_rec_run, .cost = cost, .prepare = prepare,                          \
+    .infer = infer, .run = sqz_rec_run, .cost = cost, .prepare = prepare, .ties = sqz_rec_ties,    \
     .quant = {.kind = SQZ_Q_FLOAT, .weight = 1, .weight2 = 2, .bias = 3, .channel_axis = 1},       \
     .onnx = {.op_type = onnx_type, .since = 1, .import = sqz_rec_import, .write = sqz_rec_write}
 #endif

@@ -33,6 +33,26 @@ sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r)
     return SQZ_OK;
 }
 
+void sqz_reduce_ties(sqz_ties *t, const sqz_reducer *r)
+{
+    const sqz_reduce_attrs *at = t->attrs;
+    const int32_t rank = t->in[0]->shape.rank;
+    uint32_t mask = 0;
+    if (reduced(t->ctx, at, rank, &mask) != SQZ_OK)
+        return; /* infer has said so */
+    for (int32_t i = 0, k = 0; i < rank; i++) {
+        const sqz_tie_end axis = SQZ_TIE_IN(0, i);
+        const bool gone = mask >> i & 1;
+        if (!gone)
+            sqz_tie_same(t, axis, SQZ_TIE_OUT(0, k));
+        else if (r->sums || r->means)
+            sqz_tie_free(t, axis);
+        if (gone && r->means)
+            t->shift(t, &axis, "is averaged over");
+        k += !gone || at->keepdims;
+    }
+}
+
 void sqz_reduce_cost(const sqz_infer *q, sqz_cost *out)
 {
     *out = (sqz_cost){.kind = SQZ_COST_POOL, .ops = 1};

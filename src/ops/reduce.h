@@ -8,6 +8,7 @@
 #define SQZ_REDUCE_H
 #include "ops/ew.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 typedef struct sqz_reduce_attrs {
     sqz_ints axes;
@@ -48,10 +49,13 @@ typedef struct sqz_reducer {
     int64_t start_whole;
     bool order; /* asks which is larger: uint64 is shifted by 2^63, bool is a type of it */
     double (*finish)(double acc, double second, double n); /* NULL: as it is */
+    bool sums;          /* zeros add nothing: indices of the reduced axes may leave */
+    bool means;         /* they may, but what is left is the mean of fewer */
     sqz_fold_kind fast; /* what `real` is, for the kernels; none: no such kernel */
 } sqz_reducer;
 sqz_status sqz_reduce_infer(sqz_infer *q, const sqz_reducer *r);
 sqz_status sqz_reduce_run(const sqz_call *c, const sqz_reducer *r);
+void sqz_reduce_ties(sqz_ties *t, const sqz_reducer *r);
 void sqz_reduce_cost(const sqz_infer *q, sqz_cost *out); /* one operation for each input element */
 
 /* Gradients (reduce_grad.c). */
@@ -78,10 +82,11 @@ sqz_status sqz_reduce_mean_int(const sqz_call *c);
              .opts = schema,                                                                       \
              .n_opts = SQZ_COUNT(schema)},                                                         \
     .n_in_min = 1, .n_in_max = 1, .n_out_min = 1, .n_out_max = 1, .layout = SQZ_L_ANY,             \
-    .traits = SQZ_T_F64, .infer = infer, .run = run, .cost = sqz_reduce_cost
+    .traits = SQZ_T_F64, .infer = infer, .run = run, .cost = sqz_reduce_cost, .ties = ties
 #define SQZ_REDUCE_FUNCTIONS SQZ_REDUCE_FUNCTIONS_SINCE(18)
 #define SQZ_REDUCE_FUNCTIONS_SINCE(opset)                                                          \
     static const sqz_attr schema[] = {SQZ_REDUCE_ROWS(opset)};                                     \
     static sqz_status infer(sqz_infer *q) { return sqz_reduce_infer(q, &reducer); }                \
+    static void ties(sqz_ties *t) { sqz_reduce_ties(t, &reducer); }                                \
     static sqz_status run(const sqz_call *c) { return sqz_reduce_run(c, &reducer); }
 #endif

@@ -79,6 +79,34 @@ sqz_status sqz_resize_infer(sqz_infer *q)
     return SQZ_OK;
 }
 
+void sqz_resize_ties(sqz_ties *t)
+{
+    const sqz_resize_attrs *at = t->attrs;
+    const sqz_shape *x = &t->in[0]->shape;
+    sqz_resize_axis axis[SQZ_MAX_RANK];
+    uint32_t moved = 0;
+    if (at->coord == SQZ_RESIZE_CROP || at->policy != SQZ_RESIZE_STRETCH ||
+        sqz_resize_axes(t->ctx, at, x, axis) != SQZ_OK)
+        return;
+    for (int32_t i = 0; i < x->rank; i++)
+        if (axis[i].in != axis[i].out || axis[i].scale != 1)
+            moved |= 1u << i;
+    sqz_ties_axes(t, 0, moved);
+}
+
+sqz_status sqz_resize_recut(sqz_recut *c)
+{
+    sqz_resize_attrs *at = c->attrs;
+    const sqz_ints old = at->sizes;
+    int64_t *v;
+    SQZ_TRY(sqz_ints_new(c->arena, old.n, &at->sizes, &v));
+    for (uint32_t i = 0; i < old.n; i++) {
+        const sqz_tie_end to = SQZ_TIE_OUT(0, (int32_t)i);
+        v[i] = old.v[i] ? c->kept(c, &to) : 0;
+    }
+    return SQZ_OK;
+}
+
 /* In float32, in the order of ONNX's formulas: ties between two neighbors fall as elsewhere. The
  * resized length is not rounded where only a scale is given, as in ONNX's reference. */
 float sqz_resize_source(const sqz_resize_attrs *at, const sqz_resize_axis *a, int64_t i)

@@ -86,6 +86,9 @@ typedef struct sqz_resize_axis {
 sqz_status sqz_resize_axes(sqz_ctx *ctx, const sqz_resize_attrs *at, const sqz_shape *x,
                            sqz_resize_axis axis[SQZ_MAX_RANK]);
 sqz_status sqz_resize_infer(sqz_infer *q);
+/* Axes that keep their length go through. */
+void sqz_resize_ties(sqz_ties *t);
+sqz_status sqz_resize_recut(sqz_recut *c);
 /* Coordinate in the input of output coordinate i. */
 float sqz_resize_source(const sqz_resize_attrs *at, const sqz_resize_axis *a, int64_t i);
 /* Whether that lies outside of the input and becomes the extrapolation value. */

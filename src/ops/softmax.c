@@ -23,6 +23,15 @@ sqz_status sqz_softmax_infer(sqz_infer *q)
     return sqz_axis(q->ctx, at->axis, q->in[0]->shape.rank, &axis);
 }
 
+/* The axis itself stays: leaving would change the sum. */
+void sqz_softmax_ties(sqz_ties *t)
+{
+    const sqz_softmax_attrs *at = t->attrs;
+    int32_t axis = 0;
+    if (sqz_axis(t->ctx, at->axis, t->in[0]->shape.rank, &axis) == SQZ_OK)
+        sqz_ties_axes(t, 0, 1u << axis);
+}
+
 /* Largest, exponential, sum, division. */
 void sqz_softmax_cost(const sqz_infer *q, sqz_cost *out)
 {

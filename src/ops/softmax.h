@@ -19,6 +19,7 @@ sqz_status sqz_softmax_kernel(const sqz_call *c, bool log);
 /* dx = y * (g - sum(g * y)); of the logarithm g - e^y * sum(g). */
 sqz_status sqz_softmax_grad(const sqz_grad_call *c);
 sqz_status sqz_softmax_grad_log(const sqz_grad_call *c);
+void sqz_softmax_ties(sqz_ties *t);
 void sqz_softmax_cost(const sqz_infer *q, sqz_cost *out);
 sqz_status sqz_softmax_import(sqz_import *im, const sqz_op *op);
 #endif
