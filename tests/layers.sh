@@ -1,11 +1,11 @@
 #!/bin/sh
 # layers.sh ROOT: an include may only go to the own folder or to a layer further left. Prints each that does not.
-#   runtime < base < ir < kernels < ops < exec < io < {calib device} < train < {canon quant prune eval} < search < api < cli
+#   runtime < base < ir < kernels < ops < exec < io < {calib device} < train < {canon quant prune distill eval} < search < api < cli
 # One exception: base/ctx.c creates the table of kernels. cli/ sees the public header only.
 cd "$1" || exit 2
 awk '
 BEGIN {
-    n = split("runtime base ir kernels ops exec io calib,device train canon,quant,prune,eval search api", layer, " ")
+    n = split("runtime base ir kernels ops exec io calib,device train canon,quant,prune,distill,eval search api", layer, " ")
     for (i = 1; i <= n; i++) {
         m = split(layer[i], name, ",")
         for (k = 1; k <= m; k++) rank[name[k]] = i

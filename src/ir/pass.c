@@ -1,12 +1,8 @@
-/* pass.c: the table of passes, and recipes: text such as "fold_bn,calib(method=mse),ptq".
- *
- *   recipe = step { ',' step }      step = name [ '(' options ')' ]
- *
- * Options are what sqz_opts_parse reads; quoted ones may hold parentheses. */
+/* pass.c: the table of passes, and recipes: chains of them such as "fold_bn,calib(method=mse),ptq".
+ */
 #include "ir/pass.h"
+#include "base/chain.h"
 #include <string.h>
-
-#define MAX_STEPS 256 /* of one recipe */
 
 /* sqz_pass_list.inc is generated from the file names pass_<name>.c */
 #define SQZ_ENTRY(name) extern const sqz_pass sqz_pass_##name;
@@ -32,95 +28,22 @@ const sqz_pass *sqz_pass_find(const char *name)
 
 typedef sqz_step step;
 
-static const char *skip_blank(const char *p) { return p + strspn(p, " \t\r\n"); }
-
-/* The ')' that closes the options begun at p, quotes and inner pairs skipped; NULL: none. */
-static const char *closing(const char *p)
-{
-    unsigned depth = 0;
-    for (bool quoted = false; *p; p++) {
-        if (*p == '\\' && quoted && p[1])
-            p++;
-        else if (*p == '"')
-            quoted = !quoted;
-        else if (*p == '(' && !quoted)
-            depth++;
-        else if (*p == ')' && !quoted && depth-- == 0)
-            return p;
-    }
-    return NULL;
-}
-
-static sqz_status find_pass(sqz_ctx *ctx, const char *name, const sqz_pass **out)
-{
-    *out = sqz_pass_find(name);
-    if (*out)
-        return SQZ_OK;
-    const char *near = NULL; /* sqz_nearest wants an array; names are spread over the table */
-    unsigned best = 3;
-    for (size_t i = 0; i < sqz_n_passes; i++) {
-        unsigned d = sqz_distance(name, sqz_passes[i]->info.name);
-        if (d < best) {
-            best = d;
-            near = sqz_passes[i]->info.name;
-        }
-    }
-    return near ? sqz_fail(ctx, SQZ_E_ARG, "recipe: no pass is called '%s'; did you mean '%s'?",
-                           name, near)
-                : sqz_fail(ctx, SQZ_E_ARG, "recipe: no pass is called '%s'", name);
-}
-
-static sqz_status read_step(sqz_arena *a, const char **text, step *out)
-{
-    const char *p = skip_blank(*text), *begin = p;
-    size_t n = strcspn(p, ",( \t\r\n)");
-    if (!n)
-        return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: the name of a pass is expected at '%.20s'", p);
-    char *name = sqz_arena_strndup(a, p, n), *options = "";
-    if (!name)
-        return SQZ_E_NOMEM;
-    SQZ_TRY(find_pass(a->ctx, name, &out->pass));
-    p = skip_blank(p + n);
-    if (*p == '(') {
-        const char *end = closing(p + 1);
-        if (!end)
-            return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: '%s(' is not closed", name);
-        options = sqz_arena_strndup(a, p + 1, (size_t)(end - p) - 1);
-        p = end + 1;
-    } else {
-        p = begin + n;
-    }
-    out->text = sqz_arena_strndup(a, begin, (size_t)(p - begin));
-    *text = skip_blank(p);
-    const sqz_info *info = &out->pass->info;
-    out->opts = info->opt_size ? sqz_arena_alloc(a, 1, info->opt_size) : NULL;
-    if (!options || !out->text || (info->opt_size && !out->opts))
-        return SQZ_E_NOMEM;
-    sqz_opts_default(info, out->opts);
-    SQZ_TRY(
-        sqz_note(a->ctx, sqz_opts_parse(a, info, options, out->opts), "recipe: pass '%s'", name));
-    return sqz_note(a->ctx, sqz_opts_check(a->ctx, info, out->opts), "recipe: pass '%s'", name);
-}
-
-static sqz_status read_recipe(sqz_arena *a, const char *text, step *out, unsigned *n)
-{
-    *n = 0;
-    for (const char *p = skip_blank(text); *p; p = skip_blank(p)) {
-        if (*n == MAX_STEPS)
-            return sqz_fail(a->ctx, SQZ_E_LIMIT, "recipe: more than %d passes", MAX_STEPS);
-        SQZ_TRY(read_step(a, &p, &out[(*n)++]));
-        if (*p && *p != ',')
-            return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: ',' is expected at '%.20s'", p);
-        if (*p == ',' && !*skip_blank(++p))
-            return sqz_fail(a->ctx, SQZ_E_ARG, "recipe: the name of a pass is expected at the end");
-    }
-    return SQZ_OK;
-}
+static const sqz_info *info_of(size_t i) { return &sqz_passes[i]->info; }
 
 sqz_status sqz_recipe_read(sqz_arena *a, const char *text, sqz_step **steps, unsigned *n)
 {
-    *steps = sqz_arena_alloc(a, MAX_STEPS, sizeof **steps);
-    return *steps ? read_recipe(a, text, *steps, n) : SQZ_E_NOMEM;
+    const sqz_chain_table t = {
+        .chain = "recipe", .item = "pass", .n = sqz_n_passes, .info = info_of};
+    sqz_chain_item *list;
+    *n = 0;
+    SQZ_TRY(sqz_chain_read(a, &t, text, &list, n));
+    *steps = sqz_arena_alloc(a, *n + 1u, sizeof **steps);
+    if (!*steps)
+        return SQZ_E_NOMEM;
+    for (unsigned i = 0; i < *n; i++)
+        (*steps)[i] = (step){
+            .pass = sqz_passes[list[i].entry], .opts = list[i].opts, .text = list[i].text};
+    return SQZ_OK;
 }
 
 void sqz_step_print(sqz_str *out, const sqz_pass *pass, const void *opts)
