@@ -59,9 +59,17 @@ sqz_vid sqz_loss_classes(sqz_loss_site *s, sqz_vid v);
 
 /* ---- small compositions (site.c) ---- */
 sqz_vid sqz_loss_scale(sqz_loss_site *s, sqz_vid v, double factor);
-sqz_vid sqz_loss_sum(sqz_loss_site *s, sqz_vid v);            /* one number */
-sqz_vid sqz_loss_mean(sqz_loss_site *s, sqz_vid v);           /* one number */
-sqz_vid sqz_loss_mse(sqz_loss_site *s, sqz_vid a, sqz_vid b); /* mean of squared differences */
+sqz_vid sqz_loss_sum(sqz_loss_site *s, sqz_vid v);  /* one number */
+sqz_vid sqz_loss_mean(sqz_loss_site *s, sqz_vid v); /* one number */
+sqz_vid sqz_loss_mean_square(sqz_loss_site *s, sqz_vid a,
+                             sqz_vid b); /* mean of squared differences */
+/* output - label, or output - output of the teacher; one number per output. */
+sqz_vid sqz_loss_difference(sqz_loss_site *s, bool teacher);
+/* p (ln p - ln q) elementwise, from both logarithms; no gradient with respect to p where p comes
+ * from inputs. */
+sqz_vid sqz_loss_kl(sqz_loss_site *s, sqz_vid log_p, sqz_vid log_q);
+/* Refuses teachers with other classes than the student. */
+sqz_status sqz_loss_same_classes(const sqz_loss_site *s, sqz_vid student, sqz_vid teacher);
 /* |d| - delta / 2 outside of delta, d^2 / (2 delta) times delta inside: Huber 1964; elementwise. */
 sqz_vid sqz_loss_huber_of(sqz_loss_site *s, sqz_vid d, double delta);
 /* x / |x| along the last axis; |x| is at least 1e-6. */

@@ -196,10 +196,48 @@ sqz_vid sqz_loss_mean(sqz_loss_site *s, sqz_vid v)
     return sqz_b(&s->b, "reduce_mean", "keepdims=0", 1, v);
 }
 
-sqz_vid sqz_loss_mse(sqz_loss_site *s, sqz_vid a, sqz_vid b)
+sqz_vid sqz_loss_mean_square(sqz_loss_site *s, sqz_vid a, sqz_vid b)
 {
     const sqz_vid d = sqz_b(&s->b, "sub", NULL, 2, a, b);
     return sqz_loss_mean(s, sqz_b(&s->b, "mul", NULL, 2, d, d));
+}
+
+sqz_vid sqz_loss_difference(sqz_loss_site *s, bool teacher)
+{
+    const sqz_vid y = sqz_loss_plain(s, s->output);
+    sqz_vid want;
+    if (!teacher && !s->o->options.labels)
+        (void)try(s, sqz_fail(s->g->ctx, SQZ_E_ARG, "it needs labels, and the data have none"));
+    if (teacher && !s->o->options.n_teacher)
+        (void)try(s, sqz_fail(s->g->ctx, SQZ_E_ARG, "it needs a teacher (--teacher)"));
+    if (!ok(s))
+        return SQZ_NONE;
+    want = teacher ? sqz_loss_plain(s, sqz_loss_teacher_output(s)) : sqz_loss_label(s, y);
+    if (ok(s) && !sqz_shape_eq(&sqz_val(s->g, y)->shape, &sqz_val(s->g, want)->shape))
+        (void)try(s, sqz_fail(s->g->ctx, SQZ_E_SHAPE,
+                              "output '%s' and that of the teacher differ in their shapes",
+                              sqz_val(s->g, s->output)->name));
+    return sqz_b(&s->b, "sub", NULL, 2, y, want);
+}
+
+sqz_vid sqz_loss_kl(sqz_loss_site *s, sqz_vid log_p, sqz_vid log_q)
+{
+    const sqz_vid p = sqz_b(&s->b, "exp", NULL, 1, log_p);
+    return sqz_b(&s->b, "mul", NULL, 2, p, sqz_b(&s->b, "sub", NULL, 2, log_p, log_q));
+}
+
+sqz_status sqz_loss_same_classes(const sqz_loss_site *s, sqz_vid student, sqz_vid teacher)
+{
+    SQZ_TRY(s->b.status);
+    const sqz_shape *a = &sqz_val(s->g, student)->shape, *b = &sqz_val(s->g, teacher)->shape;
+    char have[160], want[160];
+    if (sqz_shape_eq(a, b))
+        return SQZ_OK;
+    sqz_shape_print(have, a);
+    sqz_shape_print(want, b);
+    return sqz_fail(s->g->ctx, SQZ_E_SHAPE,
+                    "the student's classes are %s, the teacher's %s: they must be the same", have,
+                    want);
 }
 
 /* With c = min(|d|, delta): c (|d| - c / 2) / delta is d^2 / (2 delta) inside. */

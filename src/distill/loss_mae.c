@@ -1,0 +1,33 @@
+/* mae: mean of |output - label|, or of the difference to the teacher's output. */
+#include "distill/loss.h"
+
+typedef struct opts {
+    sqz_loss_common common;
+    int64_t to;
+} opts;
+static const sqz_attr schema[] = {
+    SQZ_LOSS_COMMON_ROWS(opts, 1),
+    {.name = "to",
+     .offset = offsetof(opts, to),
+     .type = SQZ_A_ENUM,
+     .names = "label|teacher",
+     .doc = "what the output is compared with"},
+};
+
+static sqz_status build(sqz_loss_site *s, const void *o, sqz_vid *out)
+{
+    const opts *at = o;
+    const sqz_vid d = sqz_loss_difference(s, at->to == 1);
+    *out = sqz_loss_mean(s, sqz_b(&s->b, "abs", NULL, 1, d));
+    return s->b.status;
+}
+
+const sqz_loss sqz_loss_mae = {
+    .info = {.name = "mae",
+             .doc = "mean absolute error",
+             .opt_size = sizeof(opts),
+             .opts = schema,
+             .n_opts = SQZ_COUNT(schema)},
+    .needs = 0,
+    .build = build,
+};
