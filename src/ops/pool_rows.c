@@ -135,8 +135,10 @@ sqz_status sqz_pool_rows_run(sqz_ctx *ctx, const sqz_pool_rows *r, const void *x
     job j = {.r = r, .k = ctx->kernels, .x = x, .y = y, .elem = r->s8 ? 1 : 4, .n_block = 1};
     if (lines == 0 || w->out[W] == 0 || r->c == 0)
         return SQZ_OK;
+    /* of input that a line reads; an input of no extent is all padding */
     double bytes = (double)w->out[W] * (double)r->c * (double)j.elem *
                    (double)SQZ_MIN(w->k[H], w->in[H]) * (double)SQZ_MIN(w->k[W], w->in[W]);
+    bytes = SQZ_MAX(bytes, 1.0);
     j.block = r->c;
     if (lines < 16 && bytes > (double)PIECE && r->c >= 128) { /* 16 pieces, of whole registers */
         j.block = SQZ_MAX((r->c * lines / 16 + 63) / 64, (size_t)1) * 64;
