@@ -126,15 +126,16 @@ def outputs(path, x, plain=False):
 def own_outputs(args, path, x):
     """The same in squeeze, on integers."""
     args.work.mkdir(parents=True, exist_ok=True)
-    parts, tag = [], os.getpid()
-    for i in range(0, len(x), 500):
-        np.savez(args.work / f"in{tag}.npz", x=x[i : i + 500])
+    first = session(path).get_inputs()[0].shape[0]
+    parts, tag, step = [], os.getpid(), first if isinstance(first, int) else 500
+    for i in range(0, len(x), step):
+        np.savez(args.work / f"in{tag}.npz", x=x[i : i + step])
         command = [args.squeeze, "run", path, "--inputs", args.work / f"in{tag}.npz", "-o", args.work / f"out{tag}.npz", "--quiet"]
         code, _, err, *_ = watched(command)
         if code:
             sys.exit(f"{' '.join(map(str, command))}\n{err}")
         with np.load(args.work / f"out{tag}.npz") as out:
-            parts.append(out[out.files[0]].reshape(len(x[i : i + 500]), -1))
+            parts.append(out[out.files[0]].reshape(len(x[i : i + step]), -1))
     return np.concatenate(parts)
 
 
