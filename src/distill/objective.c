@@ -115,6 +115,11 @@ static sqz_status copy_teacher(sqz_objective *o)
     const int64_t batch = sqz_val(o->g, o->g->input[0])->shape.dim[0];
     if (!o->options.n_teacher)
         return SQZ_OK;
+    const sqz_graph **list = sqz_arena_alloc(&o->arena, o->options.n_teacher, sizeof(sqz_graph *));
+    if (!list)
+        return SQZ_E_NOMEM;
+    memcpy(list, o->options.teacher, o->options.n_teacher * sizeof(sqz_graph *));
+    o->options.teacher = list;
     SQZ_TRY(sqz_graph_clone(o->options.teacher[0], &o->work->first));
     return sqz_note(o->ctx, sqz_graph_set_batch(o->work->first, batch), "the teacher");
 }

@@ -129,7 +129,7 @@ sqz_vid sqz_loss_teacher(sqz_loss_site *s, sqz_vid v)
     const sqz_vid to = input(s, name, &x->shape, x->channel_last);
     if (to != SQZ_NONE)
         o->work->teacher[o->n_teacher++] = (sqz_teacher_value){
-            .name = x->name,
+            .name = sqz_val(o->options.teacher[0], v)->name, /* t goes */
             .from = v,
             .to = to,
             .mean = v == t->output[0] || v == sqz_logits_of(t),
