@@ -276,6 +276,8 @@ static void pin_ends(build *b, const sqz_class_options *o)
         pin_value(b, g->output[i], SQZ_NONE, "is an output of the model");
     for (sqz_vid v = 0; v < g->n_value; v++) {
         const sqz_value *x = sqz_val(g, v);
+        if (sqz_value_dead(x))
+            continue; /* it has no elements */
         if (x->quant || sqz_dtype_bits(x->dtype) < 8)
             pin_value(b, v, SQZ_NONE, "stands on an integer grid");
         pin_small(b, v);

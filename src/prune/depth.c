@@ -71,7 +71,7 @@ static bool is_output(const sqz_graph *g, sqz_vid v)
     return false;
 }
 
-static bool is_block(search *s, sqz_nid id, sqz_block *out)
+static bool is_block(search *s, sqz_nid id, sqz_residual *out)
 {
     const sqz_node *n = sqz_nod(s->g, id);
     if (!is(n, "add") || is_output(s->g, n->out[0]))
@@ -83,14 +83,14 @@ static bool is_block(search *s, sqz_nid id, sqz_block *out)
             continue;
         if (!rises_to(s, f, x) || !is_closed(s, id))
             continue;
-        *out = (sqz_block){.add = id, .x = x, .f = f, .y = n->out[0], .change = NAN};
+        *out = (sqz_residual){.add = id, .x = x, .f = f, .y = n->out[0], .change = NAN};
         return true;
     }
     return false;
 }
 
 /* A block inside of f is found before the addition behind f: the outer one is left out. */
-static bool holds_block(const search *s, const sqz_block *b, uint32_t n)
+static bool holds_block(const search *s, const sqz_residual *b, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         if (s->mark[b[i].add] == s->round)
@@ -98,7 +98,7 @@ static bool holds_block(const search *s, const sqz_block *b, uint32_t n)
     return false;
 }
 
-sqz_status sqz_blocks_find(const sqz_graph *g, sqz_arena *a, sqz_block **blocks, uint32_t *n)
+sqz_status sqz_residuals_find(const sqz_graph *g, sqz_arena *a, sqz_residual **blocks, uint32_t *n)
 {
     search s = {.g = g};
     *n = 0;
@@ -110,7 +110,7 @@ sqz_status sqz_blocks_find(const sqz_graph *g, sqz_arena *a, sqz_block **blocks,
         return SQZ_E_NOMEM;
     SQZ_EACH_NODE(g, id)
     {
-        sqz_block b;
+        sqz_residual b;
         if (is_block(&s, id, &b) && !holds_block(&s, *blocks, *n))
             (*blocks)[(*n)++] = b;
     }
@@ -179,7 +179,7 @@ static sqz_status run_samples(const sqz_graph *g, const sqz_student_env *env, sq
     return s;
 }
 
-static sqz_status measure(sqz_graph *g, const sqz_student_env *env, sqz_arena *a, sqz_block *b,
+static sqz_status measure(sqz_graph *g, const sqz_student_env *env, sqz_arena *a, sqz_residual *b,
                           uint32_t n)
 {
     bool *want = sqz_arena_alloc(a, (size_t)g->n_value + 1, sizeof *want);
@@ -196,8 +196,8 @@ static sqz_status measure(sqz_graph *g, const sqz_student_env *env, sqz_arena *a
     return SQZ_OK;
 }
 
-sqz_status sqz_blocks_measure(const sqz_graph *g, const sqz_student_env *env, sqz_block *b,
-                              uint32_t n)
+sqz_status sqz_residuals_measure(const sqz_graph *g, const sqz_student_env *env, sqz_residual *b,
+                                 uint32_t n)
 {
     sqz_arena a = {.ctx = g->ctx};
     sqz_graph *h;
@@ -211,7 +211,7 @@ sqz_status sqz_blocks_measure(const sqz_graph *g, const sqz_student_env *env, sq
 /* ---- removing ---- */
 
 /* Marks which `less` of n blocks go. */
-static void pick(const sqz_block *b, uint32_t n, uint32_t less, bool *go)
+static void pick(const sqz_residual *b, uint32_t n, uint32_t less, bool *go)
 {
     for (uint32_t i = 0; i < less && isnan(b[0].change); i++)
         go[((2 * (uint64_t)i + 1) * n) / (2 * (uint64_t)less)] = true;
@@ -225,7 +225,7 @@ static void pick(const sqz_block *b, uint32_t n, uint32_t less, bool *go)
 }
 
 /* A clamp behind the addition is the clamp that x has been through already: once is enough. */
-static void join_clamps(sqz_graph *g, const sqz_uses *u, const sqz_block *b, sqz_vid x)
+static void join_clamps(sqz_graph *g, const sqz_uses *u, const sqz_residual *b, sqz_vid x)
 {
     const sqz_nid made = sqz_val(g, x)->producer;
     if (sqz_n_uses(u, b->y) != 1 || made == SQZ_NONE || u->node[u->first[b->y]] == SQZ_NONE)
@@ -239,9 +239,9 @@ static void join_clamps(sqz_graph *g, const sqz_uses *u, const sqz_block *b, sqz
 
 static sqz_status shorten(sqz_graph *g, double share, const sqz_student_env *env, sqz_arena *a)
 {
-    sqz_block *b;
+    sqz_residual *b;
     uint32_t n;
-    SQZ_TRY(sqz_blocks_find(g, a, &b, &n));
+    SQZ_TRY(sqz_residuals_find(g, a, &b, &n));
     const uint32_t keep = (uint32_t)ceil(share * n - 1e-9);
     bool *go = sqz_arena_alloc(a, (size_t)n + 1, sizeof *go);
     if (!go)
@@ -256,7 +256,7 @@ static sqz_status shorten(sqz_graph *g, double share, const sqz_student_env *env
                         "depth=%.2g removes one",
                         share, n, (double)(n - 1) / n);
     if (env && env->data)
-        SQZ_TRY(sqz_blocks_measure(g, env, b, n));
+        SQZ_TRY(sqz_residuals_measure(g, env, b, n));
     pick(b, n, n - keep, go);
     for (uint32_t i = n; i-- > 0;) { /* from the last on: uses of earlier ones are still right */
         sqz_uses u;

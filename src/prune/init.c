@@ -181,7 +181,6 @@ static sqz_status fill_all(job *j, sqz_arena *a, uint64_t seed)
     for (sqz_vid v = 0; v < j->g->n_value; v++)
         if (j->fill[v].kind != KEEP)
             SQZ_TRY(fill_one(j, v, seed));
-    SQZ_EACH_NODE(j->g, id) { open_forget_gates(j, sqz_nod(j->g, id)); }
     return SQZ_OK;
 }
 

@@ -33,15 +33,15 @@ typedef struct sqz_width_options {
 sqz_status sqz_student_width(const sqz_graph *g, const sqz_width_options *o, sqz_graph **out);
 
 /* Residual blocks y = x + f(x) that keep the shape (depth.c). */
-typedef struct sqz_block {
+typedef struct sqz_residual {
     sqz_nid add;
     sqz_vid x, f, y;
     double change; /* |f| / |x| on data; NAN: not measured */
-} sqz_block;
-sqz_status sqz_blocks_find(const sqz_graph *g, sqz_arena *a, sqz_block **blocks, uint32_t *n);
+} sqz_residual;
+sqz_status sqz_residuals_find(const sqz_graph *g, sqz_arena *a, sqz_residual **blocks, uint32_t *n);
 /* Measures `change` on samples of env->data. */
-sqz_status sqz_blocks_measure(const sqz_graph *g, const sqz_student_env *env, sqz_block *blocks,
-                              uint32_t n);
+sqz_status sqz_residuals_measure(const sqz_graph *g, const sqz_student_env *env,
+                                 sqz_residual *blocks, uint32_t n);
 /* A share of the blocks stays (rounded up): with data those that change their stream most, else
  * evenly spread ones. Refuses a network without such blocks, and a share that removes none. */
 sqz_status sqz_student_depth(const sqz_graph *g, double share, const sqz_student_env *env,
