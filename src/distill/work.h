@@ -22,6 +22,7 @@ typedef struct sqz_objective_work {
     sqz_factor *factor;
     uint32_t n_factor;
     sqz_vid *output, logits; /* of the student */
+    uint32_t n_node;         /* nodes of the student; losses come behind */
     uint32_t n_output;
     sqz_rng rng;
 } sqz_objective_work;
