@@ -63,6 +63,21 @@ typedef struct sqz_out_f32 { /* y(r,j) = min(max((sum + bias(j)) + add(r,j), lo)
 typedef void (*sqz_gemm_f32_fn)(const sqz_packed *w, size_t begin, size_t end, const sqz_left *l,
                                 const sqz_out_f32 *o);
 
+/* ---- products over rows, for gradients of weights: sum(i,j) += sum over r of a(r,i) * b(r,j) ----
+ * Row r is pixel x of line y of plane z: a(r,i) = a[z*plane_a + y*line_a + x*step_a + i], b
+ * likewise; i < m, j < n, sum(i,j) = sum[i*ld + j]. Each sum is one chain of fused multiply-adds
+ * that starts with what stands there, or `fresh` with 0, and goes through the rows in order. */
+typedef struct sqz_outer {
+    size_t m, n;
+    size_t planes, height, width;
+    const float *a, *b;
+    size_t plane_a, line_a, step_a, plane_b, line_b, step_b; /* floats */
+    float *sum;
+    size_t ld;
+    int fresh;
+} sqz_outer;
+typedef void (*sqz_outer_f32_fn)(const sqz_outer *o);
+
 /* ---- Winograd's convolution F(m x m, 3x3), m 4 or 2 (ops/winograd.c) ----
  * Tiles of t = m + 2 pixels a side lie m apart; a strip is a row of them. Both transforms work on
  * each channel for itself, with the same operations in the same order in every implementation. */

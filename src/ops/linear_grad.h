@@ -4,6 +4,7 @@
  * depend on the sizes only, and added in order. */
 #ifndef SQZ_LINEAR_GRAD_H
 #define SQZ_LINEAR_GRAD_H
+#include "ops/band.h"
 #include "ops/conv.h"
 #include "ops/grad.h"
 
@@ -14,7 +15,13 @@ typedef struct sqz_weight_grad {
     bool turned;               /* weights are (k, n), else (n, k) */
     unsigned slot, bias;       /* inputs; bias 0: none */
     /* how it is divided; set by prepare */
-    size_t parts, part_rows, blocks, block, grain, each, sums;
+    size_t units, chunk;               /* rows or lines of output; of a kernel call */
+    size_t parts, part, blocks, block; /* of units; of outputs */
+    size_t planes, each;               /* of a chunk; bytes of the band of one */
+    size_t *seg, n_seg, len;           /* of a row, `len` terms each */
+    sqz_band band;
+    bool swapped, own; /* sums are (k, n); they do not stand in the gradient itself */
+    size_t room, sums; /* bytes of a part's sums of weights; with those of the bias */
 } sqz_weight_grad;
 /* Adds to p->scratch_bytes; sqz_weight_grad_run takes scratch of that size from `scratch` on. */
 sqz_status sqz_weight_grad_prepare(sqz_grad_prep *p, sqz_weight_grad *w);
