@@ -378,6 +378,7 @@ typedef struct sqz_op {
     sqz_status (*grad)(const sqz_grad_call *c);   /* NULL: cannot be trained through */
     sqz_status (*grad_prepare)(sqz_grad_prep *p); /* NULL: no state, no scratch */
     uint32_t grad_reads;                          /* SQZ_GRAD_... */
+    const char *no_grad;               /* why grad is NULL: goes behind "has no gradient: " */
     void (*ties)(sqz_ties *t);         /* NULL: no index of its inputs and outputs may leave */
     sqz_status (*recut)(sqz_recut *c); /* NULL: no attribute repeats a shape */
     /* facts */

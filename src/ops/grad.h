@@ -71,6 +71,11 @@ sqz_status sqz_maps_grad_prepare(sqz_grad_prep *p, sqz_status (*maps)(sqz_prep *
 sqz_status sqz_maps_grad(const sqz_grad_call *c);
 /* in_grad[k] gets the sum over the new elements of the output, which are all one number. */
 void sqz_maps_grad_fill(const sqz_grad_call *c, unsigned k);
+/* Operators whose run works on 4-byte integers too and only moves elements of the inputs in `data`
+ * (moves_grad.c); elements that are new must be zeros. */
+sqz_status sqz_moves_grad_prepare(sqz_grad_prep *p, sqz_status (*run)(const sqz_call *c),
+                                  sqz_status (*prepare)(sqz_prep *p), uint32_t data);
+sqz_status sqz_moves_grad(const sqz_grad_call *c);
 /* The preparation that the run of the operator would get, without numbers. */
 sqz_prep sqz_grad_as_prep(const sqz_grad_prep *p);
 

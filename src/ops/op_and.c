@@ -24,6 +24,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_and = {
     .info = {.name = "and", .doc = "logical and"},
     SQZ_EW_BINARY,
+    .no_grad = "its results are true or false",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "And", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

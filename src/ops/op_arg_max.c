@@ -20,6 +20,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_arg_max = {
     SQZ_ARG_COLUMNS("arg_max", "index of the largest element along an axis"),
+    .no_grad = "its results are indices",
     .onnx = {.op_type = "ArgMax", .since = 1},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),

@@ -20,6 +20,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_arg_min = {
     SQZ_ARG_COLUMNS("arg_min", "index of the smallest element along an axis"),
+    .no_grad = "its results are indices",
     .onnx = {.op_type = "ArgMin", .since = 1},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),

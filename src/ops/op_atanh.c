@@ -1,8 +1,11 @@
 /* atanh: y = atanh(x). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 SQZ_EW_UNARY_FLOAT(atanh(v))
+
+SQZ_EW_GRAD(, 1 / (1 - v * v))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -0.9, .hi = 0.9},
@@ -13,6 +16,7 @@ const sqz_op sqz_op_atanh = {
     .info = {.name = "atanh", .doc = "inverse hyperbolic tangent"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Atanh", .since = 9},
     .cases = cases,

@@ -47,6 +47,7 @@ const sqz_op sqz_op_bit_cast = {
     .infer = infer,
     .run = sqz_view_run,
     .cost = sqz_move_cost,
+    .no_grad = "it looks at the bits of numbers",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BitCast", .since = 26},
     .cases = cases,

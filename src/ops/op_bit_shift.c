@@ -46,6 +46,7 @@ const sqz_op sqz_op_bit_shift = {
              .opts = schema,
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_BINARY,
+    .no_grad = "it works on the bits of integers",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BitShift", .since = 11},
     .cases = cases,

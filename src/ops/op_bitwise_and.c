@@ -24,6 +24,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_bitwise_and = {
     .info = {.name = "bitwise_and", .doc = "a & b, bit by bit"},
     SQZ_EW_BINARY,
+    .no_grad = "it works on the bits of integers",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BitwiseAnd", .since = 18},
     .cases = cases,

@@ -23,6 +23,7 @@ const sqz_op sqz_op_bitwise_not = {
     .infer = infer,
     .run = run,
     .ties = sqz_ties_elementwise,
+    .no_grad = "it works on the bits of integers",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BitwiseNot", .since = 18},
     .cases = cases,

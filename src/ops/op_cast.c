@@ -1,6 +1,7 @@
 /* cast: y = x as another type; cast.h has the rules. */
 #include "ir/op.h"
 #include "ops/cast.h"
+#include "ops/grad.h"
 #include "ops/ties.h"
 #include <string.h>
 
@@ -110,6 +111,7 @@ static const sqz_case cases[] = {
     {.attrs = "to=22", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -9, .hi = 9},
     {.attrs = "to=1", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -9, .hi = 9, .dtype = {SQZ_S64}},
     {.attrs = "to=1", .n_in = 1, .in = {{2, {3, 5}}}, .dtype = {SQZ_BF16}},
+    {.attrs = "to=1", .n_in = 1, .in = {{2, {3, 5}}}},
 };
 
 const sqz_op sqz_op_cast = {
@@ -127,6 +129,7 @@ const sqz_op sqz_op_cast = {
     .infer = infer,
     .run = run,
     .ties = sqz_ties_elementwise,
+    .grad = sqz_grad_copy, /* between floats, all of which are float32 where gradients are */
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Cast", .also = "CastLike", .since = 1, .import = import},
     .cases = cases,

@@ -13,6 +13,7 @@ const sqz_op sqz_op_ceil = {
     .info = {.name = "ceil", .doc = "smallest integer that is not below x"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    .no_grad = "a step function: flat wherever it has a slope",
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Ceil", .since = 1},
     .cases = cases,

@@ -181,6 +181,7 @@ const sqz_op sqz_op_conv_integer = {
     .run = run,
     .cost = sqz_conv_cost,
     .prepare = prepare,
+    .no_grad = "it works on integers",
     .onnx = {.op_type = "ConvInteger", .since = 10, .import = import},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),

@@ -1,6 +1,7 @@
 /* depth_to_space: blocks of channels become b x b pixels. With C' = C/(b*b), pixel (i,j) of a block
  * takes channel (i*b+j)*C' + c (DCR) or c*b*b + i*b+j (CRD). Channel-last: (N,H,W,C) to
  * (N,H*b,W*b,C'). */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include "ops/ties.h"
 #include <string.h>
@@ -109,6 +110,11 @@ static void ties(sqz_ties *t)
     t->row(t, &from, &to, t->out[0]->shape.dim[c]);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 1);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "blocksize=2", .n_in = 1, .in = {{4, {2, 3, 2, 12}}}},
     {.attrs = "blocksize=2 mode=CRD", .n_in = 1, .in = {{4, {1, 2, 3, 8}}}},
@@ -137,6 +143,8 @@ const sqz_op sqz_op_depth_to_space = {
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .ties = ties,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "DepthToSpace", .since = 1},
     .cases = cases,

@@ -81,6 +81,7 @@ const sqz_op sqz_op_dequantize = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .no_grad = "it reads integer codes; fake_quantize has an estimate",
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

@@ -70,6 +70,7 @@ const sqz_op sqz_op_dynamic_quantize = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .no_grad = "its results are integer codes; fake_quantize has an estimate",
     .onnx = {.op_type = "DynamicQuantizeLinear", .since = 11},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),

@@ -34,6 +34,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_equal = {
     .info = {.name = "equal", .doc = "whether a = b"},
     SQZ_EW_COMPARE,
+    .no_grad = "its results are true or false",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Equal", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

@@ -13,6 +13,7 @@ const sqz_op sqz_op_floor = {
     .info = {.name = "floor", .doc = "largest integer that is not above x"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    .no_grad = "a step function: flat wherever it has a slope",
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Floor", .since = 1},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* gather_elements: one element for each index, along an axis: for axis 0, y[i,j] = x[index[i,j],j].
  */
+#include "ops/grad.h"
 #include "ops/indexing.h"
 #include <string.h>
 
@@ -56,6 +57,11 @@ static sqz_status pick(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 1);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=0",
      .n_in = 2,
@@ -94,6 +100,8 @@ const sqz_op sqz_op_gather_elements = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "GatherElements", .since = 11},
     .cases = cases,

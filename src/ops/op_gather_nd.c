@@ -1,5 +1,6 @@
 /* gather_nd: the slices that tuples of indices name: y[i,...] = x[index[i],...]; the first
  * batch_dims dimensions of both go side by side. */
+#include "ops/grad.h"
 #include "ops/indexing.h"
 #include <string.h>
 
@@ -59,6 +60,11 @@ static sqz_status pick(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, pick, c->attrs); }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 1);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 2,
@@ -97,6 +103,8 @@ const sqz_op sqz_op_gather_nd = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "GatherND", .since = 11},
     .cases = cases,

@@ -34,6 +34,7 @@ const sqz_op sqz_op_hardmax = {
     .run = run,
     .cost = sqz_softmax_cost,
     .ties = sqz_softmax_ties,
+    .no_grad = "a step function: flat wherever it has a slope",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Hardmax", .since = 1, .import = sqz_softmax_import},
     .cases = cases,

@@ -27,6 +27,7 @@ const sqz_op sqz_op_is_nan = {
     .infer = infer,
     .run = run,
     .ties = sqz_ties_elementwise,
+    .no_grad = "its results are true or false",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "IsNaN", .since = 9},
     .cases = cases,

@@ -21,6 +21,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_less_or_equal = {
     .info = {.name = "less_or_equal", .doc = "whether a <= b"},
     SQZ_EW_COMPARE,
+    .no_grad = "its results are true or false",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LessOrEqual", .since = 12, .import = sqz_ew_import2},
     .cases = cases,

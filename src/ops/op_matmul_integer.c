@@ -186,6 +186,7 @@ const sqz_op sqz_op_matmul_integer = {
     .infer = infer,
     .run = run,
     .cost = cost,
+    .no_grad = "it works on integers",
     .onnx = {.op_type = "MatMulInteger", .since = 10},
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),

@@ -2,6 +2,7 @@
  * of the same shape -> (N,C,*size). Indices count in a tensor whose spatial axes are `stride`s
  * long, stride * (n - 1) + kernel - pads; a wanted size beyond that is filled up with zeros. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 #include "ops/window.h"
 #include <string.h>
@@ -136,6 +137,8 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_moves_grad_prepare(p, run, NULL, 1); }
+
 static const sqz_case cases[] = {
     {.attrs = "kernel_shape=2,2 strides=2,2",
      .n_in = 2,
@@ -165,6 +168,8 @@ const sqz_op sqz_op_max_unpool = {
     .infer = infer,
     .run = run,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "MaxUnpool", .since = 9, .import = import, .write = write},
     .cases = cases,

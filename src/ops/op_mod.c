@@ -1,6 +1,7 @@
 /* mod: y = the remainder of a / b, with broadcasting. fmod 0: it has the sign of b, as in Python;
  * fmod 1: that of a, as in C. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 typedef struct attrs {
     int64_t fmod;
@@ -36,6 +37,21 @@ static sqz_status run(const sqz_call *c)
     return sqz_ew_run2(c, &rows);
 }
 
+/* y = a - b * q, q the whole quotient, which is flat but for its steps. */
+SQZ_EW_GRAD2(1, -floor((double)a / (double)b))
+static void slopes_as_in_c(unsigned k, const float *g, const float *a, size_t step_a,
+                           const float *b, size_t step_b, float *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        d[i] = k == 0
+                   ? g[i]
+                   : (float)((double)g[i] * -trunc((double)a[i * step_a] / (double)b[i * step_b]));
+}
+static sqz_status grad_mod(const sqz_grad_call *c)
+{
+    return ((const attrs *)c->attrs)->fmod ? sqz_ew_grad2(c, slopes_as_in_c) : grad(c);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {4, {2, 3, 3, 4}}}, .lo = 0.5, .hi = 2},
     {.attrs = "fmod=1", .n_in = 2, .in = {{4, {2, 3, 3, 4}}, {1, {4}}}, .lo = 0.5, .hi = 2},
@@ -56,6 +72,8 @@ const sqz_op sqz_op_mod = {
              .opts = schema,
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_BINARY,
+    .grad = grad_mod,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Mod", .since = 10},
     .cases = cases,

@@ -235,6 +235,7 @@ const sqz_op sqz_op_non_max_suppression = {
     .infer = infer,
     .run = run,
     .cost = sqz_move_cost,
+    .no_grad = "its results are indices",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "NonMaxSuppression", .since = 10, .import = import, .write = write},
     .cases = cases,

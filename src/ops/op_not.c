@@ -22,6 +22,7 @@ const sqz_op sqz_op_not = {
     .infer = infer,
     .run = run,
     .ties = sqz_ties_elementwise,
+    .no_grad = "its results are true or false",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Not", .since = 1},
     .cases = cases,

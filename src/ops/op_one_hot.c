@@ -1,5 +1,6 @@
 /* one_hot: a new axis of length depth: values[1] at the index, values[0] elsewhere. Negative
  * indices count from the end; those outside of -depth .. depth-1 give values[0] everywhere. */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <math.h>
 #include <string.h>
@@ -79,6 +80,11 @@ static sqz_status spread(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, spread, c->attrs); }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 2);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "depth=5",
      .n_in = 2,
@@ -116,6 +122,8 @@ const sqz_op sqz_op_one_hot = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "OneHot", .since = 9},
     .cases = cases,

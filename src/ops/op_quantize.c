@@ -98,6 +98,7 @@ const sqz_op sqz_op_quantize = {
     .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .no_grad = "its results are integer codes; fake_quantize has an estimate",
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

@@ -1,4 +1,5 @@
 /* reduce_l2: the root of the sum of squares over some axes. */
+#include "ops/grad.h"
 #include "ops/reduce.h"
 
 SQZ_REDUCE_FOLD(real, double, a + v * v)
@@ -15,6 +16,13 @@ static const sqz_reducer reducer = {.real = real,
                                     .sums = true}; /* in double: squares do not overflow */
 SQZ_REDUCE_FUNCTIONS
 
+static double slope(double x, double y, const double s[2])
+{
+    (void)s;
+    return y > 0 ? x / y : 0;
+}
+SQZ_REDUCE_GRAD(NULL, slope)
+
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "axes=-1 keepdims=0", .n_in = 1, .in = {{3, {2, 3, 5}}}},
@@ -30,6 +38,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_reduce_l2 = {
     SQZ_REDUCE_INFO("reduce_l2", "root of the sum of squares over axes"),
+    SQZ_REDUCE_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ReduceL2", .since = 1},
     .cases = cases,

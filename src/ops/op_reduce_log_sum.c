@@ -1,4 +1,5 @@
 /* reduce_log_sum: the logarithm of the sum over some axes. */
+#include "ops/grad.h"
 #include "ops/reduce.h"
 
 SQZ_REDUCE_FOLD(real, double, a + v)
@@ -11,6 +12,14 @@ static double finish(double acc, double second, double n)
 }
 static const sqz_reducer reducer = {.real = real, .whole = whole, .finish = finish};
 SQZ_REDUCE_FUNCTIONS
+
+static double slope(double x, double y, const double s[2])
+{
+    (void)x;
+    (void)s;
+    return exp(-y);
+}
+SQZ_REDUCE_GRAD(NULL, slope)
 
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = 0.5, .hi = 2},
@@ -27,6 +36,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_reduce_log_sum = {
     SQZ_REDUCE_INFO("reduce_log_sum", "logarithm of the sum over axes"),
+    SQZ_REDUCE_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ReduceLogSum", .since = 1},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* reduce_log_sum_exp: top + ln(sum(e^(x - top))) over some axes, top the largest so far, which
  * keeps the sum (the second accumulator) within reach. */
+#include "ops/grad.h"
 #include "ops/reduce.h"
 
 static void take(double *top, double *sum, double v)
@@ -27,6 +28,13 @@ static double finish(double acc, double second, double n)
 static const sqz_reducer reducer = {.real = real, .start = -INFINITY, .finish = finish};
 SQZ_REDUCE_FUNCTIONS
 
+static double slope(double x, double y, const double s[2])
+{
+    (void)s;
+    return exp(x - y);
+}
+SQZ_REDUCE_GRAD(NULL, slope)
+
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
     {.attrs = "axes=-1 keepdims=0", .n_in = 1, .in = {{3, {2, 3, 5}}}},
@@ -42,6 +50,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_reduce_log_sum_exp = {
     SQZ_REDUCE_INFO("reduce_log_sum_exp", "logarithm of the sum of exponentials over axes"),
+    SQZ_REDUCE_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ReduceLogSumExp", .since = 1},
     .cases = cases,

@@ -1,4 +1,5 @@
 /* reduce_sum_square: the sum of squares over some axes. */
+#include "ops/grad.h"
 #include "ops/reduce.h"
 
 SQZ_REDUCE_FOLD(real, double, a + v * v)
@@ -6,6 +7,14 @@ SQZ_REDUCE_FOLD(whole, int64_t, (uint64_t)a + (uint64_t)v * (uint64_t)v)
 static const sqz_reducer reducer = {
     .real = real, .whole = whole, .fast = SQZ_FOLD_square, .sums = true};
 SQZ_REDUCE_FUNCTIONS
+
+static double slope(double x, double y, const double s[2])
+{
+    (void)y;
+    (void)s;
+    return 2 * x;
+}
+SQZ_REDUCE_GRAD(NULL, slope)
 
 static const sqz_case cases[] = {
     {.attrs = "axes=1,2", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}},
@@ -22,6 +31,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_reduce_sum_square = {
     SQZ_REDUCE_INFO("reduce_sum_square", "sum of squares over axes"),
+    SQZ_REDUCE_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ReduceSumSquare", .since = 1},
     .cases = cases,

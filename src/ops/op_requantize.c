@@ -20,6 +20,7 @@ const sqz_op sqz_op_requantize = {
     .info = {.name = "requantize", .doc = "the same number on another int8 grid"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    .no_grad = "it works on integers",
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.write = write},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* reverse_sequence: along the time axis, the first lens[i] entries of sequence i of the batch axis
  * are turned around; the others stay. */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -71,6 +72,11 @@ static sqz_status turn(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, turn, c->attrs); }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 1);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 2,
@@ -101,6 +107,8 @@ const sqz_op sqz_op_reverse_sequence = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 1},
     .onnx = {.op_type = "ReverseSequence", .since = 10},
     .cases = cases,

@@ -13,6 +13,7 @@ const sqz_op sqz_op_round = {
     .info = {.name = "round", .doc = "x rounded to an integer, halves to even"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    .no_grad = "a step function: flat wherever it has a slope",
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Round", .since = 11},
     .cases = cases,

@@ -82,6 +82,7 @@ const sqz_op sqz_op_shape = {
     .infer = infer,
     .run = run,
     .cost = sqz_view_cost,
+    .no_grad = "its result is a shape",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Shape", .since = 1, .import = import},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* shrink: y = x + bias below -lambd, x - bias above lambd, 0 between; NaN becomes 0. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 typedef struct attrs {
     double lambd, bias;
@@ -34,6 +35,8 @@ SQZ_WHOLES(SQZ_EW_MAP, map, , shrink_whole(opts, (double)v))
 static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map) SQZ_WHOLES(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 
+SQZ_EW_GRAD(const T lambd = (T)((const attrs *)opts)->lambd, fabsf(v) > lambd)
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -2, .hi = 2},
     {.attrs = "lambd=0.3 bias=0.1", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -2, .hi = 2},
@@ -53,6 +56,7 @@ const sqz_op sqz_op_shrink = {
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Shrink", .since = 9},
     .cases = cases,

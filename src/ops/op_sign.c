@@ -18,6 +18,7 @@ const sqz_op sqz_op_sign = {
     .info = {.name = "sign", .doc = "-1, 0 or 1"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    .no_grad = "a step function: flat wherever it has a slope",
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Sign", .since = 9},
     .cases = cases,

@@ -1,8 +1,11 @@
 /* sinh: y = sinh(x). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 SQZ_EW_UNARY_FLOAT(sinh(v))
+
+SQZ_EW_GRAD(, cosh(v))
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},
@@ -13,6 +16,7 @@ const sqz_op sqz_op_sinh = {
     .info = {.name = "sinh", .doc = "hyperbolic sine"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Sinh", .since = 9},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* space_to_depth: b x b pixels become channels: channel (i*b+j)*C + c is pixel (i,j) of the block.
  * Channel-last: (N,H*b,W*b,C) to (N,H,W,C*b*b). */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include "ops/ties.h"
 #include <string.h>
@@ -78,6 +79,11 @@ static void ties(sqz_ties *t)
     t->row(t, &from, &to, t->in[0]->shape.dim[c]);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 1);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "blocksize=2", .n_in = 1, .in = {{4, {2, 4, 6, 3}}}},
     {.attrs = "blocksize=3", .n_in = 1, .in = {{4, {1, 3, 3, 1}}}, .hi = 15, .dtype = {SQZ_U4}},
@@ -100,6 +106,8 @@ const sqz_op sqz_op_space_to_depth = {
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
     .ties = ties,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "SpaceToDepth", .since = 1},
     .cases = cases,

@@ -1,8 +1,11 @@
 /* tan: y = tan(x). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include <tgmath.h>
 
 SQZ_EW_UNARY_FLOAT(tan(v))
+
+SQZ_EW_GRAD_OUT(, 1 + v * v)
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -1, .hi = 1},
@@ -13,6 +16,7 @@ const sqz_op sqz_op_tan = {
     .info = {.name = "tan", .doc = "tangent"},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS_OUT,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "Tan", .since = 7},
     .cases = cases,

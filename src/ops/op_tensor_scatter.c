@@ -1,5 +1,6 @@
 /* tensor_scatter: a cache (B,..,T,..) with an update (B,..,S,..) written from entry index[b] of the
  * axis on; circular: what does not fit goes on at the beginning. Without indices: from 0. */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -87,6 +88,11 @@ static sqz_status scatter(const sqz_call *c, const void *arg)
 
 static sqz_status run(const sqz_call *c) { return sqz_move_run(c, scatter, c->attrs); }
 
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    return sqz_moves_grad_prepare(p, run, sqz_move_prepare, 3);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 3,
@@ -124,6 +130,8 @@ const sqz_op sqz_op_tensor_scatter = {
     .run = run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 3},
     .onnx = {.op_type = "TensorScatter", .since = 24},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* thresholded_relu: y = x where x > alpha, else 0, NaN included. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 
 typedef struct attrs {
     double alpha;
@@ -18,6 +19,8 @@ SQZ_FLOATS(SQZ_EW_MAP, map, const T alpha = (T)((const attrs *)opts)->alpha, v >
 static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}};
 SQZ_EW_UNARY_FUNCTIONS
 
+SQZ_EW_GRAD(const T alpha = (T)((const attrs *)opts)->alpha, v > alpha)
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{1, {5}}}, .lo = -3, .hi = 3},
     {.attrs = "alpha=0.3", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .lo = -3, .hi = 3},
@@ -31,6 +34,7 @@ const sqz_op sqz_op_thresholded_relu = {
              .n_opts = SQZ_COUNT(schema)},
     SQZ_EW_UNARY,
     .traits = SQZ_EW_TRAITS,
+    SQZ_EW_GRAD_COLUMNS,
     .quant = {.kind = SQZ_Q_LUT},
     .onnx = {.op_type = "ThresholdedRelu", .since = 1},
     .cases = cases,

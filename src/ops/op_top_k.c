@@ -1,5 +1,6 @@
 /* top_k: the k largest (or smallest) elements along an axis, in order, and where they were. Equal
  * ones come in the order of their indices; NaN is larger than every number. */
+#include "ops/grad.h"
 #include "ops/indexing.h"
 #include "ops/linear.h"
 #include <string.h>
@@ -163,6 +164,25 @@ static void cost(const sqz_infer *q, sqz_cost *out)
         out->ops *= (uint64_t)x->dim[i];
 }
 
+/* Output 1 says where each element was. */
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const int64_t *place = SQZ_S64P(c->out[1]);
+    int32_t axis;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    SQZ_TRY(sqz_axis(c->ctx, ((const attrs *)c->attrs)->axis, c->in[0]->shape.rank, &axis));
+    const sqz_split3 s = sqz_split_at(&c->in[0]->shape, axis);
+    const size_t k = (size_t)((const attrs *)c->attrs)->k;
+    sqz_grad_begin(c, 0);
+    for (size_t i = 0; i < c->out[0]->count; i++) {
+        const size_t outer = i / s.inner / k;
+        c->in_grad[0][(outer * s.n + (size_t)place[i]) * s.inner + i % s.inner] +=
+            c->out_grad[0][i];
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "k=3", .n_in = 1, .in = {{2, {4, 9}}}},
     {.attrs = "k=2 axis=1 largest=0", .n_in = 1, .in = {{3, {2, 5, 4}}}},
@@ -190,6 +210,7 @@ const sqz_op sqz_op_top_k = {
     .run = run,
     .prepare = prepare,
     .cost = cost,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.op_type = "TopK", .since = 1},
     .cases = cases,

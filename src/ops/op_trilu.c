@@ -1,5 +1,6 @@
 /* trilu: the upper or lower triangle of the last two axes, zeros elsewhere; works on the bytes of
  * any type. */
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -60,6 +61,8 @@ static sqz_status run(const sqz_call *c)
     return sqz_parallel(c->ctx, c->out[0]->count / n, 1 + 16384 / n, piece, &call);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_moves_grad_prepare(p, run, NULL, 1); }
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{2, {4, 5}}}},
     {.attrs = "upper=0 k=-1", .n_in = 1, .in = {{3, {2, 4, 3}}}},
@@ -81,6 +84,8 @@ const sqz_op sqz_op_trilu = {
     .infer = infer,
     .run = run,
     .cost = sqz_move_cost,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Trilu", .since = 14},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* where: y = a where the condition is true, b elsewhere; all three are broadcast. Moves elements of
  * any type of whole bytes. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 #include "ops/ties.h"
 
@@ -43,6 +44,8 @@ static sqz_status run(const sqz_call *c)
                                             : row_uint64_t);
 }
 
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_moves_grad_prepare(p, run, NULL, 6); }
+
 static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 3,
@@ -69,6 +72,8 @@ const sqz_op sqz_op_where = {
     .infer = infer,
     .run = run,
     .ties = sqz_ties_elementwise,
+    .grad = sqz_moves_grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 6},
     .onnx = {.op_type = "Where", .since = 9},
     .cases = cases,

@@ -24,6 +24,7 @@ static const sqz_case cases[] = {
 const sqz_op sqz_op_xor = {
     .info = {.name = "xor", .doc = "logical xor"},
     SQZ_EW_BINARY,
+    .no_grad = "its results are true or false",
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Xor", .since = 1, .import = sqz_ew_import2},
     .cases = cases,

@@ -61,6 +61,18 @@ void sqz_reduce_cost(const sqz_infer *q, sqz_cost *out); /* one operation for ea
 /* Gradients (reduce_grad.c). */
 sqz_status sqz_reduce_grad_sum(const sqz_grad_call *c);
 sqz_status sqz_reduce_grad_mean(const sqz_grad_call *c);
+/* Where the slope is not the same for all elements (reduce_slope.c): of element x of a group whose
+ * result is y, with what `collect` (NULL: nothing) gathered in s, from zeros on, over the group. */
+typedef void (*sqz_reduce_collect_fn)(double s[2], double x, double y);
+typedef double (*sqz_reduce_slope_fn)(double x, double y, const double s[2]);
+sqz_status sqz_reduce_slope(const sqz_grad_call *c, sqz_reduce_collect_fn collect,
+                            sqz_reduce_slope_fn slope);
+sqz_status sqz_reduce_slope_prepare(sqz_grad_prep *p); /* with collect */
+#define SQZ_REDUCE_GRAD(collect, slope)                                                            \
+    static sqz_status grad(const sqz_grad_call *c) { return sqz_reduce_slope(c, collect, slope); }
+#define SQZ_REDUCE_GRAD_COLUMNS                                                                    \
+    .grad = grad, .grad_prepare = sqz_reduce_slope_prepare,                                        \
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_OUT
 /* Integer mean: the sum of centered codes, scaled as an average pool does. */
 sqz_status sqz_reduce_mean_prepare(sqz_prep *p);
 sqz_status sqz_reduce_mean_int(const sqz_call *c);
