@@ -491,7 +491,7 @@ sqz_place sqz_element_place(const sqz_classes *c, uint32_t element)
 
 void sqz_why_print(sqz_str *out, const sqz_graph *g, const sqz_why *w)
 {
-    const char *value = w->value == SQZ_NONE ? "?" : sqz_val(g, w->value)->name;
+    const char *value = w->value == SQZ_NONE ? "?" : sqz_value_file_name(g, w->value);
     if (w->node == SQZ_NONE)
         sqz_str_addf(out, "'%s' %s", value, w->text);
     else
