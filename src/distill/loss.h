@@ -80,6 +80,8 @@ sqz_vid sqz_loss_constant(sqz_loss_site *s, const sqz_shape *shape, const float 
 /* ---- what a loss trains and remembers ---- */
 /* A trained constant "loss.<name>.<what>", normal numbers of that deviation (0: zeros). */
 sqz_vid sqz_loss_weight(sqz_loss_site *s, const char *what, const sqz_shape *shape, double sd);
+/* A constant that is trained from its numbers on, with a factor of the learning rate. */
+sqz_status sqz_loss_train(sqz_loss_site *s, sqz_vid constant, double rate, bool decays);
 /* y (rows, to) = x (rows, from) . w + bias, trained. Starts as the identity where from == to. */
 sqz_vid sqz_loss_adapter(sqz_loss_site *s, sqz_vid x, int64_t to);
 

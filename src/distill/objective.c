@@ -100,9 +100,12 @@ static sqz_status make_room(sqz_objective *o)
     w->memory = sqz_arena_alloc(a, SQZ_OBJECTIVE_MOST, sizeof *w->memory);
     w->teacher = sqz_arena_alloc(a, SQZ_OBJECTIVE_MOST, sizeof *w->teacher);
     w->saved = sqz_arena_alloc(a, SQZ_OBJECTIVE_MOST, sizeof *w->saved);
+    w->rate = sqz_arena_alloc(a, SQZ_OBJECTIVE_MOST, sizeof *w->rate);
+    w->decays = sqz_arena_alloc(a, SQZ_OBJECTIVE_MOST, sizeof *w->decays);
     w->factor = sqz_arena_alloc(a, SQZ_CHAIN_MOST, sizeof *w->factor);
     w->output = sqz_arena_alloc(a, o->g->n_output + 1u, sizeof *w->output);
-    if (!w->report_name || !w->memory || !w->teacher || !w->saved || !w->factor || !w->output)
+    if (!w->rate || !w->decays || !w->report_name || !w->memory || !w->teacher || !w->saved ||
+        !w->factor || !w->output)
         return SQZ_E_NOMEM;
     w->n_output = o->g->n_output;
     memcpy(w->output, o->g->output, w->n_output * sizeof *w->output);
@@ -150,6 +153,8 @@ static sqz_status outputs(sqz_objective *o, sqz_vid total)
         list[k++] = w->output[i];
     o->param = w->param.v;
     o->n_param = w->param.n;
+    o->param_rate = w->rate;
+    o->param_decays = w->decays;
     o->teacher = w->teacher;
     o->saved = w->saved;
     return sqz_graph_set_outputs(o->g, list, k);

@@ -35,8 +35,10 @@ typedef struct sqz_objective {
     sqz_arena arena;
     sqz_graph *g;
     sqz_objective_options options;
-    sqz_vid label;        /* input; SQZ_NONE: no loss reads labels */
-    const sqz_vid *param; /* constants that are trained beside the student */
+    sqz_vid label;            /* input; SQZ_NONE: no loss reads labels */
+    const sqz_vid *param;     /* constants that are trained beside the student */
+    const double *param_rate; /* factor of the learning rate of each */
+    const bool *param_decays; /* weight decay is for it: no biases, no physical constants */
     uint32_t n_param;
     const sqz_teacher_value *teacher;
     uint32_t n_teacher;

@@ -268,13 +268,23 @@ sqz_vid sqz_loss_constant(sqz_loss_site *s, const sqz_shape *shape, const float 
 
 /* ---- trained ---- */
 
+sqz_status sqz_loss_train(sqz_loss_site *s, sqz_vid constant, double rate, bool decays)
+{
+    sqz_objective_work *w = s->o->work;
+    SQZ_TRY(s->b.status);
+    SQZ_TRY(full(s, w->param.n, "trained constants"));
+    w->rate[w->param.n] = rate;
+    w->decays[w->param.n] = decays;
+    return sqz_vids_add(s->o, &w->param, constant);
+}
+
 static sqz_vid trained(sqz_loss_site *s, const char *what, sqz_tensor *t)
 {
     char name[256];
     sqz_vid v = SQZ_NONE;
+    const bool decays = t->shape.rank > 1; /* no bias */
     (void)snprintf(name, sizeof name, "loss.%.100s.%.100s", s->name, what);
-    if (!try(s, sqz_graph_constant(s->g, name, t, &v)) ||
-        !try(s, sqz_vids_add(s->o, &s->o->work->param, v)))
+    if (!try(s, sqz_graph_constant(s->g, name, t, &v)) || !try(s, sqz_loss_train(s, v, 1, decays)))
         return SQZ_NONE;
     return v;
 }

@@ -14,6 +14,8 @@ typedef struct sqz_factor { /* a weight that rises */
 typedef struct sqz_objective_work {
     sqz_graph *first; /* a clone of the first teacher at the training batch; while building */
     sqz_vids param, watch, report;
+    double *rate; /* of each param */
+    bool *decays;
     const char **report_name;
     sqz_loss_memory *memory;
     uint32_t n_memory;

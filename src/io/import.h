@@ -38,6 +38,9 @@ sqz_status sqz_onnx_unsupported(sqz_ctx *ctx, const void *bytes, size_t n, sqz_s
 /* The same for a Keras file. */
 sqz_status sqz_keras_unsupported(sqz_ctx *ctx, const void *bytes, size_t n,
                                  const sqz_import_options *opt, sqz_str *lines);
+/* Names of the float32 initializers of an ONNX file, in `a`. */
+sqz_status sqz_onnx_initializers(sqz_arena *a, const void *bytes, size_t n, const char ***names,
+                                 uint32_t *count);
 
 /* The weights of a Keras file into a graph that comes from elsewhere, by names and shapes: what
  * finds no place, or several, is refused by name. */
