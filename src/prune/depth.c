@@ -242,7 +242,7 @@ static sqz_status shorten(sqz_graph *g, double share, const sqz_student_env *env
     sqz_residual *b;
     uint32_t n;
     SQZ_TRY(sqz_residuals_find(g, a, &b, &n));
-    const uint32_t keep = (uint32_t)ceil(share * n - 1e-9);
+    const uint32_t keep = (uint32_t)ceil(SQZ_MAX(share * n - 0.5 - 1e-9, 0));
     bool *go = sqz_arena_alloc(a, (size_t)n + 1, sizeof *go);
     if (!go)
         return SQZ_E_NOMEM;
@@ -254,7 +254,7 @@ static sqz_status shorten(sqz_graph *g, double share, const sqz_student_env *env
         return sqz_fail(g->ctx, SQZ_E_ARG,
                         "depth=%g leaves all %u residual blocks that keep their shape: at most "
                         "depth=%.2g removes one",
-                        share, n, (double)(n - 1) / n);
+                        share, n, (n - 0.5) / n);
     if (env && env->data)
         SQZ_TRY(sqz_residuals_measure(g, env, b, n));
     pick(b, n, n - keep, go);

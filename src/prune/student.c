@@ -190,6 +190,9 @@ static sqz_status make(const sqz_graph *teacher, const char *spec, const sqz_stu
 {
     options o;
     SQZ_TRY(read_spec(a, spec, &o));
+    if (teacher->have & SQZ_HAS_QUANT)
+        return sqz_fail(a->ctx, SQZ_E_UNSUPPORTED,
+                        "a student is made of a float model, and this one is quantized");
     if (o.depth < 1) {
         SQZ_TRY(sqz_student_depth(teacher, o.depth, env, g));
     } else {

@@ -42,8 +42,9 @@ sqz_status sqz_residuals_find(const sqz_graph *g, sqz_arena *a, sqz_residual **b
 /* Measures `change` on samples of env->data. */
 sqz_status sqz_residuals_measure(const sqz_graph *g, const sqz_student_env *env,
                                  sqz_residual *blocks, uint32_t n);
-/* A share of the blocks stays (rounded up): with data those that change their stream most, else
- * evenly spread ones. Refuses a network without such blocks, and a share that removes none. */
+/* A share of the blocks stays (to the nearest number, halves down): with data those that change
+ * their stream most, else evenly spread ones. Refuses a network without such blocks, and a share
+ * that removes none. */
 sqz_status sqz_student_depth(const sqz_graph *g, double share, const sqz_student_env *env,
                              sqz_graph **out);
 

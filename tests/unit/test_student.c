@@ -293,7 +293,7 @@ static void test_text_that_makes_no_student_is_refused(void **state)
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "width=1", NULL, &h), SQZ_E_ARG, "is the teacher");
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "auto,width=0.5", NULL, &h), SQZ_E_ARG, "auto finds");
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "auto", NULL, &h), SQZ_E_ARG, "needs a device");
-    TEST_FAILS(n.ctx, sqz_student_make(n.g, "depth=0.9", NULL, &h), SQZ_E_ARG, "at most depth=0.5");
+    TEST_FAILS(n.ctx, sqz_student_make(n.g, "depth=0.9", NULL, &h), SQZ_E_ARG, "at most depth=0.75");
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "width=0.5,score=l3", NULL, &h), SQZ_E_ARG, "l3");
     assert_null(h);
     net_end(&n);
