@@ -1,6 +1,6 @@
 /* pass_fold_bn.c: batch norms, and multiplications and additions with a constant per channel, go
  * into the convolution or matrix product before them. Nodes are visited in order, so that chains
- * such as conv, mul, add fold one by one. */
+ * such as conv, mul, add fold one by one. Dropout becomes the identity that it is here. */
 #include "canon/affine.h"
 #include "ir/pass.h"
 #include <math.h>
@@ -111,6 +111,13 @@ static sqz_status fold_arithmetic(sqz_folder *f, sqz_nid id, bool *done)
     return sqz_fold_affine(f, id, x, &by, done);
 }
 
+/* Nobody trains what this pass has been through. */
+static void forget_dropout(sqz_node *n)
+{
+    n->op = sqz_op_find("identity");
+    n->attrs = NULL;
+}
+
 static sqz_status fold(sqz_graph *g, sqz_arena *a)
 {
     sqz_folder f;
@@ -124,6 +131,8 @@ static sqz_status fold(sqz_graph *g, sqz_arena *a)
             SQZ_TRY(fold_batch_norm(&f, id, &done));
         else if (is_op(n, "mul") || is_op(n, "add") || is_op(n, "sub") || is_op(n, "div"))
             SQZ_TRY(fold_arithmetic(&f, id, &done));
+        else if (is_op(n, "dropout"))
+            forget_dropout(sqz_nod(g, id));
         folded += done;
     }
     if (folded)

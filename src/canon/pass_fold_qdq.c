@@ -20,6 +20,11 @@ bool sqz_qdq_is_op(const sqz_node *n, const char *name)
     return strcmp(n->op->info.name, name) == 0;
 }
 
+static bool is_copy(const sqz_node *n)
+{
+    return sqz_qdq_is_op(n, "identity") || sqz_qdq_is_op(n, "dropout");
+}
+
 /* The dequantize node that makes `v`, or NULL. */
 const sqz_node *sqz_qdq_source(const sqz_qdq_work *w, sqz_vid v)
 {
@@ -223,7 +228,7 @@ static bool rule_holds(const sqz_qdq_work *w, const sqz_node *n, const sqz_quant
 {
     const sqz_qrule *r = &n->op->quant;
     if (!sqz_qdq_inputs_fit(w, n, y))
-        return sqz_qdq_is_op(n, "identity") && sqz_qdq_source(w, n->in[0]) &&
+        return is_copy(n) && sqz_qdq_source(w, n->in[0]) &&
                sqz_qdq_is_activation(under(w, n->in[0])); /* from one grid to another */
     if (r->kind == SQZ_Q_FIXED)
         return y->scale[0] == r->fixed_scale && y->zero[0] == r->fixed_zero;
@@ -360,7 +365,7 @@ static sqz_status fold(sqz_qdq_work *w, sqz_nid id)
             !rule_holds(w, n, sqz_val(w->g, to[i].result)->quant))
             return SQZ_OK;
     const sqz_value *x = under(w, n->in[0]);
-    if (sqz_qdq_is_op(n, "identity") &&
+    if (is_copy(n) &&
         !sqz_qdq_same_grid(x->quant, sqz_val(w->g, to[0].result)->quant))
         n->op = sqz_op_find("requantize");
     SQZ_TRY(read_integers(w, n));

@@ -51,6 +51,9 @@ typedef struct sqz_call {
     void *state;                                 /* what prepare left */
     void *scratch; /* scratch_bytes of workspace, shared between nodes; not NULL after prepare */
     const sqz_fused *fused; /* NULL: nothing */
+    uint64_t step;          /* of training: what draws random numbers draws them by it */
+    bool again; /* training computes output 0 a second time in a step: the others stand as the
+                   first time left them, and need not be computed */
 } sqz_call;
 /* Runs what follows on output elements [begin, end), which the calling thread has just stored. */
 static inline sqz_status sqz_fused_then(const sqz_fused *f, size_t begin, size_t end)
@@ -118,6 +121,7 @@ typedef struct sqz_grad_call {
                               get the memory of out_grad[0] where it does not add */
     uint64_t add;          /* bit k: added to what stands in in_grad[k], else written over it */
     void *state, *scratch;
+    uint64_t step; /* as run had it */
 } sqz_grad_call;
 enum { /* what grad reads beside out_grad; preset of sqz_grad_prep */
        SQZ_GRAD_IN0 = 1,

@@ -367,6 +367,23 @@ typedef void (*sqz_affine_f32_fn)(size_t rows, size_t n, size_t ld, const float 
                                   const float *from, const float *factor, const float *shift,
                                   float *y);
 
+/* ---- batch norm in training: `rows` rows of n channels, side by side ----
+ * d = x - from, u = g where lo < d * factor + shift < hi, else 0 (g when not clamped). */
+typedef struct sqz_bn {
+    size_t rows, n;
+    const float *from, *factor, *shift; /* n each */
+    float lo, hi;
+    int clamped, add;
+} sqz_bn;
+/* y = min(max(d * factor + shift, lo), hi); NaN goes through; y may be x. */
+typedef void (*sqz_bn_f32_fn)(const sqz_bn *p, const float *x, float *y);
+/* first[j] = sum over rows of u, second[j] = of u * d. In float: up to some 64 rows at a time. */
+typedef void (*sqz_bn_sum_f32_fn)(const sqz_bn *p, const float *x, const float *g, float *first,
+                                  float *second);
+/* dx = factor * u + slope * d + rest, added to what stands there with `add`; dx may be g. */
+typedef void (*sqz_bn_back_f32_fn)(const sqz_bn *p, const float *x, const float *g,
+                                   const float *slope, const float *rest, float *dx);
+
 /* Rows of softmax: sqz_rt_softmax_s8; n fits int32_t. */
 typedef void (*sqz_softmax_s8_fn)(const uint32_t table[256], const int8_t *x, int8_t *y,
                                   size_t rows, size_t n);

@@ -1,4 +1,4 @@
-/* batch_norm.h: attributes of batch_norm, for the pass that folds it into a convolution. */
+/* batch_norm.h: attributes of batch_norm and its training form, for who folds and replaces them. */
 #ifndef SQZ_BATCH_NORM_H
 #define SQZ_BATCH_NORM_H
 
@@ -6,4 +6,8 @@
 typedef struct sqz_batch_norm_attrs {
     double epsilon, momentum; /* momentum is kept for export only */
 } sqz_batch_norm_attrs;
+/* Inputs: x, scale, bias; outputs: y, mean, variance. */
+typedef struct sqz_batch_norm_train_attrs {
+    double epsilon, lo, hi;
+} sqz_batch_norm_train_attrs;
 #endif

@@ -1,5 +1,7 @@
-/* lower_dropout.c: Dropout at inference: y = x, and a mask of ones. */
+/* lower_dropout.c: Dropout at inference: y = x, and a mask of ones. How much training drops is
+ * kept. */
 #include "ops/build.h"
+#include "ops/dropout.h"
 
 /* Whether the node asks for random numbers: in training mode, at a ratio that is not 0. Before
  * opset 7 `is_test` said so, which exporters left at 0: those files are read for inference as well.
@@ -14,6 +16,18 @@ static sqz_status draws(sqz_import *im, bool *yes)
     SQZ_TRY(sqz_import_const(im, 1, &ratio));
     *yes = !ratio || !ratio->count || sqz_tensor_f64(ratio, 0) != 0;
     return SQZ_OK;
+}
+
+/* An attribute before opset 12, then an input; 0.5 where the file says nothing. */
+static double read_ratio(const sqz_import *im)
+{
+    const sqz_raw_attr *at = sqz_import_attr(im, "ratio");
+    const sqz_tensor *t = NULL;
+    const sqz_value *v = im->n_in > 1 && im->in[1] != SQZ_NONE ? sqz_val(im->g, im->in[1]) : NULL;
+    if (v && v->constant)
+        t = v->constant;
+    const double ratio = t && t->count ? sqz_tensor_f64(t, 0) : at ? (double)at->f : 0.5;
+    return ratio >= 0 && ratio <= 1 ? ratio : 0; /* another means nothing, and is not needed */
 }
 
 static sqz_status dropout(sqz_import *im)
@@ -33,7 +47,8 @@ static sqz_status dropout(sqz_import *im)
     const sqz_dtype mask = im->opset < 10 ? x->dtype : SQZ_BOOL;
     const unsigned n_out = im->n_out;
     im->n_out = 1;
-    sqz_status s = sqz_import_node(im, sqz_op_find("identity"), NULL, im->in, 1);
+    const sqz_dropout_attrs a = {read_ratio(im)};
+    sqz_status s = sqz_import_node(im, sqz_op_find("dropout"), &a, im->in, 1);
     im->n_out = n_out;
     if (s != SQZ_OK || n_out < 2 || !im->out_name[1])
         return s;

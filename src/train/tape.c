@@ -19,11 +19,11 @@ struct sqz_tape {
     sqz_arena arena;
     step *step;
     uint32_t n;
-    sqz_tensor *tensor;                   /* of each value */
-    float **gradient;                     /* of each value; NULL: none */
-    bool *wanted, *seed, *live, *reached; /* of each value: as asked; with a wanted one before it;
-                                             whose gradient has been begun */
-    sqz_place *place;                     /* n_value of data, n_value of gradients; bytes 0: none */
+    sqz_tensor *tensor;         /* of each value */
+    float **gradient;           /* of each value; NULL: none */
+    bool *wanted, *seed, *read; /* of each value: as asked */
+    bool *live, *reached;       /* with a wanted one before it; whose gradient has been begun */
+    sqz_place *place;           /* n_value of data, n_value of gradients; bytes 0: none */
     void *memory;
     void *scratch;
     size_t bytes, scratch_bytes;
@@ -102,7 +102,7 @@ static void forward_times(sqz_tape *t)
     }
     for (sqz_vid v = 0; v < t->g->n_value; v++) {
         const sqz_value *x = sqz_val(t->g, v);
-        bool outside = t->wanted[v] || t->seed[v] || x->role == SQZ_ROLE_INPUT;
+        bool outside = t->wanted[v] || t->seed[v] || t->read[v] || x->role == SQZ_ROLE_INPUT;
         for (uint32_t k = 0; k < t->g->n_output; k++)
             outside = outside || t->g->output[k] == v;
         if (!outside || sqz_value_dead(x) || (x->constant && !t->wanted[v]))
@@ -148,10 +148,11 @@ static sqz_status make_room(sqz_tape *t)
     t->gradient = sqz_arena_alloc(a, n, sizeof *t->gradient);
     t->wanted = sqz_arena_alloc(a, n, 1);
     t->seed = sqz_arena_alloc(a, n, 1);
+    t->read = sqz_arena_alloc(a, n, 1);
     t->live = sqz_arena_alloc(a, n, 1);
     t->reached = sqz_arena_alloc(a, n, 1);
     t->place = sqz_arena_alloc(a, 2 * n, sizeof *t->place);
-    if (!t->step || !t->tensor || !t->gradient || !t->wanted || !t->seed || !t->live ||
+    if (!t->step || !t->tensor || !t->gradient || !t->wanted || !t->seed || !t->read || !t->live ||
         !t->reached || !t->place)
         return SQZ_E_NOMEM;
     count = 0;
@@ -330,6 +331,8 @@ static sqz_status build(sqz_tape *t, const sqz_tape_options *o)
     SQZ_TRY(make_room(t));
     SQZ_TRY(marked(t, o->want, o->n_want, t->wanted));
     SQZ_TRY(marked(t, o->seed, o->n_seed, t->seed));
+    for (uint32_t i = 0; i < o->n_read; i++)
+        t->read[o->read[i]] = true;
     mark(t);
     SQZ_TRY(prepare_all(t));
     SQZ_TRY(lay_out(t));
@@ -379,6 +382,12 @@ void sqz_tape_seconds(const sqz_tape *t, sqz_nid n, double seconds[2])
 }
 
 /* ---- running ---- */
+
+void sqz_tape_set_step(sqz_tape *t, uint64_t now)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        t->step[i].call.step = t->step[i].grad.step = now;
+}
 
 static double lap(const sqz_tape *t, double *sum, double since)
 {

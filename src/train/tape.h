@@ -13,18 +13,22 @@ typedef struct sqz_tape_options {
     uint32_t n_want;
     const sqz_vid *seed; /* values whose gradients come from outside; they stay readable */
     uint32_t n_seed;
+    const sqz_vid *read; /* further values to read after forward */
+    uint32_t n_read;
     bool time_nodes; /* sqz_tape_seconds is asked for */
 } sqz_tape_options;
 /* For a float graph after the canonical recipe, as its shapes stand. It must outlive the tape.
  * Refuses by name what has no gradient and stands between. */
 sqz_status sqz_tape_create(const sqz_graph *g, const sqz_tape_options *o, sqz_tape **out);
 void sqz_tape_free(sqz_tape *t); /* NULL is fine */
-/* Numbers of a graph input (to write before a run), a wanted constant (to write), a graph output or
- * a seed (to read after forward). */
+/* Numbers of a graph input (to write before a run), a wanted constant (to write), a graph output, a
+ * seed or one of `read` (to read after forward). */
 float *sqz_tape_data(const sqz_tape *t, sqz_vid v);
 /* Gradient of a seed (to write before backward) or of what is wanted (to read after it). */
 float *sqz_tape_grad(const sqz_tape *t, sqz_vid v);
 size_t sqz_tape_count(const sqz_tape *t, sqz_vid v);
+/* Of training, from 0 on: nodes that draw random numbers draw others in every step. */
+void sqz_tape_set_step(sqz_tape *t, uint64_t step);
 sqz_status sqz_tape_forward(sqz_tape *t);
 sqz_status sqz_tape_backward(sqz_tape *t);
 size_t sqz_tape_bytes(const sqz_tape *t); /* values, gradients and workspace */

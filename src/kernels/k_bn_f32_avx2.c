@@ -1,0 +1,6 @@
+/* bn_f32, 8 at a time. */
+#include "kernels/vec_avx2.h"
+
+#include "kernels/bn_f32.h"
+
+void sqz_bn_f32_avx2(const sqz_bn *p, const float *x, float *y) { bn_f32(p, x, y); }

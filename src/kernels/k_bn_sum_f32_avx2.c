@@ -1,0 +1,10 @@
+/* bn_sum_f32, 8 at a time. */
+#include "kernels/vec_avx2.h"
+
+#include "kernels/bn_f32.h"
+
+void sqz_bn_sum_f32_avx2(const sqz_bn *p, const float *x, const float *g, float *first,
+                         float *second)
+{
+    bn_sum_f32(p, x, g, first, second);
+}
