@@ -53,6 +53,10 @@ sqz_status sqz_scatter_elements_infer(sqz_infer *q);
 sqz_status sqz_scatter_elements_run(const sqz_call *c);
 sqz_status sqz_scatter_nd_infer(sqz_infer *q);
 sqz_status sqz_scatter_nd_run(const sqz_call *c);
+/* Gradients of all four (scatter_grad.c). */
+sqz_status sqz_scatter_grad_prepare(sqz_grad_prep *p);
+sqz_status sqz_scatter_elements_grad(const sqz_grad_call *c);
+sqz_status sqz_scatter_nd_grad(const sqz_grad_call *c);
 /* Only the reductions of this operator, of the two. */
 sqz_status sqz_scatter_check(const sqz_infer *q, bool sums);
 /* Import hook of the first of the two: picks by the reduction. `sums`: name of the other. */

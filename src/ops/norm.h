@@ -30,6 +30,9 @@ void sqz_row_norm_cost(const sqz_infer *q, sqz_cost *out);
 sqz_status sqz_group_norm_infer(sqz_infer *q);
 sqz_status sqz_group_norm_prepare(sqz_prep *p);
 sqz_status sqz_group_norm_run(const sqz_call *c, size_t groups, double epsilon);
+/* Gradient (norm_groups_grad.c). */
+sqz_status sqz_group_norm_grad_prepare(sqz_grad_prep *p);
+sqz_status sqz_group_norm_grad(const sqz_grad_call *c, size_t groups, double epsilon);
 /* groups 0: each channel is one. */
 void sqz_group_norm_ties(sqz_ties *t, int64_t groups);
 void sqz_group_norm_cost(const sqz_infer *q, sqz_cost *out);

@@ -2,6 +2,7 @@
  * inference form. */
 #include "ops/batch_norm.h"
 #include "ops/build.h"
+#include "ops/grad.h"
 #include "ops/linear.h"
 #include "ops/ties.h"
 #include <math.h>
@@ -162,6 +163,92 @@ static void ties(sqz_ties *t)
         sqz_tie_same(t, SQZ_TIE_IN(k, 0), SQZ_TIE_OUT(0, sqz_axis_c(t->in[0])));
 }
 
+/* With f = 1 / sqrt(variance + epsilon) and d = x - mean, per channel: two sums, of g and of g d.
+ */
+typedef struct sums {
+    const sqz_grad_call *c;
+    double *g, *gd;
+} sums;
+
+static sqz_status sum_channels(void *arg, size_t begin, size_t end)
+{
+    const sums *s = arg;
+    const size_t n = s->c->in[1]->count, rows = s->c->in[0]->count / n;
+    const float *mean = SQZ_F32P(s->c->in[3]);
+    for (size_t k = begin; k < end; k++)
+        s->g[k] = s->gd[k] = 0;
+    for (size_t r = 0; r < rows; r++) {
+        const float *x = SQZ_F32P(s->c->in[0]) + r * n, *g = s->c->out_grad[0] + r * n;
+        for (size_t k = begin; k < end; k++) {
+            s->g[k] += (double)g[k];
+            s->gd[k] += (double)g[k] * ((double)x[k] - (double)mean[k]);
+        }
+    }
+    return SQZ_OK;
+}
+
+static double factor_of(const sqz_grad_call *c, size_t k)
+{
+    const sqz_batch_norm_attrs *a = c->attrs;
+    return 1 / sqrt((double)SQZ_F32P(c->in[4])[k] + a->epsilon);
+}
+
+static sqz_status grad_rows(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const size_t n = c->in[1]->count;
+    const float *factor = c->scratch;
+    const bool add = sqz_grad_adds(c, 0);
+    for (size_t r = begin; r < end; r++)
+        for (size_t k = 0; k < n; k++) {
+            const float one = c->out_grad[0][r * n + k] * factor[k];
+            float *d = c->in_grad[0] + r * n + k;
+            *d = add ? *d + one : one;
+        }
+    return SQZ_OK;
+}
+
+static void put_parameter(const sqz_grad_call *c, unsigned slot, size_t k, double v)
+{
+    if (sqz_grad_wants(c, slot))
+        c->in_grad[slot][k] = (sqz_grad_adds(c, slot) ? c->in_grad[slot][k] : 0) + (float)v;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const size_t n = c->in[1]->count;
+    const float *scale = SQZ_F32P(c->in[1]);
+    float *factor = c->scratch;
+    sqz_grad_call call = *c;
+    sums s = {c, (double *)c->scratch, (double *)c->scratch + n};
+    bool parameters = false;
+    if (sqz_grad_none(c) || c->in[0]->count == 0)
+        return SQZ_OK;
+    for (unsigned k = 1; k < 5; k++)
+        parameters = parameters || sqz_grad_wants(c, k);
+    if (parameters)
+        SQZ_TRY(sqz_parallel(c->ctx, n, 16, sum_channels, &s));
+    for (size_t k = 0; parameters && k < n; k++) {
+        const double f = factor_of(c, k), by = (double)scale[k] * f;
+        put_parameter(c, 1, k, s.gd[k] * f);
+        put_parameter(c, 2, k, s.g[k]);
+        put_parameter(c, 3, k, -by * s.g[k]);
+        put_parameter(c, 4, k, -0.5 * by * f * f * s.gd[k]);
+    }
+    for (size_t k = 0; k < n; k++)
+        factor[k] = (float)((double)scale[k] * factor_of(c, k));
+    return sqz_grad_wants(c, 0)
+               ? sqz_parallel(c->ctx, c->in[0]->count / n, 16384 / n + 1, grad_rows, &call)
+               : SQZ_OK;
+}
+
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    p->reads_in[0] = p->want & 0x1e; /* any parameter */
+    p->scratch_bytes = 2 * p->in[1]->count * sizeof(double);
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 5,
@@ -199,6 +286,9 @@ const sqz_op sqz_op_batch_norm = {
     .cost = cost,
     .prepare = prepare,
     .ties = ties,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "BatchNormalization", .since = 1, .import = import},
     .cases = cases,

@@ -2,6 +2,7 @@
  * (N, C * prod(block), L) -> (N, C, *image). Block l lies where a convolution with these strides,
  * pads and dilations would read output l. Of any number of axes. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -130,7 +131,8 @@ static sqz_status run(const sqz_call *c)
 {
     job j = {.x = SQZ_F32P(c->in[0]), .y = SQZ_F32P(c->out[0])};
     SQZ_TRY(plan_of(c->ctx, c->attrs, &j.p));
-    return sqz_parallel(c->ctx, c->out[0]->count / SQZ_MAX(j.p.image_size, (size_t)1), 1, piece, &j);
+    return sqz_parallel(c->ctx, c->out[0]->count / SQZ_MAX(j.p.image_size, (size_t)1), 1, piece,
+                        &j);
 }
 
 static void cost(const sqz_infer *q, sqz_cost *out)
@@ -138,6 +140,34 @@ static void cost(const sqz_infer *q, sqz_cost *out)
     *out = (sqz_cost){.kind = SQZ_COST_MOVE, .ops = 1};
     for (int32_t i = 0; i < q->in[0]->shape.rank; i++)
         out->ops *= (uint64_t)q->in[0]->shape.dim[i];
+}
+
+/* What was added up somewhere gets what is there. */
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const plan *p = &j->p;
+    for (size_t i = begin; i < end; i++) {
+        const float *g = j->x + i * p->image_size;
+        float *d = j->y + i * p->block_size * p->n_blocks;
+        for (size_t b = 0; b < p->block_size; b++)
+            for (size_t l = 0; l < p->n_blocks; l++) {
+                const int64_t at = place(p, b, l);
+                d[b * p->n_blocks + l] += at >= 0 ? g[at] : 0;
+            }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    job j = {.x = c->out_grad[0], .y = c->in_grad[0]};
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    SQZ_TRY(plan_of(c->ctx, c->attrs, &j.p));
+    sqz_grad_begin(c, 0);
+    return sqz_parallel(c->ctx, c->out[0]->count / SQZ_MAX(j.p.image_size, (size_t)1), 1,
+                        grad_piece, &j);
 }
 
 static const sqz_case cases[] = {
@@ -163,6 +193,7 @@ const sqz_op sqz_op_col2im = {
     .infer = infer,
     .run = run,
     .cost = cost,
+    .grad = grad,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Col2Im", .since = 18},
     .cases = cases,

@@ -1,5 +1,6 @@
 /* det: determinants of the matrices (.., M, M): elimination with the largest pivot of each column,
  * in double. */
+#include "ops/grad.h"
 #include "ops/linear.h"
 #include <math.h>
 
@@ -90,6 +91,97 @@ static void cost(const sqz_infer *q, sqz_cost *out)
     out->ops *= (uint64_t)(x->dim[x->rank - 1] + 2) / 3;
 }
 
+/* ---- gradient: that of every element is its cofactor ---- */
+
+/* The determinant without row r and column c; `a` has room for it behind the matrix x. */
+static double cofactor(const float *x, size_t n, size_t r, size_t c, double *a)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n && i != r; j++)
+            if (j != c)
+                a[k++] = (double)x[i * n + j];
+    return ((r + c) % 2 ? -1 : 1) * determinant(a, n - 1);
+}
+
+/* a becomes its inverse (Gauss and Jordan, with the largest pivot of each column), and det its
+ * determinant; false: it has none. `from` notes the exchanged rows. */
+static bool invert(double *a, size_t n, size_t *from, double *det)
+{
+    *det = 1;
+    for (size_t c = 0; c < n; c++) {
+        size_t best = c;
+        for (size_t r = c + 1; r < n; r++)
+            if (fabs(a[r * n + c]) > fabs(a[best * n + c]))
+                best = r;
+        from[c] = best;
+        for (size_t i = 0; best != c && i < n; i++) {
+            const double t = a[c * n + i];
+            a[c * n + i] = a[best * n + i];
+            a[best * n + i] = t;
+        }
+        const double p = a[c * n + c];
+        *det *= best != c ? -p : p;
+        if (p == 0)
+            return false;
+        a[c * n + c] = 1;
+        for (size_t i = 0; i < n; i++)
+            a[c * n + i] /= p;
+        for (size_t r = 0; r < n; r++) {
+            const double f = r == c ? 0 : a[r * n + c];
+            if (r == c)
+                continue;
+            a[r * n + c] = 0;
+            for (size_t i = 0; i < n; i++)
+                a[r * n + i] -= f * a[c * n + i];
+        }
+    }
+    for (size_t c = n; c-- > 0;)
+        for (size_t r = 0; from[c] != c && r < n; r++) {
+            const double t = a[r * n + c];
+            a[r * n + c] = a[r * n + from[c]];
+            a[r * n + from[c]] = t;
+        }
+    return true;
+}
+
+/* A matrix without an inverse has cofactors all the same: each is a determinant of its own. */
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const size_t n = (size_t)c->in[0]->shape.dim[c->in[0]->shape.rank - 1];
+    for (size_t m = begin; m < end; m++) {
+        const float *x = SQZ_F32P(c->in[0]) + m * n * n;
+        double *a = (double *)c->scratch + m * (n * n + n), det;
+        size_t *from = (size_t *)(void *)(a + n * n);
+        for (size_t i = 0; i < n * n; i++)
+            a[i] = (double)x[i];
+        const bool regular = invert(a, n, from, &det);
+        for (size_t i = 0; i < n * n; i++) {
+            const double v = regular ? det * a[i % n * n + i / n] : cofactor(x, n, i / n, i % n, a);
+            float *d = c->in_grad[0] + m * n * n + i;
+            *d = (sqz_grad_adds(c, 0) ? *d : 0) + (float)((double)c->out_grad[0][m] * v);
+        }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    sqz_grad_call call = *c;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c) || c->in[0]->count == 0)
+        return SQZ_OK;
+    return sqz_parallel(c->ctx, c->out[0]->count, 1, grad_piece, &call);
+}
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    const sqz_shape *x = &p->in[0]->shape;
+    const size_t n = (size_t)x->dim[x->rank - 1];
+    if (!sqz_mul(p->out[0]->count, (n * n + n) * sizeof(double), &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace of the gradient is too large");
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.n_in = 1, .in = {{2, {3, 3}}}},
     {.n_in = 1, .in = {{4, {2, 3, 4, 4}}}},
@@ -108,6 +200,9 @@ const sqz_op sqz_op_det = {
     .run = run,
     .prepare = prepare,
     .cost = cost,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Det", .since = 11},
     .cases = cases,

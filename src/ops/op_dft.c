@@ -7,6 +7,7 @@
  * Where a factor is large, the transform becomes a convolution of a power-of-two length (L. I.
  * Bluestein, 1970): with w_k = exp(-pi i k^2 / N), y_k = w_k sum_j (x_j w_j) conj(w_(k-j)). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -345,6 +346,73 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+/* ---- gradient: the transform is linear, so the transposed one of the gradient. The matrix of
+ * exp(-+ 2 pi i j k / N) is its own transpose; taken as real numbers, the sign of i turns. ---- */
+
+/* One line of gradients of the output as n complex numbers, conjugated. */
+static void load_grad(const state *s, const float *g, cpx *line)
+{
+    const size_t step = s->inner * s->parts_out;
+    for (int64_t k = 0; k < s->n; k++)
+        line[k] = (cpx){0, 0};
+    for (int64_t k = 0; k < s->out; k++)
+        line[k] = (cpx){(double)g[(size_t)k * step],
+                        s->parts_out == 2 ? -(double)g[(size_t)k * step + 1] : 0};
+}
+
+/* Frequencies that stand for their conjugates too count twice. */
+static void store_grad(const state *s, const cpx *line, bool add, float *d)
+{
+    const int64_t half = s->n / 2 + 1, have = SQZ_MIN(s->in, s->half_in ? half : s->n);
+    const double by = s->inverse ? 1 / (double)s->n : 1;
+    for (int64_t k = 0; k < s->in; k++) {
+        float *v = d + (size_t)k * s->inner * s->parts_in;
+        const bool real = s->half_in && (k == 0 || 2 * k == s->n);
+        const double twice = s->half_in && !real ? 2 * by : by;
+        const double re = k < have ? line[k].re * twice : 0;
+        const double im = k < have && !real ? -line[k].im * twice : 0;
+        v[0] = (add ? v[0] : 0) + (float)re;
+        if (s->parts_in == 2)
+            v[1] = (add ? v[1] : 0) + (float)im;
+    }
+}
+
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const state *s = c->state;
+    cpx *line = (cpx *)(void *)((char *)c->scratch + (size_t)sqz_worker_index() * s->each);
+    cpx *result = line + s->n, *a = result + s->n;
+    for (size_t i = begin; i < end; i++) {
+        const size_t o = i / s->inner, k = i % s->inner;
+        load_grad(s, c->out_grad[0] + (o * (size_t)s->out * s->inner + k) * s->parts_out, line);
+        if (s->chirp)
+            convolve(s, line, a, a + s->plan.n);
+        else
+            transform(&s->plan, line, 1, s->plan.n, result);
+        store_grad(s, s->chirp ? line : result, sqz_grad_adds(c, 0),
+                   c->in_grad[0] + (o * (size_t)s->in * s->inner + k) * s->parts_in);
+    }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const state *s = c->state;
+    sqz_grad_call call = *c;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    return sqz_parallel(c->ctx, s->outer * s->inner, 1 + 1024 / (size_t)s->n, grad_piece, &call);
+}
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_prep run_prep = sqz_grad_as_prep(p);
+    SQZ_TRY(prepare(&run_prep));
+    p->state = run_prep.state;
+    p->scratch_bytes = run_prep.scratch_bytes;
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "axis=1", .n_in = 1, .in = {{3, {2, 12, 2}}}},
     {.attrs = "axis=1 onesided=1", .n_in = 1, .in = {{4, {2, 10, 3, 1}}}},
@@ -367,6 +435,8 @@ const sqz_op sqz_op_dft = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "DFT", .since = 17, .import = import, .write = write},
     .cases = cases,

@@ -2,6 +2,7 @@
  * "ii->i", "abc,cd,de->abe". Directly from the definition, at a cost of every combination of
  * indices; the import hook writes what it can as matrix products, sums and transposes instead. */
 #include "ops/einsum.h"
+#include "ops/grad.h"
 
 typedef struct attrs {
     const char *equation;
@@ -114,6 +115,18 @@ static void put_low_bits(sqz_tensor *y, size_t i, uint64_t v)
     }
 }
 
+/* Places for output element o, where the other indices begin. */
+static void first_of(const sweep *w, size_t o, size_t *place)
+{
+    for (int32_t d = w->e.out_rank - 1; d >= 0; d--) {
+        const int label = w->e.out[d];
+        const size_t n = (size_t)w->e.dim[label];
+        for (unsigned i = 0; i < w->e.n_in; i++)
+            place[i] += o % n * w->step[i][label];
+        o /= n;
+    }
+}
+
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const sweep *w = arg;
@@ -121,16 +134,10 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     const bool real = sqz_dtype_is_float(y->dtype);
     for (size_t o = begin; o < end; o++) {
         int64_t at[SQZ_EINSUM_LABELS] = {0};
-        size_t place[SQZ_EINSUM_IN] = {0}, rest = o;
+        size_t place[SQZ_EINSUM_IN] = {0};
         double sum = 0;
         uint64_t whole = 0;
-        for (int32_t d = w->e.out_rank - 1; d >= 0; d--) {
-            const int label = w->e.out[d];
-            const size_t n = (size_t)w->e.dim[label];
-            for (unsigned i = 0; i < w->e.n_in; i++)
-                place[i] += rest % n * w->step[i][label];
-            rest /= n;
-        }
+        first_of(w, o, place);
         bool more = w->combinations > 0;
         for (; more; more = next(w, at, place)) {
             if (real)
@@ -146,21 +153,28 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static sqz_status make_sweep(sweep *w)
 {
-    sweep w = {.c = c, .combinations = 1};
+    const sqz_call *c = w->c;
     const sqz_shape *shape[SQZ_EINSUM_IN] = {NULL};
     for (unsigned i = 0; i < c->n_in; i++)
         shape[i] = &c->in[i]->shape;
-    SQZ_TRY(parse(c->ctx, c->attrs, shape, c->n_in, &w.e));
+    SQZ_TRY(parse(c->ctx, c->attrs, shape, c->n_in, &w->e));
     for (unsigned i = 0; i < c->n_in; i++)
-        steps_of(&w, i);
+        steps_of(w, i);
     for (int label = 0; label < SQZ_EINSUM_LABELS; label++)
-        if (w.e.dim[label] >= 0 && !in_output(&w.e, label)) {
-            w.sum[w.n_sum++] = (uint8_t)label;
-            if (!sqz_mul(w.combinations, (size_t)w.e.dim[label], &w.combinations))
+        if (w->e.dim[label] >= 0 && !in_output(&w->e, label)) {
+            w->sum[w->n_sum++] = (uint8_t)label;
+            if (!sqz_mul(w->combinations, (size_t)w->e.dim[label], &w->combinations))
                 return sqz_fail(c->ctx, SQZ_E_LIMIT, "too many combinations of indices");
         }
+    return SQZ_OK;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    sweep w = {.c = c, .combinations = 1};
+    SQZ_TRY(make_sweep(&w));
     const size_t work = SQZ_MIN(SQZ_MAX(w.combinations, (size_t)1), (size_t)8192);
     return sqz_parallel(c->ctx, c->out[0]->count, 8192 / work, piece, &w);
 }
@@ -187,6 +201,39 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     SQZ_TRY(sqz_import_attrs(im, op, &at));
     SQZ_TRY(sqz_einsum_lower(im, at.equation, &done));
     return done ? SQZ_OK : sqz_import_node(im, op, &at, im->in, im->n_in);
+}
+
+/* Every combination of all indices: its product without one operand is what that one gets. In
+ * order, as elements meet. */
+static void hand_back(const sqz_grad_call *c, const sweep *w, size_t o, const size_t *place)
+{
+    for (unsigned i = 0; i < w->e.n_in; i++) {
+        double v = (double)c->out_grad[0][o];
+        if (!sqz_grad_wants(c, i))
+            continue;
+        for (unsigned k = 0; k < w->e.n_in; k++)
+            v *= k == i ? 1 : (double)SQZ_F32P(c->in[k])[place[k]];
+        c->in_grad[i][place[i]] += (float)v;
+    }
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const sqz_call call = {.ctx = c->ctx, .attrs = c->attrs, .n_in = c->n_in, .in = c->in};
+    sweep w = {.c = &call, .combinations = 1};
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    SQZ_TRY(make_sweep(&w));
+    for (unsigned i = 0; i < c->n_in; i++)
+        sqz_grad_begin(c, i);
+    for (size_t o = 0; o < c->out[0]->count; o++) {
+        int64_t at[SQZ_EINSUM_LABELS] = {0};
+        size_t place[SQZ_EINSUM_IN] = {0};
+        first_of(&w, o, place);
+        for (bool more = w.combinations > 0; more; more = next(&w, at, place))
+            hand_back(c, &w, o, place);
+    }
+    return SQZ_OK;
 }
 
 static const sqz_case cases[] = {
@@ -216,6 +263,8 @@ const sqz_op sqz_op_einsum = {
     .infer = infer,
     .run = run,
     .cost = cost,
+    .grad = grad,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Einsum", .since = 12, .import = import},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* group_norm: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, statistics of each group of
  * channels of each sample (Wu & He 2018); scale and bias for each channel, as opset 21 has them.
  * lower_group_norm.c reads opset 18, where they belong to groups. */
+#include "ops/grad.h"
 #include "ops/norm.h"
 #include "ops/ties.h"
 
@@ -53,6 +54,12 @@ static sqz_status run(const sqz_call *c)
 
 static void ties(sqz_ties *t) { sqz_group_norm_ties(t, ((const attrs *)t->attrs)->num_groups); }
 
+static sqz_status grad(const sqz_grad_call *c)
+{
+    return sqz_group_norm_grad(c, (size_t)((const attrs *)c->attrs)->num_groups,
+                               ((const attrs *)c->attrs)->epsilon);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "num_groups=2",
      .n_in = 3,
@@ -81,6 +88,9 @@ const sqz_op sqz_op_group_norm = {
     .cost = sqz_group_norm_cost,
     .prepare = sqz_group_norm_prepare,
     .ties = ties,
+    .grad = grad,
+    .grad_prepare = sqz_group_norm_grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "GroupNormalization", .since = 21},
     .cases = cases,

@@ -59,11 +59,54 @@ static void step(const sqz_rec_block *k)
     }
 }
 
+/* What the reset gate gets, and what comes back to the state, through the last gates. */
+static void back_reset(const sqz_rec_back *b, size_t j, float product)
+{
+    const size_t n = b->v->units;
+    const float r = b->gates[n + j];
+    if (b->v->at->linear_before_reset) { /* product: of the state with the weights */
+        b->dr[2 * n + j] = b->dg[2 * n + j] * r;
+        b->dr[n + j] = b->dg[n + j] = b->dg[2 * n + j] * product * sqz_rec_slope(b, 0, r);
+        return;
+    } /* product: of the gradient with the weights */
+    b->dr[n + j] = b->dg[n + j] = product * b->h[j] * sqz_rec_slope(b, 0, r);
+    b->dh[j] += product * r;
+    b->fed[j] = r * b->h[j];
+}
+
+static void back(const sqz_rec_back *b)
+{
+    const size_t n = b->v->units;
+    const float *z = b->gates, *m = z + 2 * n;
+    for (size_t j = 0; j < n; j++) {
+        const float dz = b->dh[j] * (b->h[j] - m[j]), dm = b->dh[j] * (1 - z[j]);
+        b->dr[j] = b->dg[j] = dz * sqz_rec_slope(b, 0, z[j]);
+        b->dr[2 * n + j] = b->dg[2 * n + j] = dm * sqz_rec_slope(b, 1, m[j]);
+        b->dh[j] *= z[j];
+    }
+    if (b->v->at->linear_before_reset) {
+        for (size_t j = 0; j < n; j++) {
+            float product = b->b ? b->b[2 * n + j] : 0;
+            for (size_t i = 0; i < n; i++)
+                product += b->r[(2 * n + j) * n + i] * b->h[i];
+            back_reset(b, j, product);
+        }
+        sqz_rec_back_product(b, b->dr, 0, 3 * n, b->dh);
+        return;
+    }
+    memset(b->work, 0, n * sizeof *b->work);
+    sqz_rec_back_product(b, b->dr, 2 * n, n, b->work);
+    for (size_t j = 0; j < n; j++)
+        back_reset(b, j, b->work[j]);
+    sqz_rec_back_product(b, b->dr, 0, 2 * n, b->dh);
+}
+
 static const sqz_rec_kind kind = {
-    .gates = 3, .first = 2, .n_act = 2, .activations = "Sigmoid,Tanh", .step = step};
+    .gates = 3, .first = 2, .n_act = 2, .activations = "Sigmoid,Tanh", .step = step, .back = back};
 static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
 static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
 static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_rec_grad_prepare(p, prepare); }
 
 static const sqz_case cases[] = {
     {.attrs = "",
@@ -82,6 +125,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_gru = {
     SQZ_REC_OP("gru", "gated recurrent units over a sequence", "GRU", 6, 2),
+    SQZ_REC_GRAD_COLUMNS,
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

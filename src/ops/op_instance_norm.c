@@ -1,5 +1,6 @@
 /* instance_norm: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, statistics of each
  * channel of each sample (Ulyanov et al. 2016). */
+#include "ops/grad.h"
 #include "ops/norm.h"
 #include "ops/ties.h"
 
@@ -29,6 +30,11 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
 
 static void ties(sqz_ties *t) { sqz_group_norm_ties(t, 0); }
 
+static sqz_status grad(const sqz_grad_call *c)
+{
+    return sqz_group_norm_grad(c, c->in[1]->count, ((const attrs *)c->attrs)->epsilon);
+}
+
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {5}}, {1, {5}}}, .constant = 6},
     {.attrs = "epsilon=0.01", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .constant = 6},
@@ -51,6 +57,9 @@ const sqz_op sqz_op_instance_norm = {
     .cost = sqz_group_norm_cost,
     .prepare = sqz_group_norm_prepare,
     .ties = ties,
+    .grad = grad,
+    .grad_prepare = sqz_group_norm_grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "InstanceNormalization", .since = 1, .import = import},
     .cases = cases,

@@ -1,6 +1,7 @@
 /* lrn: y = x / (bias + alpha / size * sum of x^2 over `size` neighboring channels)^beta
  * (Krizhevsky et al. 2012). Channel-last. */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/linear.h"
 #include "ops/move.h"
 #include "ops/ties.h"
@@ -78,6 +79,59 @@ static void cost(const sqz_infer *q, sqz_cost *out)
 /* Each channel is scaled by its neighbors: those stay. */
 static void ties(sqz_ties *t) { sqz_ties_axes(t, 0, 1u << sqz_axis_c(t->in[0])); }
 
+/* With s the sum of a channel, bias included: dx_i = g_i s_i^-beta - 2 alpha beta / size * x_i *
+ * (sum over the channels k that count i of g_k x_k s_k^(-beta-1)). */
+static double sum_at(const attrs *at, const float *x, int64_t n, int64_t i)
+{
+    const int64_t before = (at->size - 1) / 2, after = at->size - 1 - before;
+    const int64_t last = after < n - 1 - i ? i + after : n - 1;
+    double sum = 0;
+    for (int64_t k = SQZ_MAX(i - before, 0); k <= last; k++)
+        sum += (double)x[k] * (double)x[k];
+    return at->bias + at->alpha / (double)at->size * sum;
+}
+
+static sqz_status grad_pixels(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const attrs *at = c->attrs;
+    const int64_t n = c->in[0]->shape.dim[c->in[0]->shape.rank - 1];
+    const int64_t before = (at->size - 1) / 2, after = at->size - 1 - before;
+    for (size_t p = begin; p < end; p++) {
+        const float *x = SQZ_F32P(c->in[0]) + p * (size_t)n;
+        const float *g = c->out_grad[0] + p * (size_t)n;
+        float *d = c->in_grad[0] + p * (size_t)n;
+        double *back = (double *)c->scratch + p * (size_t)n;
+        for (int64_t k = 0; k < n; k++)
+            back[k] = (double)g[k] * (double)x[k] * pow(sum_at(at, x, n, k), -at->beta - 1);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t last = before < n - 1 - i ? i + before : n - 1;
+            double sum = 0;
+            for (int64_t k = SQZ_MAX(i - after, 0); k <= last; k++)
+                sum += back[k];
+            const double own = (double)g[i] * pow(sum_at(at, x, n, i), -at->beta);
+            const double by = 2 * at->alpha * at->beta / (double)at->size * (double)x[i];
+            d[i] = (sqz_grad_adds(c, 0) ? d[i] : 0) + (float)(own - by * sum);
+        }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const size_t n = sqz_dim(c->in[0], c->in[0]->shape.rank - 1);
+    sqz_grad_call call = *c;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c) || n == 0)
+        return SQZ_OK;
+    return sqz_parallel(c->ctx, c->in[0]->count / n, 1024 / n + 1, grad_pixels, &call);
+}
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    if (!sqz_mul(p->in[0]->count, sizeof(double), &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace of the gradient is too large");
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "size=3", .n_in = 1, .in = {{4, {2, 3, 4, 5}}}},
     {.attrs = "size=4 alpha=0.5 beta=0.6 bias=2", .n_in = 1, .in = {{3, {2, 3, 7}}}},
@@ -99,6 +153,9 @@ const sqz_op sqz_op_lrn = {
     .run = run,
     .cost = cost,
     .ties = ties,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LRN", .since = 1},
     .cases = cases,

@@ -62,15 +62,50 @@ static void step(const sqz_rec_block *k)
     }
 }
 
+static void back_peep(const sqz_rec_back *b, size_t j, float c, float *dc)
+{
+    const size_t n = b->v->units;
+    b->dpeep[j] += b->dg[j] * b->c[j];
+    b->dpeep[n + j] += b->dg[n + j] * c;
+    b->dpeep[2 * n + j] += b->dg[2 * n + j] * b->c[j];
+    *dc += b->dg[j] * b->peep[j] + b->dg[2 * n + j] * b->peep[2 * n + j];
+}
+
+static void back(const sqz_rec_back *b)
+{
+    const size_t n = b->v->units;
+    const float *i = b->gates, *o = i + n, *f = o + n, *z = f + n, *after = b->c + n;
+    memcpy(b->work, after, n * sizeof *b->work);
+    sqz_act_run(b->kernels, &b->act[2], 0, b->work, n); /* h' = o . work */
+    for (size_t j = 0; j < n; j++) {
+        float dc = b->dc[j] + b->dh[j] * o[j] * sqz_act_slope(&b->act[2], b->work[j]);
+        b->dg[n + j] = b->dh[j] * b->work[j] * sqz_rec_slope(b, 0, o[j]);
+        dc += b->peep ? b->dg[n + j] * b->peep[n + j] : 0;
+        const float di = dc * z[j], df = dc * b->c[j];
+        const bool tied = b->v->at->input_forget != 0; /* f = 1 - i */
+        b->dg[j] = (tied ? di - df : di) * sqz_rec_slope(b, 0, i[j]);
+        b->dg[2 * n + j] = tied ? 0 : df * sqz_rec_slope(b, 0, f[j]);
+        b->dg[3 * n + j] = dc * i[j] * sqz_rec_slope(b, 1, z[j]);
+        b->dc[j] = dc * f[j];
+        if (b->peep)
+            back_peep(b, j, after[j], &b->dc[j]);
+        b->dh[j] = 0;
+    }
+    memcpy(b->dr, b->dg, 4 * n * sizeof *b->dr);
+    sqz_rec_back_product(b, b->dr, 0, 4 * n, b->dh);
+}
+
 static const sqz_rec_kind kind = {.gates = 4,
                                   .first = 4,
                                   .n_act = 3,
                                   .activations = "Sigmoid,Tanh,Tanh",
                                   .has_cell = true,
-                                  .step = step};
+                                  .step = step,
+                                  .back = back};
 static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
 static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
 static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_rec_grad_prepare(p, prepare); }
 
 static const sqz_case cases[] = {
     {.attrs = "",
@@ -100,6 +135,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_lstm = {
     SQZ_REC_OP("lstm", "long short-term memory over a sequence", "LSTM", 8, 3),
+    SQZ_REC_GRAD_COLUMNS,
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

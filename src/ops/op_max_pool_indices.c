@@ -41,6 +41,9 @@ const sqz_op sqz_op_max_pool_indices = {
     .run = sqz_pool_run_max,
     .cost = sqz_pool_cost,
     .prepare = sqz_pool_prepare,
+    .grad = sqz_pool_grad_max,
+    .grad_prepare = sqz_pool_grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "MaxPool", .since = UINT8_MAX}, /* read by max_pool */
     .cases = cases,

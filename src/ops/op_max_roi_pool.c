@@ -3,6 +3,7 @@
  * included, and cut into H' x W' cells, which may share pixels. A cell beside the image is 0.
  * R. Girshick, "Fast R-CNN" (2015). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 
 typedef struct attrs {
@@ -101,12 +102,51 @@ static sqz_status run(const sqz_call *c)
     return sqz_parallel(c->ctx, regions * (size_t)j.channels, 4, piece, &j);
 }
 
+/* The largest element of a cell, the first of equal ones, gets its gradient; regions are rounded,
+ * which is flat. In order, as regions overlap. */
+static void grad_cell(const job *j, size_t i, size_t k, const float *g, float *d)
+{
+    const float *box = SQZ_F32P(j->c->in[1]) + i / (size_t)j->channels * 5;
+    const int64_t plane = (int64_t)box[0] * j->channels + (int64_t)(i % (size_t)j->channels);
+    const int64_t first = plane * j->size[0] * j->size[1];
+    const float *x = SQZ_F32P(j->c->in[0]) + first;
+    int64_t y0, y1, x0, x1, best = -1;
+    cell_of(j, box, 0, (int64_t)k / j->cells[1], &y0, &y1);
+    cell_of(j, box, 1, (int64_t)k % j->cells[1], &x0, &x1);
+    for (int64_t y = y0; y < y1; y++)
+        for (int64_t z = x0; z < x1; z++)
+            if (best < 0 || x[y * j->size[1] + z] > x[best])
+                best = y * j->size[1] + z;
+    if (best >= 0)
+        d[first + best] += *g;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const attrs *at = c->attrs;
+    const sqz_shape *x = &c->in[0]->shape;
+    const sqz_call call = {.in = c->in};
+    const job j = {.c = &call,
+                   .channels = x->dim[1],
+                   .size = {x->dim[2], x->dim[3]},
+                   .cells = {at->shape.v[0], at->shape.v[1]},
+                   .scale = (float)at->scale};
+    const size_t cells = (size_t)(j.cells[0] * j.cells[1]);
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    sqz_grad_begin(c, 0);
+    sqz_grad_begin(c, 1);
+    for (size_t k = 0; sqz_grad_wants(c, 0) && k < c->out[0]->count; k++)
+        grad_cell(&j, k / cells, k % cells, c->out_grad[0] + k, c->in_grad[0]);
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pooled_shape=2,3 spatial_scale=4",
      .n_in = 2,
      .in = {{4, {1, 3, 6, 7}}, {2, {4, 5}}},
-     .lo = 0,
-     .hi = 0.99},
+     .lo = 0.1,
+     .hi = 0.9},
 };
 
 const sqz_op sqz_op_max_roi_pool = {
@@ -122,6 +162,8 @@ const sqz_op sqz_op_max_roi_pool = {
     .infer = infer,
     .run = run,
     .cost = sqz_move_cost,
+    .grad = grad,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "MaxRoiPool", .since = 1},
     .cases = cases,

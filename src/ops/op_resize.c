@@ -3,8 +3,10 @@
  * f((k - x) * s) of a kernel f. s is 1; with antialias it is the scale where that shrinks the axis,
  * which widens the kernel. Linear: f(t) = 1 - |t|. Cubic: Keys' kernel with the coefficient a
  * (R. G. Keys, "Cubic convolution interpolation for digital image processing", 1981). */
+#include "ops/grad.h"
 #include "ops/resize.h"
 #include "ops/ties.h"
+#include <string.h>
 
 static const sqz_attr schema[] = {
     SQZ_RESIZE_ROWS,
@@ -207,6 +209,60 @@ static sqz_status write(sqz_export *e)
     return sqz_resize_write(e, at->mode == SQZ_RESIZE_LINEAR ? "linear" : "cubic");
 }
 
+/* ---- gradient: the passes the other way around, each handing its sums back ---- */
+
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    const pass *s = j->s;
+    for (size_t outer = begin; outer < end; outer++)
+        for (size_t o = 0; o < s->out; o++) {
+            const int64_t *at = s->at + o * s->taps;
+            const float *w = s->weight + o * s->taps;
+            const float *g = j->x + (outer * s->out + o) * s->inner;
+            float *d = j->y + outer * s->in * s->inner;
+            for (size_t k = 0; k < s->taps && at[0] >= 0; k++)
+                for (size_t i = 0; i < s->inner; i++)
+                    d[(size_t)at[k] * s->inner + i] += w[k] * g[i];
+        }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const state *s = c->state;
+    const float *g = c->out_grad[0];
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    if (s->n == 0)
+        return sqz_grad_copy(c);
+    sqz_grad_begin(c, 0);
+    for (unsigned i = s->n; i-- > 0;) {
+        const pass *q = &s->pass[i];
+        float *d = c->in_grad[0];
+        if (i > 0) {
+            d = (float *)(void *)((char *)c->scratch + (i % 2) * s->half);
+            memset(d, 0, q->outer * q->in * q->inner * sizeof *d);
+        }
+        job j = {.s = q, .x = g, .y = d};
+        SQZ_TRY(sqz_parallel(c->ctx, q->outer, 1 + 16384 / (q->out * q->inner * q->taps + 1),
+                             grad_piece, &j));
+        g = d;
+    }
+    return SQZ_OK;
+}
+
+/* The workspace holds what lies between passes: the input of the second one and so on, which all
+ * are results of a pass. */
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_prep run_prep = sqz_grad_as_prep(p);
+    SQZ_TRY(prepare(&run_prep));
+    p->state = run_prep.state;
+    p->scratch_bytes = run_prep.scratch_bytes;
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "mode=cubic scales=1,2,0.8,1", .n_in = 1, .in = {{4, {2, 4, 5, 3}}}},
     {.attrs = "mode=linear sizes=0,3,5,7", .n_in = 1, .in = {{4, {1, 2, 4, 5}}}}, /* channels too */
@@ -238,6 +294,8 @@ const sqz_op sqz_op_resize = {
     .prepare = prepare,
     .ties = sqz_resize_ties,
     .recut = sqz_resize_recut,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "Resize", .since = UINT8_MAX, .write = write}, /* read by resize_nearest */
     .cases = cases,

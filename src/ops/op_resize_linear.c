@@ -1,6 +1,7 @@
 /* resize_linear: bilinear interpolation, (N,H,W,C); (N,W,C) is one row. What it cannot do (other
  * axes, filters, cropping) `resize` does. */
 #include "kernels/multiplier.h"
+#include "ops/grad.h"
 #include "ops/resize.h"
 #include "ops/ties.h"
 #include "runtime/sqz_rt.h"
@@ -162,6 +163,47 @@ static void cost(const sqz_infer *q, sqz_cost *out)
 }
 static sqz_status write(sqz_export *e) { return sqz_resize_write(e, "linear"); }
 
+/* Each pixel hands its gradient to the four that it was mixed of; samples do not meet. */
+static sqz_status grad_samples(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const state *s = c->state;
+    const size_t in = (size_t)(s->h.in * s->w.in * s->c);
+    const float *g = c->out_grad[0] + begin * (size_t)(s->h.out * s->w.out * s->c);
+    for (size_t n = begin; n < end; n++) {
+        float *d = c->in_grad[0] + n * in;
+        for (int64_t oy = 0; oy < s->h.out; oy++)
+            for (int64_t ox = 0; ox < s->w.out; ox++, g += s->c) {
+                const float v = s->h.weight[oy], u = s->w.weight[ox];
+                const int64_t top = (int64_t)s->h.lo[oy] * s->w.in,
+                              low = (int64_t)s->h.hi[oy] * s->w.in;
+                const int64_t at[4] = {top + s->w.lo[ox], top + s->w.hi[ox], low + s->w.lo[ox],
+                                       low + s->w.hi[ox]};
+                const float by[4] = {(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u};
+                for (int t = 0; t < 4; t++)
+                    for (int64_t k = 0; k < s->c; k++)
+                        d[at[t] * s->c + k] += by[t] * g[k];
+            }
+    }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    sqz_grad_call call = *c;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    sqz_grad_begin(c, 0);
+    return sqz_parallel(c->ctx, (size_t)c->in[0]->shape.dim[0], 1, grad_samples, &call);
+}
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_prep run_prep = sqz_grad_as_prep(p);
+    SQZ_TRY(prepare(&run_prep));
+    p->state = run_prep.state;
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "scales=1,2,2,1", .n_in = 1, .in = {{4, {2, 3, 4, 3}}}},
     {.attrs = "sizes=0,5,3,0 coordinate_transformation_mode=align_corners",
@@ -188,6 +230,8 @@ const sqz_op sqz_op_resize_linear = {
     .run_int = run_int,
     .ties = sqz_resize_ties,
     .recut = sqz_resize_recut,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
     .quant = {.kind = SQZ_Q_REALIGN},
     .onnx = {.op_type = "Resize",
              .also = "Upsample",

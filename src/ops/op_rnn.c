@@ -9,20 +9,30 @@ static void step(const sqz_rec_block *k)
     const size_t n = k->v->units;
     sqz_rec_add(k, k->h, 0);
     for (size_t row = 0; row < k->rows; row++) {
-        const float *gates = sqz_rec_gates(k, row);
-        float *h = k->h + row * n;
+        float *gates = sqz_rec_gates(k, row);
         if (!gates)
             continue;
-        memcpy(h, gates, n * sizeof *h);
-        sqz_rec_act(k, 0, h, n);
+        sqz_rec_act(k, 0, gates, n);
+        memcpy(k->h + row * n, gates, n * sizeof *gates);
     }
 }
 
+static void back(const sqz_rec_back *b)
+{
+    const size_t n = b->v->units;
+    for (size_t j = 0; j < n; j++) {
+        b->dg[j] = b->dr[j] = b->dh[j] * sqz_rec_slope(b, 0, b->gates[j]);
+        b->dh[j] = 0;
+    }
+    sqz_rec_back_product(b, b->dr, 0, n, b->dh);
+}
+
 static const sqz_rec_kind kind = {
-    .gates = 1, .first = 1, .n_act = 1, .activations = "Tanh", .step = step};
+    .gates = 1, .first = 1, .n_act = 1, .activations = "Tanh", .step = step, .back = back};
 static sqz_status infer(sqz_infer *q) { return sqz_rec_infer(q, &kind); }
 static void cost(const sqz_infer *q, sqz_cost *out) { sqz_rec_cost(q, &kind, out); }
 static sqz_status prepare(sqz_prep *p) { return sqz_rec_prepare(p, &kind); }
+static sqz_status grad_prepare(sqz_grad_prep *p) { return sqz_rec_grad_prepare(p, prepare); }
 
 static const sqz_case cases[] = {
     {.attrs = "",
@@ -38,6 +48,7 @@ static const sqz_case cases[] = {
 
 const sqz_op sqz_op_rnn = {
     SQZ_REC_OP("rnn", "plain recurrent units over a sequence", "RNN", 6, 2),
+    SQZ_REC_GRAD_COLUMNS,
     .cases = cases,
     .n_cases = SQZ_COUNT(cases),
 };

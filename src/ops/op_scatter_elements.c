@@ -58,6 +58,8 @@ const sqz_op sqz_op_scatter_elements = {
     .run = sqz_scatter_elements_run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_scatter_elements_grad,
+    .grad_prepare = sqz_scatter_grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 5},
     .onnx = {.op_type = "ScatterElements", .also = "Scatter", .since = 9, .import = import},
     .cases = cases,

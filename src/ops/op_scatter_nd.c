@@ -58,6 +58,8 @@ const sqz_op sqz_op_scatter_nd = {
     .run = sqz_scatter_nd_run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_scatter_nd_grad,
+    .grad_prepare = sqz_scatter_grad_prepare,
     .quant = {.kind = SQZ_Q_SAME, .data_inputs = 5},
     .onnx = {.op_type = "ScatterND", .since = 11, .import = import},
     .cases = cases,

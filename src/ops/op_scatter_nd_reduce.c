@@ -54,6 +54,8 @@ const sqz_op sqz_op_scatter_nd_reduce = {
     .run = sqz_scatter_nd_run,
     .prepare = sqz_move_prepare,
     .cost = sqz_move_cost,
+    .grad = sqz_scatter_nd_grad,
+    .grad_prepare = sqz_scatter_grad_prepare,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "ScatterND", .since = 16},
     .cases = cases,

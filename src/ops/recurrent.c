@@ -4,8 +4,6 @@
 #include <limits.h>
 #include <string.h>
 
-enum { X, W, R, B, LENS, H0, C0, PEEP }; /* input slots */
-
 #define BLOCK 32     /* samples that walk together */
 #define WORK  600000 /* products of a chunk of the input part, about: 10 us on one core */
 
@@ -34,12 +32,12 @@ static sqz_shape shape2(int64_t a, int64_t b) { return (sqz_shape){.rank = 2, .d
 static sqz_status check_types(const sqz_infer *q, const sqz_rec_kind *kind)
 {
     for (unsigned i = 0; i < q->n_in; i++)
-        if (q->in[i] && i != LENS)
+        if (q->in[i] && i != SQZ_REC_LENS)
             SQZ_TRY(sqz_need_real(q, i));
-    if (q->n_in > LENS && q->in[LENS] && q->in[LENS]->dtype != SQZ_S32)
+    if (q->n_in > SQZ_REC_LENS && q->in[SQZ_REC_LENS] && q->in[SQZ_REC_LENS]->dtype != SQZ_S32)
         return sqz_fail(q->ctx, SQZ_E_UNSUPPORTED, "lengths of sequences are %s, expected s32",
-                        sqz_dtype_name(q->in[LENS]->dtype));
-    for (unsigned i = X; i <= R; i++)
+                        sqz_dtype_name(q->in[SQZ_REC_LENS]->dtype));
+    for (unsigned i = SQZ_REC_X; i <= SQZ_REC_R; i++)
         if (!q->in[i] || q->in[i]->shape.rank != 3)
             return sqz_fail(q->ctx, SQZ_E_SHAPE, "input %u must have three dimensions", i);
     sqz_act act[SQZ_REC_ACTS];
@@ -49,7 +47,7 @@ static sqz_status check_types(const sqz_infer *q, const sqz_rec_kind *kind)
 /* The products of matrices count with int. */
 static sqz_status check_sizes(const sqz_infer *q, int64_t steps, int64_t batch, int64_t gates)
 {
-    const int64_t in = q->in[W]->shape.dim[2];
+    const int64_t in = q->in[SQZ_REC_W]->shape.dim[2];
     if (gates > INT_MAX || in > INT_MAX || (batch && steps > INT_MAX / batch))
         return sqz_fail(q->ctx, SQZ_E_LIMIT,
                         "%lld steps of %lld samples, %lld inputs, %lld gates: too large",
@@ -61,20 +59,20 @@ sqz_status sqz_rec_infer(sqz_infer *q, const sqz_rec_kind *kind)
 {
     const sqz_rec_attrs *at = q->attrs;
     SQZ_TRY(check_types(q, kind));
-    const int64_t d = n_dirs(at), h = q->in[R]->shape.dim[2], g = kind->gates;
-    const sqz_shape *x = &q->in[X]->shape;
+    const int64_t d = n_dirs(at), h = q->in[SQZ_REC_R]->shape.dim[2], g = kind->gates;
+    const sqz_shape *x = &q->in[SQZ_REC_X]->shape;
     const int64_t steps = x->dim[at->layout], batch = x->dim[!at->layout];
     const sqz_shape state = at->layout ? shape3(batch, d, h) : shape3(d, batch, h);
     if (h < 1 || h > INT_MAX / 8)
         return sqz_fail(q->ctx, SQZ_E_LIMIT, "%lld hidden units, expected 1 .. %d", (long long)h,
                         INT_MAX / 8);
-    SQZ_TRY(expect(q, W, "the weights of the input", shape3(d, g * h, x->dim[2])));
-    SQZ_TRY(expect(q, R, "the recurrent weights", shape3(d, g * h, h)));
-    SQZ_TRY(expect(q, B, "the biases", shape2(d, 2 * g * h)));
-    SQZ_TRY(expect(q, LENS, "the lengths", (sqz_shape){.rank = 1, .dim = {batch}}));
-    SQZ_TRY(expect(q, H0, "the first states", state));
-    SQZ_TRY(expect(q, C0, "the first cells", state));
-    SQZ_TRY(expect(q, PEEP, "the peepholes", shape2(d, 3 * h)));
+    SQZ_TRY(expect(q, SQZ_REC_W, "the weights of the input", shape3(d, g * h, x->dim[2])));
+    SQZ_TRY(expect(q, SQZ_REC_R, "the recurrent weights", shape3(d, g * h, h)));
+    SQZ_TRY(expect(q, SQZ_REC_B, "the biases", shape2(d, 2 * g * h)));
+    SQZ_TRY(expect(q, SQZ_REC_LENS, "the lengths", (sqz_shape){.rank = 1, .dim = {batch}}));
+    SQZ_TRY(expect(q, SQZ_REC_H0, "the first states", state));
+    SQZ_TRY(expect(q, SQZ_REC_C0, "the first cells", state));
+    SQZ_TRY(expect(q, SQZ_REC_PEEP, "the peepholes", shape2(d, 3 * h)));
     SQZ_TRY(check_sizes(q, steps, batch, g * h));
     q->out[0] = (sqz_shape){.rank = 4, .dim = {steps, d, batch, h}};
     if (at->layout)
@@ -90,7 +88,8 @@ void sqz_rec_cost(const sqz_infer *q, const sqz_rec_kind *kind, sqz_cost *out)
 {
     const sqz_shape *y = &q->out[0];
     out->kind = SQZ_COST_FC;
-    out->macs = kind->gates * (uint64_t)(q->in[W]->shape.dim[2] + q->in[R]->shape.dim[2]);
+    out->macs = kind->gates *
+                (uint64_t)(q->in[SQZ_REC_W]->shape.dim[2] + q->in[SQZ_REC_R]->shape.dim[2]);
     for (int32_t i = 0; i < 4; i++)
         out->macs *= (uint64_t)y->dim[i];
 }
@@ -149,16 +148,16 @@ static void add_biases(const sqz_rec *v, const float *b, size_t d, float *sum)
 }
 
 /* All weights to `to`; b NULL: no biases. `bias` has room for those of one direction. */
-static void pack(sqz_rec *v, const float *const in[B + 1], float *bias, char *to)
+static void pack(sqz_rec *v, const float *const in[SQZ_REC_B + 1], float *bias, char *to)
 {
     const size_t wide = v->kind->gates * v->units;
     for (size_t d = 0; d < v->dirs; d++) {
-        const float *b = in[B], *r = in[R] + d * wide * v->units;
+        const float *b = in[SQZ_REC_B], *r = in[SQZ_REC_R] + d * wide * v->units;
         if (b)
             add_biases(v, b, d, bias);
         v->w[d].data = to;
         to += sqz_pack_f32_bytes(wide, 1, v->in);
-        sqz_pack_f32(&v->w[d], in[W] + d * wide * v->in, v->in, 1, b ? bias : NULL);
+        sqz_pack_f32(&v->w[d], in[SQZ_REC_W] + d * wide * v->in, v->in, 1, b ? bias : NULL);
         for (unsigned p = 0; p < 2; p++) {
             const size_t from = part_at(v, p);
             const bool apart = b && p && v->at->linear_before_reset;
@@ -172,16 +171,17 @@ static void pack(sqz_rec *v, const float *const in[B + 1], float *bias, char *to
 
 static sqz_status pack_known(sqz_prep *p, sqz_rec *v, size_t floats)
 {
-    const sqz_tensor *b = p->n_in > B ? p->in[B] : NULL;
-    v->known = p->in[W]->data && p->in[R]->data && (!b || b->data);
+    const sqz_tensor *b = p->n_in > SQZ_REC_B ? p->in[SQZ_REC_B] : NULL;
+    v->known = p->in[SQZ_REC_W]->data && p->in[SQZ_REC_R]->data && (!b || b->data);
     if (!v->known)
         return SQZ_OK;
     char *to = sqz_arena_alloc(p->arena, floats + 1, sizeof(float));
     float *bias = sqz_arena_alloc(p->arena, v->kind->gates * v->units, sizeof *bias);
     if (!to || !bias)
         return SQZ_E_NOMEM;
-    const float *const in[B + 1] = {
-        [W] = p->in[W]->data, [R] = p->in[R]->data, [B] = b ? b->data : NULL};
+    const float *const in[SQZ_REC_B + 1] = {[SQZ_REC_W] = p->in[SQZ_REC_W]->data,
+                                            [SQZ_REC_R] = p->in[SQZ_REC_R]->data,
+                                            [SQZ_REC_B] = b ? b->data : NULL};
     pack(v, in, bias, to);
     return SQZ_OK;
 }
@@ -194,10 +194,10 @@ sqz_status sqz_rec_prepare(sqz_prep *p, const sqz_rec_kind *kind)
     if (!v)
         return SQZ_E_NOMEM;
     *v = (sqz_rec){.kind = kind, .at = at};
-    v->steps = sqz_dim(p->in[X], (int32_t)at->layout);
-    v->batch = sqz_dim(p->in[X], !at->layout);
-    v->in = sqz_dim(p->in[X], 2);
-    v->units = sqz_dim(p->in[R], 2);
+    v->steps = sqz_dim(p->in[SQZ_REC_X], (int32_t)at->layout);
+    v->batch = sqz_dim(p->in[SQZ_REC_X], !at->layout);
+    v->in = sqz_dim(p->in[SQZ_REC_X], 2);
+    v->units = sqz_dim(p->in[SQZ_REC_R], 2);
     v->dirs = (size_t)n_dirs(at);
     const size_t rows = v->dirs * v->batch, wide = kind->gates * v->units;
     SQZ_TRY(sqz_rec_acts(p->ctx, kind, at, v->dirs, v->act));
@@ -214,18 +214,6 @@ sqz_status sqz_rec_prepare(sqz_prep *p, const sqz_rec_kind *kind)
 }
 
 static float *scratch(const sqz_call *c, size_t at) { return (float *)c->scratch + at; }
-
-/* Where sample b of direction d stands in h0, c0, y_h, y_c. */
-static size_t state_at(const sqz_rec *v, size_t d, size_t b)
-{
-    return (v->at->layout ? b * v->dirs + d : d * v->batch + b) * v->units;
-}
-
-static size_t out_at(const sqz_rec *v, size_t t, size_t d, size_t b)
-{
-    return (v->at->layout ? (b * v->steps + t) * v->dirs + d : (t * v->dirs + d) * v->batch + b) *
-           v->units;
-}
 
 /* ---- products ---- */
 
@@ -258,7 +246,7 @@ static sqz_status input_chunk(void *arg, size_t begin, size_t end)
     const input_job *j = arg;
     const sqz_rec *v = j->c->state;
     const size_t wide = v->w[0].n, first = j->dir * v->steps * v->batch + begin;
-    product(j->c, &v->w[j->dir], SQZ_F32P(j->c->in[X]) + begin * v->in, end - begin,
+    product(j->c, &v->w[j->dir], SQZ_F32P(j->c->in[SQZ_REC_X]) + begin * v->in, end - begin,
             &(sqz_out_f32){.y = scratch(j->c, v->gates) + first * wide, .ld = wide});
     return SQZ_OK;
 }
@@ -279,9 +267,10 @@ static sqz_status input_part(const sqz_call *c)
 static void pack_given(const sqz_call *c)
 {
     sqz_rec *v = c->state;
-    const sqz_tensor *b = sqz_input(c, B);
-    const float *const in[B + 1] = {
-        [W] = SQZ_F32P(c->in[W]), [R] = SQZ_F32P(c->in[R]), [B] = b ? SQZ_F32P(b) : NULL};
+    const sqz_tensor *b = sqz_input(c, SQZ_REC_B);
+    const float *const in[SQZ_REC_B + 1] = {[SQZ_REC_W] = SQZ_F32P(c->in[SQZ_REC_W]),
+                                            [SQZ_REC_R] = SQZ_F32P(c->in[SQZ_REC_R]),
+                                            [SQZ_REC_B] = b ? SQZ_F32P(b) : NULL};
     if (!v->known)
         pack(v, in, scratch(c, v->bias), (char *)scratch(c, v->packed));
 }
@@ -290,7 +279,7 @@ static void pack_given(const sqz_call *c)
 
 static size_t length(const sqz_rec_block *k, size_t row)
 {
-    const sqz_tensor *lens = sqz_input(k->call, LENS);
+    const sqz_tensor *lens = sqz_input(k->call, SQZ_REC_LENS);
     return lens ? (size_t)SQZ_S32P(lens)[k->first + row] : k->v->steps;
 }
 
@@ -328,7 +317,7 @@ void sqz_rec_add(const sqz_rec_block *k, const float *a, unsigned part)
 {
     const sqz_rec *v = k->v;
     const size_t wide = v->kind->gates * v->units, from = part_at(v, part), n = part_of(v, part);
-    if (!sqz_input(k->call, LENS)) { /* all rows are at one step */
+    if (!sqz_input(k->call, SQZ_REC_LENS)) { /* all rows are at one step */
         const size_t ld = v->at->layout ? v->steps * wide : wide;
         float *gates = sqz_rec_gates(k, 0) + from;
         product(k->call, &v->r[k->dir][part], a, k->rows,
@@ -351,7 +340,7 @@ static void put(const sqz_rec_block *k)
     for (size_t i = 0; i < k->rows; i++) {
         size_t t;
         bool on = at_step(k, i, &t);
-        float *to = y + out_at(v, t, k->dir, k->first + i);
+        float *to = y + sqz_rec_out_at(v, t, k->dir, k->first + i);
         if (on)
             memcpy(to, k->h + i * v->units, v->units * sizeof *to);
         else
@@ -366,7 +355,8 @@ static void load(const sqz_rec_block *k, unsigned slot, float *to)
     const sqz_tensor *from = sqz_input(k->call, slot);
     for (size_t i = 0; i < k->rows; i++, to += v->units)
         if (from)
-            memcpy(to, SQZ_F32P(from) + state_at(v, k->dir, k->first + i), v->units * sizeof *to);
+            memcpy(to, SQZ_F32P(from) + sqz_rec_state_at(v, k->dir, k->first + i),
+                   v->units * sizeof *to);
         else
             memset(to, 0, v->units * sizeof *to);
 }
@@ -378,7 +368,7 @@ static void store(const sqz_rec_block *k, unsigned output, const float *from)
     if (output >= k->call->n_out)
         return;
     for (size_t i = 0; i < k->rows; i++, from += v->units) {
-        float *to = SQZ_F32P(k->call->out[output]) + state_at(v, k->dir, k->first + i);
+        float *to = SQZ_F32P(k->call->out[output]) + sqz_rec_state_at(v, k->dir, k->first + i);
         if (length(k, i))
             memcpy(to, from, v->units * sizeof *to);
         else
@@ -390,7 +380,7 @@ static sqz_rec_block block_of(const sqz_call *c, size_t dir, size_t first)
 {
     const sqz_rec *v = c->state;
     const size_t h = v->units, wide = v->kind->gates * h, row = dir * v->batch + first;
-    const sqz_tensor *peep = v->kind->has_cell ? sqz_input(c, PEEP) : NULL;
+    const sqz_tensor *peep = v->kind->has_cell ? sqz_input(c, SQZ_REC_PEEP) : NULL;
     return (sqz_rec_block){.v = v,
                            .call = c,
                            .dir = dir,
@@ -412,9 +402,9 @@ static sqz_status walk(void *arg, size_t begin, size_t end)
     const size_t blocks = (v->batch + BLOCK - 1) / BLOCK;
     for (size_t i = begin; i < end; i++) {
         sqz_rec_block k = block_of(c, i / blocks, i % blocks * BLOCK);
-        load(&k, H0, k.h);
+        load(&k, SQZ_REC_H0, k.h);
         if (v->kind->has_cell)
-            load(&k, C0, k.c);
+            load(&k, SQZ_REC_C0, k.c);
         for (; k.step < v->steps; k.step++) {
             v->kind->step(&k);
             put(&k);
@@ -429,7 +419,7 @@ static sqz_status walk(void *arg, size_t begin, size_t end)
 static sqz_status check_lengths(const sqz_call *c)
 {
     const sqz_rec *v = c->state;
-    const sqz_tensor *lens = sqz_input(c, LENS);
+    const sqz_tensor *lens = sqz_input(c, SQZ_REC_LENS);
     for (size_t i = 0; lens && i < lens->count; i++)
         if (SQZ_S32P(lens)[i] < 0 || (size_t)SQZ_S32P(lens)[i] > v->steps)
             return sqz_fail(c->ctx, SQZ_E_ARG, "sequence %zu has length %d, expected 0 .. %zu", i,
@@ -545,7 +535,7 @@ sqz_status sqz_rec_write(sqz_export *e)
     const sqz_rec_attrs *at = e->attrs;
     SQZ_TRY(sqz_export_schema(e));
     e->attr[e->n_attr++] = (sqz_export_attr){
-        .name = "hidden_size", .type = 2, .i = sqz_val(e->g, e->node->in[R])->shape.dim[2]};
+        .name = "hidden_size", .type = 2, .i = sqz_val(e->g, e->node->in[SQZ_REC_R])->shape.dim[2]};
     return at->activations && *at->activations ? write_activations(e, at->activations) : SQZ_OK;
 }
 

@@ -11,6 +11,17 @@
 #include "ops/linear.h"
 #include <float.h>
 
+enum { /* input slots */
+       SQZ_REC_X,
+       SQZ_REC_W,
+       SQZ_REC_R,
+       SQZ_REC_B,
+       SQZ_REC_LENS,
+       SQZ_REC_H0,
+       SQZ_REC_C0,
+       SQZ_REC_PEEP
+};
+
 #define SQZ_REC_ACTS 6 /* three for each direction at most */
 
 typedef enum sqz_act_kind { /* in the order of the names in recurrent_act.c */
@@ -70,6 +81,7 @@ typedef struct sqz_rec_attrs {
     }
 
 typedef struct sqz_rec_block sqz_rec_block;
+typedef struct sqz_rec_back sqz_rec_back;
 typedef struct sqz_rec_kind { /* what tells the operators apart */
     unsigned gates, n_act;
     const char *activations; /* of one direction */
@@ -77,6 +89,8 @@ typedef struct sqz_rec_kind { /* what tells the operators apart */
     unsigned first; /* gates whose recurrent products are computed together; then the others */
     /* One step of a block: from k->h, k->c and the gates of the input to the new k->h and k->c. */
     void (*step)(const sqz_rec_block *k);
+    /* Its gradient, of one sample (recurrent_grad.c). */
+    void (*back)(const sqz_rec_back *b);
 } sqz_rec_kind;
 
 typedef struct sqz_rec { /* a node, and what its run keeps in the scratch */
@@ -89,6 +103,17 @@ typedef struct sqz_rec { /* a node, and what its run keeps in the scratch */
     size_t packed;            /* else where, as the following: in floats of the scratch */
     size_t bias, gates, h, c, rec, reset;
 } sqz_rec;
+
+/* Where sample b of direction d stands in h0, c0, y_h, y_c; and step t of it in y. */
+static inline size_t sqz_rec_state_at(const sqz_rec *v, size_t d, size_t b)
+{
+    return (v->at->layout ? b * v->dirs + d : d * v->batch + b) * v->units;
+}
+static inline size_t sqz_rec_out_at(const sqz_rec *v, size_t t, size_t d, size_t b)
+{
+    return (v->at->layout ? (b * v->steps + t) * v->dirs + d : (t * v->dirs + d) * v->batch + b) *
+           v->units;
+}
 
 struct sqz_rec_block { /* some samples in one direction */
     const sqz_rec *v;
@@ -125,6 +150,41 @@ sqz_status sqz_rec_prepare(sqz_prep *p, const sqz_rec_kind *kind);
 sqz_status sqz_rec_run(const sqz_call *c);
 sqz_status sqz_rec_import(sqz_import *im, const sqz_op *op);
 sqz_status sqz_rec_write(sqz_export *e);
+
+/* ---- gradients ---- */
+struct sqz_rec_back { /* one step of one sample in one direction */
+    const sqz_rec *v;
+    const sqz_kernels *kernels;
+    const sqz_act *act;
+    float clip, ends[3][2]; /* of the functions, at -clip and clip */
+    const float *gates;     /* (G*H) after their functions */
+    const float *h, *c;     /* (H) states before the step; c (2,H), and behind it */
+    const float *r, *b;     /* (G*H,H) recurrent weights; (G*H) their biases, or NULL */
+    const float *peep;      /* (3*H), or NULL */
+    float *dh, *dc;         /* (H) of the states behind the step; to become: before it */
+    float *dg, *dr;         /* (G*H), zeros: of what the input, and the states, add to the gates */
+    float *fed;   /* (H): what the last gates' recurrent weights multiplied, preset to h */
+    float *dpeep; /* (3*H), to add to */
+    float *work;  /* (H) */
+};
+sqz_status sqz_rec_grad_prepare(sqz_grad_prep *p, sqz_status (*prepare)(sqz_prep *p));
+sqz_status sqz_rec_grad(const sqz_grad_call *c);
+/* f'(x) from y = f(x): where f rises, falls or is flat, the result tells where x was. */
+bool sqz_act_has_slope(const sqz_act *a);
+float sqz_act_slope(const sqz_act *a, float y);
+/* The same of function i of a direction, behind the clip: what was clipped has the results of its
+ * ends (to rounding, as kernels may compute the last few elements otherwise). */
+static inline float sqz_rec_slope(const sqz_rec_back *b, unsigned i, float y)
+{
+    for (int e = 0; b->clip > 0 && e < 2; e++)
+        if (fabsf(y - b->ends[i][e]) <= 1e-6f * fabsf(b->ends[i][e]))
+            return 0;
+    return sqz_act_slope(&b->act[i], y);
+}
+/* d (H) += w^T g, for rows `from` .. from + n of w (.., H). */
+void sqz_rec_back_product(const sqz_rec_back *b, const float *g, size_t from, size_t n, float *d);
+#define SQZ_REC_GRAD_COLUMNS                                                                       \
+    .grad = sqz_rec_grad, .grad_prepare = grad_prepare, .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1
 
 /* Inputs of x, and units: all gates, both directions, states and outputs of one. */
 void sqz_rec_ties(sqz_ties *t);

@@ -55,6 +55,30 @@ void sqz_act_run(const sqz_kernels *k, const sqz_act *a, float clip, float *x, s
             x[i] = apply(a, x[i]);
 }
 
+bool sqz_act_has_slope(const sqz_act *a)
+{
+    return (a->kind != SQZ_ACT_LEAKY_RELU && a->kind != SQZ_ACT_ELU) || a->alpha >= 0;
+}
+
+float sqz_act_slope(const sqz_act *a, float y)
+{
+    const float alpha = a->alpha, beta = a->beta;
+    switch (a->kind) {
+    case SQZ_ACT_RELU: return y > 0;
+    case SQZ_ACT_TANH: return 1 - y * y;
+    case SQZ_ACT_SIGMOID: return y * (1 - y);
+    case SQZ_ACT_AFFINE: return alpha;
+    case SQZ_ACT_LEAKY_RELU: return y >= 0 ? 1 : alpha;
+    case SQZ_ACT_THRESHOLDED_RELU: return y != 0;
+    case SQZ_ACT_SCALED_TANH: return alpha == 0 ? 0 : beta * (alpha - y * y / alpha);
+    case SQZ_ACT_HARD_SIGMOID: return y > 0 && y < 1 ? alpha : 0;
+    case SQZ_ACT_ELU: return y > 0 ? 1 : y + alpha;
+    case SQZ_ACT_SOFTSIGN: return (1 - fabsf(y)) * (1 - fabsf(y));
+    case SQZ_ACT_SOFTPLUS: return 1 - expf(-y);
+    }
+    return 0;
+}
+
 static sqz_status find(sqz_ctx *ctx, const char *name, size_t len, sqz_act_kind *out)
 {
     for (size_t i = 0; i < SQZ_COUNT(functions); i++)
