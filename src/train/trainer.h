@@ -80,7 +80,8 @@ void sqz_trainer_free(sqz_trainer *t); /* NULL is fine */
 /* Takes up what options.checkpoint holds; *found: there was one. One that is damaged or of another
  * identity is refused. */
 sqz_status sqz_trainer_resume(sqz_trainer *t, bool *found);
-/* To the end, or until sqz_cancelled: then a checkpoint is left and SQZ_E_CANCELED comes back. */
+/* To the end, or until the progress callback asks to stop: then a checkpoint is left, and E_ARG
+ * "stopped" comes back. */
 sqz_status sqz_trainer_run(sqz_trainer *t, const sqz_train_hooks *h, sqz_train_end *end);
 /* The numbers that count (averages where they are kept; the best state once the run is over)
  * become those of the model that the training was made from, or a copy of it. */
