@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAINABLE "fold_const,widen,fold_qdq,layout,fuse_gelu,fuse_hard_swish,dce"
+#define TRAINABLE getenv("SQZ_BENCH_FOLD") ? SQZ_CANONICAL : "fold_const,widen,fold_qdq,layout,fuse_gelu,fuse_hard_swish,dce"
 
 typedef struct trial {
     sqz_ctx *ctx;

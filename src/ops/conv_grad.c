@@ -1,6 +1,7 @@
 /* conv_grad.c: gradients of convolutions and transposed convolutions. The gradient of the data of
  * one is the other, with the same weights; with stride 1 it is a convolution by the kernel turned
  * around, which runs as every convolution does. */
+#include "ops/conv_back.h"
 #include "ops/linear_grad.h"
 #include <string.h>
 
@@ -16,6 +17,7 @@ typedef struct state {
     const sqz_tensor *in[2];
     sqz_tensor *out[1];
     sqz_call call;
+    sqz_back *back;                   /* steps: phase by phase */
     size_t kernel_at, own_at, sum_at; /* bytes in the scratch: its weights, its own, its result */
 } state;
 
@@ -159,10 +161,12 @@ sqz_status sqz_conv_grad_prepare(sqz_grad_prep *p, const sqz_conv_shape *s)
     t->direct = t->v.pointwise && t->v.groups == 1;
     if (!(p->want & 1) || t->direct)
         return SQZ_OK;
+    t->turns = !t->transposed && can_turn(&t->v);
+    if (!t->transposed && !t->turns && t->v.groups == 1 && sqz_back_can(&t->v))
+        return sqz_back_prepare(p, &t->v, &t->back);
     SQZ_TRY(sqz_tensor_view(p->ctx, SQZ_F32, &p->out[0]->shape, NULL, &t->g));
     SQZ_TRY(sqz_tensor_view(p->ctx, SQZ_F32, &p->in[1]->shape, NULL, &t->k));
     SQZ_TRY(sqz_tensor_view(p->ctx, SQZ_F32, &p->in[0]->shape, NULL, &t->dx));
-    t->turns = !t->transposed && can_turn(&t->v);
     if (t->transposed)
         return prepare_data(p, t, &(sqz_conv_shape){.attrs = s->attrs, .group = s->group});
     return t->turns ? prepare_turned(p, t, s) : prepare_strided(p, t, s);
@@ -204,6 +208,8 @@ static sqz_status data(const sqz_grad_call *c, state *s)
                                 .g = c->out_grad[0],
                                 .w = plain.w,
                                 .dx = d};
+    if (s->back)
+        return sqz_back_run(c, s->back);
     if (s->direct)
         return sqz_data_grad_run(c->ctx, s->transposed ? &back : &plain);
     s->k.data = (char *)c->scratch + s->kernel_at;

@@ -11,7 +11,9 @@ typedef void (*sqz_ew_grad_fn)(const void *attrs, const float *v, const float *g
 /* of_out: the slope is written in the result. */
 sqz_status sqz_ew_grad(const sqz_grad_call *c, sqz_ew_grad_fn fn, bool of_out);
 /* Defines `grad`: the expression is dy/dx in terms of v. `setup` comes before the loop and may read
- * `opts`. The columns of the table come with it: SQZ_EW_GRAD_COLUMNS, or ..._OUT. */
+ * `opts`. Some elements at a time, so that the compiler knows that results do not meet operands.
+ * The columns of the table come with it: SQZ_EW_GRAD_COLUMNS, or ..._OUT. */
+#define SQZ_GRAD_BLOCK              ((size_t)256)
 #define SQZ_EW_GRAD(setup, ...)     SQZ_EW_GRAD_OF(false, setup, __VA_ARGS__)
 #define SQZ_EW_GRAD_OUT(setup, ...) SQZ_EW_GRAD_OF(true, setup, __VA_ARGS__)
 #define SQZ_EW_GRAD_OF(of_out, setup, ...)                                                         \
@@ -19,12 +21,22 @@ sqz_status sqz_ew_grad(const sqz_grad_call *c, sqz_ew_grad_fn fn, bool of_out);
                        bool add)                                                                   \
     {                                                                                              \
         typedef float T;                                                                           \
+        float part[SQZ_GRAD_BLOCK];                                                                \
         (void)opts;                                                                                \
         setup;                                                                                     \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            const T v = x[i];                                                                      \
-            const T one = g[i] * (T)(__VA_ARGS__);                                                 \
-            d[i] = add ? d[i] + one : one;                                                         \
+        for (; n; x += SQZ_GRAD_BLOCK) {                                                           \
+            const size_t m = SQZ_MIN(n, SQZ_GRAD_BLOCK);                                           \
+            for (size_t i = 0; i < m; i++) {                                                       \
+                const T v = x[i];                                                                  \
+                part[i] = (T)(__VA_ARGS__);                                                        \
+            }                                                                                      \
+            for (size_t i = 0; i < m; i++) /* apart: GCC makes a branch of g * (v > 0) */          \
+                part[i] *= g[i];                                                                   \
+            for (size_t i = 0; i < m; i++)                                                         \
+                d[i] = add ? d[i] + part[i] : part[i];                                             \
+            g += m;                                                                                \
+            d += m;                                                                                \
+            n -= m;                                                                                \
         }                                                                                          \
     }                                                                                              \
     static sqz_status grad(const sqz_grad_call *c) { return sqz_ew_grad(c, slopes, of_out); }
