@@ -160,6 +160,10 @@ typedef struct sqz_windows {
 /* Weights as packed by sqz_pack_f32: n_seg lines of len taps. Each result is one chain of fused
  * multiply-adds that starts with the bias and goes through the taps in order. */
 typedef void (*sqz_dwconv_f32_fn)(const sqz_packed *w, const sqz_windows *x, const sqz_out_f32 *o);
+/* Its gradient: sum[(s*len + t)*n + c] += g(i,j)[c] * x(i,j,s,t)[c] over the results in order, with
+ * g[(i*width + j)*n + c], for n_seg lines of len taps each. Chains of fused multiply-adds. */
+typedef void (*sqz_dwouter_f32_fn)(const sqz_windows *x, size_t n_seg, size_t len, size_t n,
+                                   const float *g, float *sum);
 /* int8, down to the output's grid. Weights are packed by sqz_pack_s8 as n_seg taps of a line
  * (segments) of len lines each (terms): the other way round than float. Either n_seg is 1, a list
  * of taps, or the window is 3x3 or 5x5 with steps of 1 or 2, the same along both axes. Codes are

@@ -1,13 +1,16 @@
 /* dwconv_grad.c: dx(p + t) += g(p) * w(t), dw(t) = sum over p of g(p) * x(p + t), channel by
  * channel. Weights stand as (taps, O) here, so that channels are neighbors everywhere. */
 #include "ops/dwconv_grad.h"
+#include "ops/conv_back.h"
 #include "ops/grad.h"
+#include "ops/pixels.h"
 #include <string.h>
 
 enum {
     MOST_PARTS = 16,
     PART_WORK = 1000000, /* products that are worth a part */
-    CHANNELS = 64        /* of one piece of work */
+    CHANNELS = 64,       /* of one piece of work */
+    BAND = 8             /* lines of a kernel call */
 };
 
 typedef struct state {
@@ -16,7 +19,25 @@ typedef struct state {
     size_t samples, planes; /* output planes (H', W') of all samples */
     size_t parts, part_planes;
     size_t room; /* bytes of one set of weights */
+    sqz_pixels px;
+    size_t band, each, lists; /* lines of a call; bytes of its lists; where they are */
+    sqz_back *back;           /* the data; NULL: line by line (several outputs of a channel) */
 } state;
+
+static sqz_status prepare_weights(sqz_grad_prep *p, state *s)
+{
+    sqz_prep run = sqz_grad_as_prep(p);
+    const size_t height = (size_t)s->v.w.out[SQZ_AXIS_H];
+    s->band = SQZ_MAX(SQZ_MIN(height, (size_t)BAND), (size_t)1);
+    SQZ_TRY(sqz_pixels_make(p->ctx, p->arena, &s->v.w, s->v.c_in, s->v.c_out, sizeof(float),
+                            s->band, 0, false, &s->px, &s->each));
+    s->each = sqz_scratch_round(s->each);
+    SQZ_TRY(sqz_scratch_all(&run, s->each));
+    s->lists = p->scratch_bytes;
+    if (!sqz_add(p->scratch_bytes, run.scratch_bytes, &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace of the gradient is too large");
+    return SQZ_OK;
+}
 
 sqz_status sqz_dwconv_grad_prepare(sqz_grad_prep *p, const sqz_window_attrs *attrs)
 {
@@ -38,7 +59,9 @@ sqz_status sqz_dwconv_grad_prepare(sqz_grad_prep *p, const sqz_window_attrs *att
     s->room = sqz_scratch_round((s->v.taps + 1) * s->v.c_out * sizeof(float));
     if (!sqz_mul(s->room, s->parts + 1, &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace of the gradient is too large");
-    return SQZ_OK;
+    if (p->want & 2)
+        SQZ_TRY(prepare_weights(p, s));
+    return (p->want & 1) && sqz_back_can(&s->v) ? sqz_back_prepare(p, &s->v, &s->back) : SQZ_OK;
 }
 
 typedef struct job {
@@ -48,14 +71,32 @@ typedef struct job {
     char *sums;     /* of the parts */
 } job;
 
+/* ---- data with several outputs of a channel: pieces are channels of samples ---- */
+
 /* A line of outputs under one tap: `n` pixels of them from `o` on, that read pixels from `x` on. */
 typedef struct line {
     size_t o, x, n, tap; /* pixels; of the whole tensors */
 } line;
-typedef void (*line_fn)(const job *j, const line *l, size_t c0, size_t c1, float *sum);
+
+static void data_line(const job *j, const line *l, size_t c0, size_t c1)
+{
+    const size_t c_in = j->s->v.c_in, c_out = j->s->v.c_out, repeat = j->s->repeat;
+    const size_t step = (size_t)j->s->v.w.stride[SQZ_AXIS_W];
+    const float *w = j->weights + l->tap * c_out;
+    for (size_t i = 0; i < l->n; i++) {
+        const float *g = j->c->out_grad[0] + (l->o + i) * c_out;
+        float *d = j->c->in_grad[0] + (l->x + i * step) * c_in;
+        if (repeat == 1)
+            for (size_t c = c0; c < c1; c++)
+                d[c] += g[c] * w[c];
+        else
+            for (size_t o = c0 * repeat; o < c1 * repeat; o++)
+                d[o / repeat] += g[o] * w[o];
+    }
+}
 
 /* Every line and tap of output plane `plane` that meets the image. */
-static void walk(const job *j, size_t plane, size_t c0, size_t c1, line_fn fn, float *sum)
+static void data_plane(const job *j, size_t plane, size_t c0, size_t c1)
 {
     enum { D = SQZ_AXIS_D, H = SQZ_AXIS_H, W = SQZ_AXIS_W };
     const sqz_window *w = &j->s->v.w;
@@ -84,28 +125,8 @@ static void walk(const job *j, size_t plane, size_t c0, size_t c1, line_fn fn, f
                              (size_t)(at + x0 * step),
                         .n = (size_t)(x1 - x0),
                         .tap = (size_t)((t[D] * w->k[H] + t[H]) * w->k[W] + t[W])};
-                    fn(j, &l, c0, c1, sum);
+                    data_line(j, &l, c0, c1);
                 }
-    }
-}
-
-/* ---- data: pieces are channels of samples ---- */
-
-static void data_line(const job *j, const line *l, size_t c0, size_t c1, float *sum)
-{
-    const size_t c_in = j->s->v.c_in, c_out = j->s->v.c_out, repeat = j->s->repeat;
-    const size_t step = (size_t)j->s->v.w.stride[SQZ_AXIS_W];
-    const float *w = j->weights + l->tap * c_out;
-    (void)sum;
-    for (size_t i = 0; i < l->n; i++) {
-        const float *g = j->c->out_grad[0] + (l->o + i) * c_out;
-        float *d = j->c->in_grad[0] + (l->x + i * step) * c_in;
-        if (repeat == 1)
-            for (size_t c = c0; c < c1; c++)
-                d[c] += g[c] * w[c];
-        else
-            for (size_t o = c0 * repeat; o < c1 * repeat; o++)
-                d[o / repeat] += g[o] * w[o];
     }
 }
 
@@ -117,7 +138,7 @@ static sqz_status data_piece(void *arg, size_t begin, size_t end)
     for (size_t i = begin; i < end; i++) {
         const size_t n = i / blocks, c0 = i % blocks * CHANNELS;
         for (size_t z = 0; z < depth; z++)
-            walk(j, n * depth + z, c0, SQZ_MIN(c0 + CHANNELS, j->s->v.c_in), data_line, NULL);
+            data_plane(j, n * depth + z, c0, SQZ_MIN(c0 + CHANNELS, j->s->v.c_in));
     }
     return SQZ_OK;
 }
@@ -136,20 +157,21 @@ static sqz_status data(job *j)
 
 /* ---- weights: pieces are planes, each with sums of its own ---- */
 
-static void weight_line(const job *j, const line *l, size_t c0, size_t c1, float *sum)
+/* Sums of output plane `plane`, band by band. */
+static void weight_plane(const job *j, size_t plane, float *sum)
 {
-    const size_t c_in = j->s->v.c_in, c_out = j->s->v.c_out, repeat = j->s->repeat;
-    const size_t step = (size_t)j->s->v.w.stride[SQZ_AXIS_W];
-    float *d = sum + l->tap * c_out;
-    for (size_t i = 0; i < l->n; i++) {
-        const float *g = j->c->out_grad[0] + (l->o + i) * c_out;
-        const float *x = SQZ_F32P(j->c->in[0]) + (l->x + i * step) * c_in;
-        if (repeat == 1)
-            for (size_t c = c0; c < c1; c++)
-                d[c] += g[c] * x[c];
-        else
-            for (size_t o = c0 * repeat; o < c1 * repeat; o++)
-                d[o] += g[o] * x[o / repeat];
+    const state *s = j->s;
+    const sqz_window *w = &s->v.w;
+    const size_t height = (size_t)w->out[SQZ_AXIS_H], depth = (size_t)w->out[SQZ_AXIS_D];
+    const size_t floats = (size_t)w->out[SQZ_AXIS_W] * s->v.c_out;
+    char *lists = (char *)j->c->scratch + s->lists + (size_t)sqz_worker_index() * s->each;
+    for (size_t y = 0; y < height; y += s->band) {
+        const size_t end = SQZ_MIN(y + s->band, height);
+        const sqz_windows x = sqz_pixels_at(&s->px, j->c->in[0]->data, plane / depth,
+                                            (int64_t)(plane % depth), (int64_t)y, (int64_t)end,
+                                            lists);
+        j->c->ctx->kernels->dwouter_f32(&x, s->px.lines, s->px.taps, s->v.c_out,
+                                        j->c->out_grad[0] + (plane * height + y) * floats, sum);
     }
 }
 
@@ -172,8 +194,8 @@ static sqz_status weight_part(void *arg, size_t begin, size_t end)
         const size_t last = SQZ_MIN((part + 1) * s->part_planes, s->planes);
         memset(sum, 0, s->room);
         for (size_t plane = part * s->part_planes; plane < last; plane++) {
-            for (size_t c = 0; sqz_grad_wants(j->c, 1) && c < s->v.c_in; c += CHANNELS)
-                walk(j, plane, c, SQZ_MIN(c + CHANNELS, s->v.c_in), weight_line, sum);
+            if (sqz_grad_wants(j->c, 1))
+                weight_plane(j, plane, sum);
             if (sqz_grad_wants(j->c, 2))
                 bias_plane(j, plane, sum + s->v.taps * s->v.c_out);
         }
@@ -215,5 +237,7 @@ sqz_status sqz_dwconv_grad(const sqz_grad_call *c)
         SQZ_TRY(sqz_parallel(c->ctx, s->parts, 1, weight_part, &j));
         put(&j);
     }
-    return sqz_grad_wants(c, 0) ? data(&j) : SQZ_OK;
+    if (!sqz_grad_wants(c, 0))
+        return SQZ_OK;
+    return s->back ? sqz_back_run(c, s->back) : data(&j);
 }

@@ -1,0 +1,10 @@
+/* dwouter_f32, 16 channels at a time. */
+#include "kernels/vec_avx512.h"
+
+#include "kernels/dwouter_f32.h"
+
+void sqz_dwouter_f32_avx512vnni(const sqz_windows *x, size_t n_seg, size_t len, size_t n,
+                                const float *g, float *sum)
+{
+    dwouter_f32(x, n_seg, len, n, g, sum);
+}
