@@ -1,7 +1,6 @@
 /* depth.c: a shallower network: residual blocks y = x + f(x) of which only x stays. */
-#include "exec/exec.h"
 #include "ir/pass.h"
-#include "prune/student.h"
+#include "prune/watch.h"
 #include <math.h>
 #include <string.h>
 
@@ -137,73 +136,19 @@ static sqz_status see(void *user, sqz_nid node, sqz_vid v, const sqz_tensor *t)
     return SQZ_OK;
 }
 
-static sqz_status outputs_room(const sqz_graph *g, sqz_arena *a, void ***out)
-{
-    *out = sqz_arena_alloc(a, (size_t)g->n_output + 1, sizeof **out);
-    for (uint32_t i = 0; *out && i < g->n_output; i++) {
-        size_t bytes;
-        const sqz_value *v = sqz_val(g, g->output[i]);
-        SQZ_TRY(sqz_shape_count(g->ctx, &v->shape, v->dtype, NULL, &bytes));
-        (*out)[i] = sqz_arena_alloc(a, SQZ_MAX(bytes, (size_t)1), 1);
-        if (!(*out)[i])
-            return SQZ_E_NOMEM;
-    }
-    return *out ? SQZ_OK : SQZ_E_NOMEM;
-}
-
-static sqz_status run_samples(const sqz_graph *g, const sqz_student_env *env, sqz_arena *a,
-                              squares *q)
-{
-    const sqz_exec_options eo = {.hook = see, .hook_user = q};
-    sqz_feeds feeds;
-    sqz_exec *e = NULL;
-    void **out;
-    SQZ_TRY(sqz_feeds_plan(a, env->data, g, env->layout, &feeds));
-    void **in = sqz_arena_alloc(a, (size_t)feeds.n + 1, sizeof *in);
-    float *x = sqz_arena_alloc(a, SQZ_MAX(feeds.elements, (size_t)1), sizeof *x);
-    if (!in || !x)
-        return SQZ_E_NOMEM;
-    SQZ_TRY(outputs_room(g, a, &out));
-    SQZ_TRY(sqz_feeds_memory(&feeds, 1, in));
-    sqz_status s = sqz_exec_create(g, 1, &eo, &e);
-    const int64_t n = SQZ_MIN(env->data->n, (int64_t)SAMPLES);
-    for (int64_t i = 0; s == SQZ_OK && i < n; i++) {
-        s = sqz_data_read(env->data, i * (env->data->n / n), 1, x, NULL);
-        if (s == SQZ_OK)
-            s = sqz_feeds_apply(&feeds, 1, x, in);
-        if (s == SQZ_OK)
-            s = sqz_exec_run(e, (const void *const *)in, out);
-    }
-    sqz_exec_free(e);
-    sqz_feeds_free(&feeds, in);
-    return s;
-}
-
-static sqz_status measure(sqz_graph *g, const sqz_student_env *env, sqz_arena *a, sqz_residual *b,
-                          uint32_t n)
-{
-    bool *want = sqz_arena_alloc(a, (size_t)g->n_value + 1, sizeof *want);
-    squares q = {.sum = sqz_arena_alloc(a, (size_t)g->n_value + 1, sizeof *q.sum), .want = want};
-    if (!want || !q.sum)
-        return SQZ_E_NOMEM;
-    for (uint32_t i = 0; i < n; i++)
-        want[b[i].x] = want[b[i].f] = true;
-    if (g->batch_free)
-        SQZ_TRY(sqz_graph_set_batch(g, 1));
-    SQZ_TRY(run_samples(g, env, a, &q));
-    for (uint32_t i = 0; i < n; i++)
-        b[i].change = q.sum[b[i].x] > 0 ? sqrt(q.sum[b[i].f] / q.sum[b[i].x]) : INFINITY;
-    return SQZ_OK;
-}
-
 sqz_status sqz_residuals_measure(const sqz_graph *g, const sqz_student_env *env, sqz_residual *b,
                                  uint32_t n)
 {
     sqz_arena a = {.ctx = g->ctx};
-    sqz_graph *h;
-    SQZ_TRY(sqz_graph_clone(g, &h));
-    sqz_status s = measure(h, env, &a, b, n);
-    sqz_graph_free(h);
+    bool *want = sqz_arena_alloc(&a, (size_t)g->n_value + 1, sizeof *want);
+    squares q = {.sum = sqz_arena_alloc(&a, (size_t)g->n_value + 1, sizeof *q.sum), .want = want};
+    sqz_status s = want && q.sum ? SQZ_OK : SQZ_E_NOMEM;
+    for (uint32_t i = 0; s == SQZ_OK && i < n; i++)
+        want[b[i].x] = want[b[i].f] = true;
+    if (s == SQZ_OK)
+        s = sqz_watch(g, env, SAMPLES, see, &q);
+    for (uint32_t i = 0; s == SQZ_OK && i < n; i++)
+        b[i].change = q.sum[b[i].x] > 0 ? sqrt(q.sum[b[i].f] / q.sum[b[i].x]) : INFINITY;
     sqz_arena_free(&a);
     return s;
 }

@@ -48,7 +48,7 @@ static const sqz_attr schema[] = {
      .offset = offsetof(options, score),
      .type = SQZ_A_STRING,
      .names = "l2",
-     .doc = "which channels stay: l2, l1, bn, random"},
+     .doc = "which channels stay: l2, l1, bn, fpgm, random"},
 };
 static const sqz_info info = {.name = "student",
                               .doc = "a smaller network made of the teacher",
