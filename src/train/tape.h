@@ -1,7 +1,7 @@
 /* tape.h: reverse-mode gradients of a graph. Forward keeps what the gradients will read; backward
  * goes through the nodes from the last to the first, and passes by those that lead to nothing that
- * is wanted. Memory is planned once: neither allocates. The same bytes for any number of threads.
- */
+ * is wanted. Memory is planned once: neither allocates. Clamps are computed with what stands before
+ * them, views and sums of gradients move nothing. The same bytes for any number of threads. */
 #ifndef SQZ_TAPE_H
 #define SQZ_TAPE_H
 #include "ir/op.h"
@@ -15,10 +15,14 @@ typedef struct sqz_tape_options {
     uint32_t n_seed;
     const sqz_vid *read; /* further values to read after forward */
     uint32_t n_read;
+    size_t memory_limit; /* bytes that sqz_tape_bytes must not exceed: what is not kept for the way
+                            back is computed again, with the same results. 0: none */
+    bool plain;      /* every node by itself, every value in a place of its own; the same numbers */
     bool time_nodes; /* sqz_tape_seconds is asked for */
 } sqz_tape_options;
-/* For a float graph after the canonical recipe, as its shapes stand. It must outlive the tape.
- * Refuses by name what has no gradient and stands between. */
+/* For a float graph after the canonical recipe, as its shapes stand; it may change or go
+ * afterwards. Refuses by name what has no gradient and stands between, and a limit that cannot be
+ * kept. */
 sqz_status sqz_tape_create(const sqz_graph *g, const sqz_tape_options *o, sqz_tape **out);
 void sqz_tape_free(sqz_tape *t); /* NULL is fine */
 /* Numbers of a graph input (to write before a run), a wanted constant (to write), a graph output, a
@@ -31,7 +35,8 @@ size_t sqz_tape_count(const sqz_tape *t, sqz_vid v);
 void sqz_tape_set_step(sqz_tape *t, uint64_t step);
 sqz_status sqz_tape_forward(sqz_tape *t);
 sqz_status sqz_tape_backward(sqz_tape *t);
-size_t sqz_tape_bytes(const sqz_tape *t); /* values, gradients and workspace */
+size_t sqz_tape_bytes(const sqz_tape *t);   /* values, gradients and workspace */
+uint32_t sqz_tape_again(const sqz_tape *t); /* nodes that run twice in a step */
 /* Of node n, summed over runs: forward and backward; 0 without time_nodes. */
 void sqz_tape_seconds(const sqz_tape *t, sqz_nid n, double seconds[2]);
 #endif
