@@ -1,7 +1,7 @@
 /* api_quantize.c: squeeze quantize: int8 post-training quantization, with the worst nodes kept
  * float until the accuracy asked for holds. */
 #include "api/mixed.h"
-#include "quant/synthetic.h"
+#include "train/synthetic.h"
 #include <math.h>
 #include <string.h>
 

@@ -109,7 +109,7 @@ static sqz_status make_room(sqz_objective *o)
         return SQZ_E_NOMEM;
     w->n_output = o->g->n_output;
     memcpy(w->output, o->g->output, w->n_output * sizeof *w->output);
-    w->logits = sqz_logits_of(o->g);
+    w->logits = sqz_graph_logits(o->g);
     w->n_node = o->g->n_node;
     return SQZ_OK;
 }

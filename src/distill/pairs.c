@@ -144,7 +144,7 @@ static sqz_status choose(sqz_loss_site *s, sqz_pair_kind kind, marks *a, marks *
     const sqz_objective_work *w = s->o->work;
     if (kind == SQZ_PAIR_EMBEDDING) {
         *a = (marks){.v = {embedding_of(s->g, s->logits)}, .n = 1};
-        *b = (marks){.v = {embedding_of(w->first, sqz_logits_of(w->first))}, .n = 1};
+        *b = (marks){.v = {embedding_of(w->first, sqz_graph_logits(w->first))}, .n = 1};
         return SQZ_OK;
     }
     find_marks(s->g, w->n_node, a);

@@ -96,16 +96,6 @@ sqz_vid sqz_loss_label(sqz_loss_site *s, sqz_vid like)
     return sqz_b(&s->b, "reshape", text, 1, o->label);
 }
 
-sqz_vid sqz_logits_of(const sqz_graph *g)
-{
-    const sqz_vid y = g->output[0];
-    const sqz_nid p = sqz_val(g, y)->producer;
-    if (p == SQZ_NONE)
-        return y;
-    const char *op = sqz_nod(g, p)->op->info.name;
-    return strcmp(op, "softmax") == 0 || strcmp(op, "sigmoid") == 0 ? sqz_nod(g, p)->in[0] : y;
-}
-
 sqz_vid sqz_loss_teacher(sqz_loss_site *s, sqz_vid v)
 {
     sqz_objective *o = s->o;
@@ -132,8 +122,8 @@ sqz_vid sqz_loss_teacher(sqz_loss_site *s, sqz_vid v)
             .name = sqz_val(o->options.teacher[0], v)->name, /* t goes */
             .from = v,
             .to = to,
-            .mean = v == t->output[0] || v == sqz_logits_of(t),
-            .logits = v == sqz_logits_of(t) && v != t->output[0]};
+            .mean = v == t->output[0] || v == sqz_graph_logits(t),
+            .logits = v == sqz_graph_logits(t) && v != t->output[0]};
     return to;
 }
 
@@ -144,7 +134,7 @@ sqz_vid sqz_loss_teacher_output(sqz_loss_site *s)
 
 sqz_vid sqz_loss_teacher_logits(sqz_loss_site *s)
 {
-    return sqz_loss_teacher(s, sqz_logits_of(s->o->work->first));
+    return sqz_loss_teacher(s, sqz_graph_logits(s->o->work->first));
 }
 
 sqz_vid sqz_loss_plain(sqz_loss_site *s, sqz_vid v)

@@ -57,7 +57,7 @@ static sqz_status reduced(sqz_teacher *t, uint32_t i, sqz_graph *g)
         const sqz_teacher_value *v = &o->teacher[k];
         if (i > 0 && !v->mean)
             continue;
-        list[one->n_value] = i == 0 ? v->from : v->logits ? sqz_logits_of(g) : g->output[0];
+        list[one->n_value] = i == 0 ? v->from : v->logits ? sqz_graph_logits(g) : g->output[0];
         SQZ_TRY(same_shape(t, g, list[one->n_value], k));
         one->value[one->n_value++] = k;
     }

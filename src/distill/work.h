@@ -31,6 +31,4 @@ typedef struct sqz_objective_work {
 #define SQZ_OBJECTIVE_MOST 256 /* of each list: memories, teacher values, saved arrays, reports */
 
 sqz_status sqz_vids_add(sqz_objective *o, sqz_vids *list, sqz_vid v);
-/* What the last softmax or sigmoid of a graph reads, or its output 0. */
-sqz_vid sqz_logits_of(const sqz_graph *g);
 #endif

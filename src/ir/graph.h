@@ -301,6 +301,9 @@ sqz_status sqz_graph_add_meta(sqz_graph *g, const char *key,
                               const char *value); /* replaces an equal key */
 const char *sqz_graph_get_meta(const sqz_graph *g, const char *key);
 
+/* What the softmax or sigmoid that makes output 0 reads, or output 0 itself (walk.c). */
+sqz_vid sqz_graph_logits(const sqz_graph *g);
+
 /* Uses of every value, built on demand (walk.c); valid until the graph changes. Lives in `a`. */
 typedef struct sqz_uses {
     uint32_t *first; /* n_value + 1: uses of v are entries first[v] .. first[v+1] */

@@ -1,5 +1,7 @@
 /* walk.c: who uses a value. */
 #include "ir/graph.h"
+#include "ir/op.h"
+#include <string.h>
 
 /* Calls for every use in execution order, graph outputs last; counts when node is NULL. */
 static void visit(const sqz_graph *g, uint32_t *at, sqz_nid *node, uint16_t *slot)
@@ -49,4 +51,14 @@ sqz_status sqz_uses_build(const sqz_graph *g, sqz_arena *a, sqz_uses *out)
     visit(g, at, node, slot);
     *out = (sqz_uses){first, node, slot};
     return SQZ_OK;
+}
+
+sqz_vid sqz_graph_logits(const sqz_graph *g)
+{
+    const sqz_vid y = g->output[0];
+    const sqz_nid p = sqz_val(g, y)->producer;
+    if (p == SQZ_NONE)
+        return y;
+    const char *op = sqz_nod(g, p)->op->info.name;
+    return strcmp(op, "softmax") == 0 || strcmp(op, "sigmoid") == 0 ? sqz_nod(g, p)->in[0] : y;
 }

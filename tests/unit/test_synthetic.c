@@ -1,6 +1,6 @@
 /* Calibration samples from the statistics of batch norms. */
 #include "net.h"
-#include "quant/synthetic.h"
+#include "train/synthetic.h"
 
 enum { SIDE = 6, REAL = 64 };
 
@@ -163,12 +163,69 @@ static void test_a_model_without_batch_norms_is_refused(void **state)
     net_end(&n);
 }
 
+/* A classifier whose first convolution remembers the statistics of normal noise. */
+static net classifier(uint64_t seed)
+{
+    net n = net_begin(seed);
+    const float mean[6] = {0}, sd[6] = {1, 1, 1, 1, 1, 1};
+    sqz_vid x = net_input(&n, (sqz_shape){4, {1, 3, SIDE, SIDE}});
+    x = net_unary(&n, "tanh", "r1", "", net_conv(&n, "c1", x, 6, 3));
+    x = net_unary(&n, "flatten", "f", "", net_unary(&n, "global_average_pool", "p", "", x));
+    x = net_binary(&n, "matmul", "z", x, net_const(&n, "w", (sqz_shape){2, {6, 5}}, 1));
+    x = net_unary(&n, "softmax", "y", "axis=-1", x);
+    net_finish(&n, 1, &x);
+    TEST_OK(n.ctx, sqz_value_set_normal(n.g, sqz_graph_find(n.g, "c1"), 6, mean, sd));
+    return n;
+}
+
+/* Share of samples that are given the class of their turn, and mean squared difference of
+ * horizontal neighbors. */
+static void look_at(net *n, sqz_dataset *ds, double *sure, double *rough)
+{
+    size_t count;
+    float x[3 * SIDE * SIDE];
+    float *y = net_run(n->g, ds, 0, &count);
+    const int64_t inner = ds->layout == SQZ_LAYOUT_NHWC ? 3 : 1;
+    *sure = *rough = 0;
+    for (int64_t i = 0; i < ds->n; i++) {
+        size_t best = 0;
+        for (size_t k = 0; k < 5; k++)
+            best = y[i * 5 + (int64_t)k] > y[i * 5 + (int64_t)best] ? k : best;
+        *sure += (best == (size_t)i % 5) / (double)ds->n;
+        TEST_OK(n->ctx, sqz_data_read(ds, i, 1, x, NULL));
+        for (int64_t e = 0; e < 3 * SIDE * SIDE; e++)
+            if (e / inner % SIDE + 1 < SIDE)
+                *rough += pow((double)(x[e + inner] - x[e]), 2) / (double)ds->n;
+    }
+    free(y);
+}
+
+static void test_samples_can_be_of_classes_and_smooth(void **state)
+{
+    (void)state;
+    net n = classifier(9);
+    double sure[2], rough[2];
+    for (int k = 0; k < 2; k++) {
+        const sqz_synthetic_options o = {
+            .samples = 20, .steps = 200, .one_hot = 10 * k, .variation = k};
+        sqz_dataset *ds;
+        TEST_OK(n.ctx, sqz_synthetic_data(n.g, &o, &ds));
+        /* samples stand as the network's input does: channel-last */
+        look_at(&n, ds, &sure[k], &rough[k]);
+        sqz_data_close(ds);
+    }
+    if (sure[0] > 0.5 || sure[1] < 0.9 || rough[1] > 0.7 * rough[0])
+        fail_msg("sure %g and %g, rough %g and %g", sure[0], sure[1], rough[0], rough[1]);
+    net_end(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples_have_the_statistics),
         cmocka_unit_test(test_samples_calibrate_a_recipe),
         cmocka_unit_test(test_same_samples_again),
+        cmocka_unit_test(test_samples_can_be_of_classes_and_smooth),
         cmocka_unit_test(test_a_model_without_batch_norms_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,12 @@
 /* synthetic.c: Adam (Kingma & Ba 2015) on the samples x of a batch, from normal noise, minimizing
  *
  *     sum over values, mean over channels of ((mean - mu) / sigma)^2 + (sd / sigma - 1)^2
+ *     + one_hot * (- ln softmax(logits)[class of the sample])
+ *     + variation * mean of squared differences of neighbors in x
  *
  * where mean and sd are those of the channel over the batch and all positions, mu and sigma what
  * the batch norm says. */
-#include "quant/synthetic.h"
+#include "train/synthetic.h"
 #include "exec/exec.h"
 #include "train/tape.h"
 #include <math.h>
@@ -21,7 +23,10 @@ typedef struct work {
     sqz_tape *tape;
     sqz_vid x, *value; /* the input; values that a batch norm describes */
     uint32_t n_value;
-    float *m, *v; /* of Adam */
+    sqz_vid logits; /* SQZ_NONE: no classes are asked for */
+    double one_hot, variation;
+    int64_t first; /* sample of this batch */
+    float *m, *v;  /* of Adam */
     sqz_rng rng;
 } work;
 
@@ -73,6 +78,58 @@ static sqz_status loss_of(const work *w, sqz_vid v, double *scratch, double *los
     return SQZ_OK;
 }
 
+/* Cross-entropy of the classes, each in turn; rows are samples. */
+static double classes(const work *w)
+{
+    const sqz_shape *shape = &sqz_val(w->g, w->logits)->shape;
+    const size_t n = (size_t)shape->dim[shape->rank - 1];
+    const size_t rows = sqz_tape_count(w->tape, w->logits) / n;
+    const float *z = sqz_tape_data(w->tape, w->logits);
+    float *g = sqz_tape_grad(w->tape, w->logits);
+    double loss = 0;
+    for (size_t r = 0; r < rows; r++, z += n, g += n) {
+        const size_t want = ((size_t)w->first + r) % n;
+        double most = -INFINITY, sum = 0;
+        for (size_t i = 0; i < n; i++)
+            most = fmax(most, (double)z[i]);
+        for (size_t i = 0; i < n; i++)
+            sum += exp((double)z[i] - most);
+        for (size_t i = 0; i < n; i++)
+            g[i] = (float)(w->one_hot / (double)rows *
+                           (exp((double)z[i] - most) / sum - (i == want ? 1 : 0)));
+        loss += (most + log(sum) - (double)z[want]) / (double)rows;
+    }
+    return loss;
+}
+
+/* Adds the gradient of the differences along one axis: `inner` numbers apart, `n` of them. */
+static void smooth(const work *w, size_t n, size_t inner)
+{
+    const float *x = sqz_tape_data(w->tape, w->x);
+    float *g = sqz_tape_grad(w->tape, w->x);
+    const size_t count = sqz_tape_count(w->tape, w->x);
+    const float factor = (float)(2 * w->variation / (double)count);
+    for (size_t i = 0; i < count; i++) {
+        if (i / inner % n + 1 == n)
+            continue;
+        const float d = factor * (x[i + inner] - x[i]);
+        g[i + inner] += d;
+        g[i] -= d;
+    }
+}
+
+static void smooth_all(const work *w)
+{
+    const sqz_value *x = sqz_val(w->g, w->x);
+    const int32_t first = sqz_axis_s(x), n = x->shape.rank - 2;
+    size_t inner = 1;
+    for (int32_t i = x->shape.rank - 1; i > 0; i--) {
+        if (i >= first && i < first + n && w->variation > 0)
+            smooth(w, (size_t)x->shape.dim[i], inner);
+        inner *= (size_t)x->shape.dim[i];
+    }
+}
+
 static sqz_status step(work *w, double *scratch, double *loss)
 {
     *loss = 0;
@@ -80,7 +137,11 @@ static sqz_status step(work *w, double *scratch, double *loss)
     for (uint32_t i = 0; i < w->n_value; i++)
         SQZ_TRY(loss_of(w, w->value[i], scratch, loss));
     *loss /= w->n_value;
-    return sqz_tape_backward(w->tape);
+    if (w->logits != SQZ_NONE)
+        *loss += w->one_hot * classes(w);
+    SQZ_TRY(sqz_tape_backward(w->tape));
+    smooth_all(w);
+    return SQZ_OK;
 }
 
 /* ---- one batch ---- */
@@ -126,7 +187,8 @@ static sqz_status prepare(work *w, double **scratch)
     for (sqz_vid v = 0; v < g->n_value; v++) {
         const sqz_value *x = sqz_val(g, v);
         if (sqz_value_dead(x) || x->constant || !x->normal || x->dtype != SQZ_F32 ||
-            x->shape.rank < 1 || x->shape.dim[x->shape.rank - 1] != (int64_t)x->normal->n)
+            v == w->logits || x->shape.rank < 1 ||
+            x->shape.dim[x->shape.rank - 1] != (int64_t)x->normal->n)
             continue;
         w->value[w->n_value++] = v;
         most = SQZ_MAX(most, (size_t)x->normal->n);
@@ -135,7 +197,11 @@ static sqz_status prepare(work *w, double **scratch)
         return sqz_fail(w->ctx, SQZ_E_UNSUPPORTED,
                         "the model has no batch norm that says how its activations are "
                         "distributed: calibration data are needed (--data)");
-    const sqz_tape_options o = {.want = &w->x, .n_want = 1, .seed = w->value, .n_seed = w->n_value};
+    w->value[w->n_value] = w->logits;
+    const sqz_tape_options o = {.want = &w->x,
+                                .n_want = 1,
+                                .seed = w->value,
+                                .n_seed = w->n_value + (w->logits != SQZ_NONE)};
     SQZ_TRY(sqz_note(w->ctx, sqz_tape_create(g, &o, &w->tape), "synthetic data"));
     const size_t n = sqz_tape_count(w->tape, w->x);
     *scratch = sqz_arena_alloc(w->a, most, sizeof **scratch);
@@ -154,6 +220,7 @@ static sqz_status fill(work *w, const sqz_synthetic_options *o, int64_t samples,
     const size_t one = sqz_tape_count(w->tape, w->x) / (size_t)batch;
     for (int64_t i = 0; i < samples; i += batch, batches++) {
         double loss[2] = {0, 0};
+        w->first = i;
         SQZ_TRY(make_batch(w, steps, scratch, loss));
         memcpy(out + (size_t)i * one, sqz_tape_data(w->tape, w->x),
                (size_t)SQZ_MIN(batch, samples - i) * one * sizeof *out);
@@ -180,6 +247,9 @@ static sqz_status make(const sqz_graph *g, sqz_graph *own, const sqz_synthetic_o
               .g = own,
               .a = &a,
               .x = own->input[0],
+              .logits = o->one_hot > 0 ? sqz_graph_logits(own) : SQZ_NONE,
+              .one_hot = o->one_hot,
+              .variation = o->variation,
               .rng = {.seed = o->seed ^ 0x5eed5eed5eed5eedu}};
     const sqz_value *x = sqz_val(g, g->input[0]);
     sqz_shape sample = {.rank = x->shape.rank - 1};
