@@ -1,14 +1,17 @@
 /* fake_quantize: y = scale * (clamp(round(x/scale) + zero, lo, hi) - zero), what a grid makes of x;
- * where `keep` is not 0, y = x. Internal: stands in graphs that are trained. The gradient goes
- * straight through inside of the grid; that of the scale is Esser et al.'s (2020, "Learned step
- * size quantization"): round(x/s) - x/s inside, lo - zero or hi - zero outside. */
+ * where `keep` is not 0, y = x. One scale, or one for each index of an axis. Internal: stands in
+ * graphs that are trained. The gradient goes straight through inside of the grid; that of the scale
+ * is Esser et al.'s (2020, "Learned step size quantization"): round(x/s) - x/s inside, lo - zero or
+ * hi - zero outside, times a factor. */
 #include "ir/qround.h"
 #include "ops/ew.h"
+#include "ops/fake.h"
 #include "ops/grad.h"
 #include "ops/linear.h"
 
 typedef struct attrs {
-    int64_t lo, hi;
+    int64_t lo, hi, axis;
+    double factor;
 } attrs;
 static const sqz_attr schema[] = {
     {.name = "lo",
@@ -25,53 +28,82 @@ static const sqz_attr schema[] = {
      .min = 0,
      .max = 65535,
      .doc = "largest code"},
+    {.name = "axis",
+     .offset = offsetof(attrs, axis),
+     .type = SQZ_A_INT,
+     .def = -1,
+     .min = -1,
+     .max = SQZ_MAX_RANK - 1,
+     .doc = "whose indices have scales of their own; -1: one scale"},
+    {.name = "factor",
+     .offset = offsetof(attrs, factor),
+     .type = SQZ_A_FLOAT,
+     .def = 1,
+     .min = 0,
+     .max = 1,
+     .doc = "of the gradient of scales"},
 };
 
 static sqz_status infer(sqz_infer *q)
 {
+    const attrs *at = q->attrs;
+    const sqz_shape *x = &q->in[0]->shape;
     SQZ_TRY(sqz_need_real(q, 0));
+    if (at->axis >= x->rank)
+        return sqz_fail(q->ctx, SQZ_E_SHAPE, "scales along axis %lld of %d", (long long)at->axis,
+                        (int)x->rank);
     for (unsigned k = 1; k < 3; k++) {
+        const size_t want = k == 1 && at->axis >= 0 ? (size_t)x->dim[at->axis] : 1;
         size_t n;
         SQZ_TRY(sqz_need_real(q, k));
         SQZ_TRY(sqz_shape_count(q->ctx, &q->in[k]->shape, SQZ_F32, &n, NULL));
-        if (n != 1)
-            return sqz_fail(q->ctx, SQZ_E_SHAPE, "%zu numbers in input %u, expected one", n, k);
+        if (n != want)
+            return sqz_fail(q->ctx, SQZ_E_SHAPE, "%zu numbers in input %u, expected %zu", n, k,
+                            want);
     }
-    if (q->n_in > 3 && q->in[3] && !sqz_shape_eq(&q->in[3]->shape, &q->in[0]->shape))
+    if (q->n_in > 3 && q->in[3] && !sqz_shape_eq(&q->in[3]->shape, x))
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "keep must have the shape of the data");
-    q->out[0] = q->in[0]->shape;
+    q->out[0] = *x;
     return SQZ_OK;
 }
 
-typedef struct grid {
-    float scale, inverse, lo, hi; /* codes without the zero point: y = scale * k, lo <= k <= hi */
-} grid;
-static grid grid_of(const void *opts, const sqz_tensor *const *in)
+/* The grid of scale k. */
+static sqz_fake_grid grid_of(const void *opts, const sqz_tensor *const *in, size_t k)
 {
     const attrs *at = opts;
-    const float s = *SQZ_F32P(in[1]), zero = *SQZ_F32P(in[2]);
-    return (grid){s, 1 / s, (float)at->lo - zero, (float)at->hi - zero};
+    return sqz_fake_grid_of(SQZ_F32P(in[1])[k], (float)at->lo, (float)at->hi, *SQZ_F32P(in[2]));
 }
 
-/* x / scale, at most one step beside the grid. */
-static inline float near_grid(const grid *g, float x)
+/* Elements that have one scale: `inner` in a row, of n scales in turn. */
+typedef struct rows {
+    size_t n, inner;
+} rows;
+static rows rows_of(const void *opts, const sqz_shape *x)
 {
-    const float r = x * g->inverse;
-    return r < g->lo - 1 ? g->lo - 1 : r > g->hi + 1 ? g->hi + 1 : r;
+    const attrs *at = opts;
+    rows r = {at->axis < 0 ? 1 : (size_t)x->dim[at->axis], 1};
+    for (int32_t d = at->axis < 0 ? 0 : (int32_t)at->axis + 1; d < x->rank; d++)
+        r.inner *= (size_t)x->dim[d];
+    return r;
 }
-/* To the nearest integer, half to even, for |r| < 2^22: no call, so that loops become vectors. */
-static inline float to_even(float r) { return (r + 0x1.8p23f) - 0x1.8p23f; }
+
+static void on_grid(const sqz_fake_grid *g, const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = g->scale * sqz_fake_step(g, x[i]);
+}
 
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const sqz_call *c = arg;
-    const grid g = grid_of(c->attrs, c->in);
+    const rows r = rows_of(c->attrs, &c->in[0]->shape);
     const float *x = SQZ_F32P(c->in[0]);
     const float *keep = sqz_input(c, 3) ? SQZ_F32P(c->in[3]) : NULL;
     float *y = SQZ_F32P(c->out[0]);
-    for (size_t i = begin; i < end; i++) {
-        const float q = to_even(near_grid(&g, x[i]));
-        y[i] = g.scale * (q < g.lo ? g.lo : q > g.hi ? g.hi : q);
+    for (size_t i = begin, n; i < end; i += n) {
+        const sqz_fake_grid g = grid_of(c->attrs, c->in, i / r.inner % r.n);
+        n = r.n == 1 ? end - i : SQZ_MIN(r.inner - i % r.inner, end - i);
+        on_grid(&g, x + i, y + i, n);
     }
     for (size_t i = begin; keep && i < end; i++)
         y[i] = keep[i] != 0 ? x[i] : y[i];
@@ -94,12 +126,12 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
 }
 
 /* n elements: d gets the gradient of x; the sum for the scale comes back. */
-static float grad_block(const grid *t, const float *x, const float *keep, const float *g, float *d,
-                        bool add, size_t n)
+static float grad_block(const sqz_fake_grid *t, const float *x, const float *keep, const float *g,
+                        float *d, bool add, size_t n)
 {
     float sum = 0, own[BLOCK], of_scale[BLOCK];
     for (size_t i = 0; i < n; i++) {
-        const float r = near_grid(t, x[i]), q = to_even(r);
+        const float r = sqz_fake_near(t, x[i]), q = sqz_fake_even(r);
         const bool below = q<t->lo, above = q> t->hi;
         own[i] = below || above ? 0 : g[i];
         of_scale[i] = g[i] * (below ? t->lo : above ? t->hi : q - r);
@@ -115,19 +147,47 @@ static float grad_block(const grid *t, const float *x, const float *keep, const 
     return sum;
 }
 
+/* The sum over n elements from `from` on. */
+static double grad_run(const sqz_grad_call *c, const sqz_fake_grid *t, size_t from, size_t n)
+{
+    const float *keep = c->n_in > 3 && c->in[3] ? SQZ_F32P(c->in[3]) : NULL;
+    double sum = 0;
+    for (size_t i = from; i < from + n; i += BLOCK)
+        sum += (double)grad_block(t, SQZ_F32P(c->in[0]) + i, keep ? keep + i : NULL,
+                                  c->out_grad[0] + i, c->in_grad[0] ? c->in_grad[0] + i : NULL,
+                                  sqz_grad_adds(c, 0), SQZ_MIN(from + n - i, (size_t)BLOCK));
+    return sum;
+}
+
 static sqz_status grad_part(void *arg, size_t begin, size_t end)
 {
     const sqz_grad_call *c = arg;
-    const grid t = grid_of(c->attrs, c->in);
-    const float *keep = c->n_in > 3 && c->in[3] ? SQZ_F32P(c->in[3]) : NULL;
+    const sqz_fake_grid t = grid_of(c->attrs, c->in, 0);
     const size_t all = c->in[0]->count;
-    for (size_t part = begin; part < end; part++) {
+    for (size_t part = begin; part < end; part++)
+        ((double *)c->scratch)[part] =
+            part * PART < all ? grad_run(c, &t, part * PART, SQZ_MIN(all - part * PART, PART)) : 0;
+    return SQZ_OK;
+}
+
+static void put_scale(const sqz_grad_call *c, size_t k, double sum)
+{
+    sum *= ((const attrs *)c->attrs)->factor;
+    if (sqz_grad_wants(c, 1))
+        c->in_grad[1][k] = (sqz_grad_adds(c, 1) ? c->in_grad[1][k] : 0) + (float)sum;
+}
+
+/* Scales begin .. end. */
+static sqz_status grad_rows(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const rows r = rows_of(c->attrs, &c->in[0]->shape);
+    for (size_t k = begin; k < end; k++) {
+        const sqz_fake_grid t = grid_of(c->attrs, c->in, k);
         double sum = 0;
-        for (size_t i = part * PART; i < SQZ_MIN((part + 1) * PART, all); i += BLOCK)
-            sum += (double)grad_block(&t, SQZ_F32P(c->in[0]) + i, keep ? keep + i : NULL,
-                                      c->out_grad[0] + i, c->in_grad[0] ? c->in_grad[0] + i : NULL,
-                                      sqz_grad_adds(c, 0), SQZ_MIN(all - i, (size_t)BLOCK));
-        ((double *)c->scratch)[part] = sum;
+        for (size_t i = k * r.inner; i < c->in[0]->count; i += r.n * r.inner)
+            sum += grad_run(c, &t, i, r.inner);
+        put_scale(c, k, sum);
     }
     return SQZ_OK;
 }
@@ -136,16 +196,18 @@ static sqz_status grad(const sqz_grad_call *c)
 {
     sqz_grad_call call = *c;
     const size_t parts = c->in[0]->count / PART + 1;
+    const rows r = rows_of(c->attrs, &c->in[0]->shape);
     double sum = 0;
     if (sqz_grad_none(c))
         return SQZ_OK;
     if (sqz_grad_wants(c, 2) || sqz_grad_wants(c, 3))
         return sqz_fail(c->ctx, SQZ_E_UNSUPPORTED, "zero points and choices are not trained");
+    if (r.n > 1)
+        return sqz_parallel(c->ctx, r.n, 4096 / SQZ_MAX(r.inner, (size_t)1) + 1, grad_rows, &call);
     SQZ_TRY(sqz_parallel(c->ctx, parts, 1, grad_part, &call));
     for (size_t i = 0; i < parts; i++)
         sum += ((const double *)c->scratch)[i];
-    if (sqz_grad_wants(c, 1))
-        *c->in_grad[1] = (sqz_grad_adds(c, 1) ? *c->in_grad[1] : 0) + (float)sum;
+    put_scale(c, 0, sum);
     return SQZ_OK;
 }
 
@@ -154,6 +216,11 @@ static const sqz_case cases[] = {
     {.attrs = "",
      .n_in = 4,
      .in = {{4, {2, 3, 3, 4}}, {1, {1}}, {1, {1}}, {4, {2, 3, 3, 4}}},
+     .lo = 0.1,
+     .hi = 2},
+    {.attrs = "lo=-7 hi=7 axis=1 factor=0.25",
+     .n_in = 3,
+     .in = {{3, {2, 5, 3}}, {1, {5}}, {0}},
      .lo = 0.1,
      .hi = 2},
 };
