@@ -1,8 +1,9 @@
 /* fake_quantize: y = scale * (clamp(round(x/scale) + zero, lo, hi) - zero), what a grid makes of x;
- * where `keep` is not 0, y = x. One scale, or one for each index of an axis. Internal: stands in
- * graphs that are trained. The gradient goes straight through inside of the grid; that of the scale
- * is Esser et al.'s (2020, "Learned step size quantization"): round(x/s) - x/s inside, lo - zero or
- * hi - zero outside, times a factor. */
+ * where `keep` is not 0, y = x. One scale, or one for each index of an axis. With `unit`, the steps
+ * of an accumulator (one, or one for each index of the last axis), it rounds as the integer kernels
+ * do, in two steps. Internal: stands in graphs that are trained. The gradient goes straight through
+ * inside of the grid; that of the scale is Esser et al.'s (2020, "Learned step size quantization"):
+ * round(x/s) - x/s inside, lo - zero or hi - zero outside, times a factor. */
 #include "ir/qround.h"
 #include "ops/ew.h"
 #include "ops/fake.h"
@@ -18,7 +19,7 @@ static const sqz_attr schema[] = {
      .offset = offsetof(attrs, lo),
      .type = SQZ_A_INT,
      .def = -128,
-     .min = -32768,
+     .min = -0x1p30,
      .max = 0,
      .doc = "least code"},
     {.name = "hi",
@@ -26,7 +27,7 @@ static const sqz_attr schema[] = {
      .type = SQZ_A_INT,
      .def = 127,
      .min = 0,
-     .max = 65535,
+     .max = 0x1p30,
      .doc = "largest code"},
     {.name = "axis",
      .offset = offsetof(attrs, axis),
@@ -63,6 +64,12 @@ static sqz_status infer(sqz_infer *q)
     }
     if (q->n_in > 3 && q->in[3] && !sqz_shape_eq(&q->in[3]->shape, x))
         return sqz_fail(q->ctx, SQZ_E_SHAPE, "keep must have the shape of the data");
+    if (q->n_in > 4 && q->in[4]) {
+        size_t n;
+        SQZ_TRY(sqz_shape_count(q->ctx, &q->in[4]->shape, SQZ_F32, &n, NULL));
+        if (at->axis >= 0 || x->rank < 1 || (n != 1 && n != (size_t)x->dim[x->rank - 1]))
+            return sqz_fail(q->ctx, SQZ_E_SHAPE, "%zu units, expected one for each channel", n);
+    }
     q->out[0] = *x;
     return SQZ_OK;
 }
@@ -93,6 +100,20 @@ static void on_grid(const sqz_fake_grid *g, const float *x, float *y, size_t n)
         y[i] = g->scale * sqz_fake_step(g, x[i]);
 }
 
+/* Elements begin .. end by way of the accumulator; parts: of each channel, n of them. */
+static void by_parts(const sqz_call *c, size_t begin, size_t end)
+{
+    const sqz_fake_grid g = grid_of(c->attrs, c->in, 0);
+    const float *x = SQZ_F32P(c->in[0]), *parts = c->scratch;
+    const size_t n = c->in[4]->count;
+    float *y = SQZ_F32P(c->out[0]);
+    for (size_t i = begin, k = begin % n, m; i < end; i += m, k = 0) {
+        m = SQZ_MIN(n == 1 ? end - i : n - k, end - i);
+        for (size_t t = 0; t < m; t++)
+            y[i + t] = g.scale * sqz_fake_requant(&g, x[i + t], n == 1 ? *parts : parts[k + t]);
+    }
+}
+
 static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const sqz_call *c = arg;
@@ -100,7 +121,10 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     const float *x = SQZ_F32P(c->in[0]);
     const float *keep = sqz_input(c, 3) ? SQZ_F32P(c->in[3]) : NULL;
     float *y = SQZ_F32P(c->out[0]);
-    for (size_t i = begin, n; i < end; i += n) {
+    const bool two = sqz_input(c, 4) != NULL;
+    if (two)
+        by_parts(c, begin, end);
+    for (size_t i = begin, n; !two && i < end; i += n) {
         const sqz_fake_grid g = grid_of(c->attrs, c->in, i / r.inner % r.n);
         n = r.n == 1 ? end - i : SQZ_MIN(r.inner - i % r.inner, end - i);
         on_grid(&g, x + i, y + i, n);
@@ -112,7 +136,17 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 static sqz_status run(const sqz_call *c)
 {
     sqz_call call = *c;
+    for (size_t k = 0; sqz_input(c, 4) && k < c->in[4]->count; k++) {
+        const sqz_fake_grid g = grid_of(c->attrs, c->in, 0);
+        ((float *)c->scratch)[k] = sqz_fake_parts(&g, SQZ_F32P(c->in[4])[k]);
+    }
     return sqz_parallel(c->ctx, c->out[0]->count, 16384, piece, &call);
+}
+
+static sqz_status prepare(sqz_prep *p)
+{
+    p->scratch_bytes = p->n_in > 4 && p->in[4] ? p->in[4]->count * sizeof(float) : 0;
+    return SQZ_OK;
 }
 
 /* ---- gradients ---- */
@@ -204,6 +238,7 @@ static sqz_status grad(const sqz_grad_call *c)
         return sqz_fail(c->ctx, SQZ_E_UNSUPPORTED, "zero points and choices are not trained");
     if (r.n > 1)
         return sqz_parallel(c->ctx, r.n, 4096 / SQZ_MAX(r.inner, (size_t)1) + 1, grad_rows, &call);
+    sqz_grad_begin(c, 4);
     SQZ_TRY(sqz_parallel(c->ctx, parts, 1, grad_part, &call));
     for (size_t i = 0; i < parts; i++)
         sum += ((const double *)c->scratch)[i];
@@ -223,6 +258,11 @@ static const sqz_case cases[] = {
      .in = {{3, {2, 5, 3}}, {1, {5}}, {0}},
      .lo = 0.1,
      .hi = 2},
+    {.attrs = "",
+     .n_in = 5,
+     .in = {{2, {3, 5}}, {1, {1}}, {0}, {.rank = -1}, {1, {5}}},
+     .lo = 0.1,
+     .hi = 2},
 };
 
 const sqz_op sqz_op_fake_quantize = {
@@ -232,12 +272,13 @@ const sqz_op sqz_op_fake_quantize = {
              .opts = schema,
              .n_opts = SQZ_COUNT(schema)},
     .n_in_min = 3,
-    .n_in_max = 4,
+    .n_in_max = 5,
     .n_out_min = 1,
     .n_out_max = 1,
-    .layout = SQZ_L_FILE,
+    .layout = SQZ_L_ANY,
     .infer = infer,
     .run = run,
+    .prepare = prepare,
     .grad = grad,
     .grad_prepare = grad_prepare,
     .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1 | SQZ_GRAD_ESTIMATE,
