@@ -2,6 +2,7 @@
 #include "ops/dropout.h"
 #include "ops/grad.h"
 #include "ops/move.h"
+#include "ops/ties.h"
 
 static const sqz_attr schema[] = {
     {.name = "ratio",
@@ -59,6 +60,7 @@ const sqz_op sqz_op_dropout = {
     .run = sqz_view_run,
     .cost = sqz_view_cost,
     .grad = sqz_grad_copy,
+    .ties = sqz_ties_elementwise,
     .quant = {.kind = SQZ_Q_SAME},
     .onnx = {.write = write}, /* read by lower_dropout.c */
     .cases = cases,

@@ -1,14 +1,12 @@
 /* student.h: smaller networks made of a larger one, and other surgery before training. All of it
  * works on float graphs with channel-last layout whose batch norms still stand
- * (SQZ_TRAINING_FORM), and gives a new graph or changes the one given; names stay. */
+ * (SQZ_TRAINABLE of train/training.h), and gives a new graph or changes the one given; names stay.
+ */
 #ifndef SQZ_STUDENT_H
 #define SQZ_STUDENT_H
 #include "device/device.h"
 #include "io/data.h"
 #include "prune/classes.h"
-
-/* The canonical recipe without what training would have to undo. */
-#define SQZ_TRAINING_FORM "fold_const,widen,fold_qdq,layout,fuse_gelu,fuse_hard_swish,dce"
 
 typedef struct sqz_student_env {
     const sqz_device *device; /* for "auto"; else NULL */

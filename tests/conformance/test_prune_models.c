@@ -4,13 +4,13 @@
 #include "io/import.h"
 #include "ir/pass.h"
 #include "prune_case.h"
+#include "train/training.h"
 #include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TRAINING "fold_const,widen,fold_qdq,layout,dce"
-#define MOST     (4 << 20) /* bytes of a file */
-#define INPUTS   16
+#define MOST   (4 << 20) /* bytes of a file */
+#define INPUTS 16
 
 static const char *const folders[] = {SQZ_SHARED_DIR "/data/onnx/models",
                                       SQZ_SHARED_DIR "/data/onnx/keras",
@@ -27,7 +27,7 @@ static sqz_graph *load(sqz_ctx *ctx, const char *path)
     sqz_import_source source = {.unhashed = true};
     sqz_graph *g = NULL;
     if (sqz_import_file(ctx, &o, &source, &g) == SQZ_OK && !(g->have & SQZ_HAS_QUANT))
-        TEST_OK(ctx, sqz_run_recipe(g, TRAINING, NULL));
+        TEST_OK(ctx, sqz_run_recipe(g, SQZ_TRAINABLE, NULL));
     return g;
 }
 

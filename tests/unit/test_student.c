@@ -1,6 +1,7 @@
 /* Students and other surgery before training: widths, depths, fresh numbers, freezing, new heads,
  * models cut at a value. */
 #include "net.h"
+#include "prune/lossless.h"
 #include "prune/score.h"
 #include "prune/student.h"
 
@@ -293,7 +294,8 @@ static void test_text_that_makes_no_student_is_refused(void **state)
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "width=1", NULL, &h), SQZ_E_ARG, "is the teacher");
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "auto,width=0.5", NULL, &h), SQZ_E_ARG, "auto finds");
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "auto", NULL, &h), SQZ_E_ARG, "needs a device");
-    TEST_FAILS(n.ctx, sqz_student_make(n.g, "depth=0.9", NULL, &h), SQZ_E_ARG, "at most depth=0.75");
+    TEST_FAILS(n.ctx, sqz_student_make(n.g, "depth=0.9", NULL, &h), SQZ_E_ARG,
+               "at most depth=0.75");
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "width=0.5,score=l3", NULL, &h), SQZ_E_ARG, "l3");
     assert_null(h);
     net_end(&n);
@@ -536,6 +538,91 @@ static void test_a_model_cut_at_a_value_gives_that_value(void **state)
     net_end(&n);
 }
 
+/* ---- memory that ends ---- */
+
+struct countdown {
+    int64_t left;
+};
+static void *scarce_alloc(void *user, size_t n)
+{
+    struct countdown *c = user;
+    return c->left-- > 0 ? malloc(n) : NULL;
+}
+static void scarce_free(void *user, void *p)
+{
+    (void)user;
+    free(p);
+}
+
+static sqz_status all_of_it(const sqz_graph *g, sqz_dataset *ds)
+{
+    const sqz_student_env env = {.data = ds, .seed = 3};
+    sqz_graph *h = NULL, *k = NULL;
+    sqz_lossless found;
+    sqz_status s = sqz_student_make(g, "width=0.5,depth=0.5,init=random,score=fpgm", &env, &h);
+    bool *frozen = calloc(g->n_value + 1, 1);
+    if (s == SQZ_OK)
+        s = sqz_graph_until(h, "fc", &k);
+    if (s == SQZ_OK)
+        s = sqz_replace_head(k, 4, 1, NULL, NULL);
+    if (s == SQZ_OK)
+        s = sqz_freeze(k, "stem.*", frozen, NULL);
+    sqz_graph_free(k);
+    k = NULL;
+    if (s == SQZ_OK)
+        s = sqz_prune_lossless(h, &env, 2, &found, &k);
+    sqz_graph_free(h);
+    sqz_graph_free(k);
+    free(frozen);
+    return s;
+}
+
+static sqz_status some_of_memory(const char *text, int64_t n)
+{
+    struct countdown c = {INT64_MAX};
+    sqz_ctx_options o = SQZ_CTX_OPTIONS_INIT;
+    net own = {.r = {.seed = 3}};
+    o.allocator.user = &c;
+    o.allocator.alloc = scarce_alloc;
+    o.allocator.free = scarce_free;
+    o.threads = 1;
+    assert_int_equal(sqz_ctx_create(&o, &own.ctx), SQZ_OK);
+    TEST_OK(own.ctx, sqz_graph_parse(own.ctx, text, &own.g));
+    sqz_dataset ds = net_data(&own, 2);
+    c.left = n;
+    sqz_status s = all_of_it(own.g, &ds);
+    if (s != SQZ_OK && s != SQZ_E_NOMEM)
+        fail_msg("after %lld allocations: status %d: %s", (long long)n, (int)s,
+                 sqz_last_error(own.ctx));
+    c.left = INT64_MAX;
+    net_data_free(&ds);
+    net_end(&own); /* asserts that nothing is left */
+    return s;
+}
+
+static void test_failing_allocations_are_survived(void **state)
+{
+    (void)state;
+    net n = net_begin(21);
+    sqz_str text = {.ctx = n.ctx};
+    sqz_vid x = net_input(&n, (sqz_shape){4, {1, 3, 4, 4}});
+    x = block(&n, "b1", net_unary(&n, "relu", "r", "", net_conv(&n, "stem", x, 4, 3)), 4);
+    x = net_unary(&n, "flatten", "flat", "", net_unary(&n, "global_average_pool", "gap", "", x));
+    const sqz_vid in[3] = {x, net_const(&n, "fc.w", (sqz_shape){2, {6, 4}}, 0.2),
+                           net_const(&n, "fc.b", (sqz_shape){1, {6}}, 0.2)};
+    x = net_unary(&n, "relu", "r9", "", net_node(&n, "gemm", "fc", "", 3, in));
+    net_finish(&n, 1, &x);
+    TEST_OK(n.ctx, sqz_graph_print(n.g, SIZE_MAX, &text));
+    int64_t k = 0;
+    for (sqz_status s = SQZ_E_NOMEM; s != SQZ_OK; k += 1 + k / 24) {
+        s = some_of_memory(text.data, k);
+        assert_true(s == SQZ_OK || s == SQZ_E_NOMEM);
+    }
+    assert_true(k > TEST_ALLOCATIONS(500));
+    sqz_str_free(&text);
+    net_end(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_a_head_that_is_a_convolution),
         cmocka_unit_test(test_a_network_without_a_head_is_refused),
         cmocka_unit_test(test_a_model_cut_at_a_value_gives_that_value),
+        cmocka_unit_test(test_failing_allocations_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
