@@ -1,7 +1,7 @@
 /* rng.c: counter-based random numbers, SplitMix64 (Steele, Lea & Flood 2014) of seed and counter.
  * Only +, *, / and sqrt are used, which IEEE 754 fixes to the bit: same numbers on every machine.
  */
-#include "base/base.h"
+#include "base/draw.h"
 #include <math.h>
 
 static uint64_t mix(uint64_t z)
@@ -54,4 +54,44 @@ uint64_t sqz_rng_below(sqz_rng *r, uint64_t n)
         x = sqz_rng_u64(r);
     } while (x < reject);
     return x % n;
+}
+
+uint64_t sqz_rng_key(uint64_t seed, uint64_t a, uint64_t b, uint64_t c)
+{
+    const uint64_t part[] = {a, b, c};
+    for (size_t i = 0; i < SQZ_COUNT(part); i++)
+        seed = sqz_rng_u64(&(sqz_rng){.seed = seed, .counter = part[i]});
+    return seed;
+}
+
+/* e^x for x <= 0, to some units of the last place, with nothing but + and *; 0 below -700. */
+static double portable_exp(double x)
+{
+    if (x < -700)
+        return 0;
+    const double k = floor(x * 1.44269504088896340736 + 0.5), r = x - k * 0.69314718055994530942;
+    double sum = 1;
+    for (int i = 14; i >= 1; i--) /* |r| < 0.35: the first term left out is below 1e-19 */
+        sum = 1 + sum * r / i;
+    return ldexp(sum, (int)k);
+}
+
+/* Logarithm of a gamma variate of shape a: Marsaglia, Tsang 2000, with their step from a + 1 down
+ * to a, of which small shapes need the logarithm: u^(1/a) underflows. */
+static double log_gamma_variate(sqz_rng *r, double a)
+{
+    const double d = a + 1 - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        const double x = sqz_rng_normal(r), v = (1 + c * x) * (1 + c * x) * (1 + c * x);
+        const double u = 1 - sqz_rng_uniform(r);
+        if (v > 0 && portable_log(u) < x * x / 2 + d * (1 - v + portable_log(v)))
+            return portable_log(d * v) + portable_log(1 - sqz_rng_uniform(r)) / a;
+    }
+}
+
+double sqz_rng_beta(sqz_rng *r, double a)
+{
+    const double x = log_gamma_variate(r, a), y = log_gamma_variate(r, a);
+    const double less = portable_exp(-fabs(x - y));
+    return x < y ? less / (1 + less) : 1 / (1 + less);
 }

@@ -160,6 +160,11 @@ sqz_status sqz_data_in_memory(sqz_ctx *ctx, const char *name, const sqz_shape *s
     return SQZ_OK;
 }
 
+const float *sqz_data_memory(const sqz_dataset *ds)
+{
+    return ds->format == &memory_format ? ds->impl : NULL;
+}
+
 static sqz_status open_parts(handle *h, const char *const *name, uint32_t n)
 {
     sqz_dataset *ds = &h->ds;

@@ -18,6 +18,7 @@ typedef struct sqz_dataset {
     char checksum[65];     /* sha256 of what is in the set, "" until sqz_data_checksum */
     sqz_dtype stored;      /* element type of the samples, before they become float */
     bool seekable;         /* reading in any order costs the same; false: forwards is cheaper */
+    bool rewinds;          /* going back starts again at the beginning (gzip, deflate) */
     const char *x_name, *y_name; /* arrays to use; NULL: x, and y when there is one */
     struct sqz_dataset **part;   /* joined set: one set for each input of a model, whose samples lie
                                     side by side in one of this */
@@ -56,6 +57,7 @@ bool sqz_data_has_split(sqz_ctx *ctx, const char *path, const char *split);
  * (sqz_malloc), also on failure. `name` stands for the path in messages. */
 sqz_status sqz_data_in_memory(sqz_ctx *ctx, const char *name, const sqz_shape *shape,
                               sqz_layout layout, int64_t n, float *x, sqz_dataset **out);
+const float *sqz_data_memory(const sqz_dataset *ds); /* its samples; NULL: it is none of these */
 void sqz_data_close(sqz_dataset *ds);
 /* Range checked; any order. */
 sqz_status sqz_data_read(sqz_dataset *ds, int64_t first, int64_t n, float *x, float *y);

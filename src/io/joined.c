@@ -56,6 +56,7 @@ sqz_status sqz_data_join(sqz_dataset *ds)
         if (!sqz_add(total, count, &total) || total > INT32_MAX)
             return sqz_fail(ds->ctx, SQZ_E_LIMIT, "%s: a sample is too large", ds->path);
         ds->seekable = ds->seekable && p->seekable;
+        ds->rewinds = ds->rewinds || p->rewinds;
     }
     ds->shape = (sqz_shape){1, {(int64_t)total}};
     return SQZ_OK;

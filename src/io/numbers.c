@@ -169,10 +169,10 @@ sqz_status sqz_columns_describe(sqz_dataset *ds)
     ds->n = c->x.shape.dim[0];
     ds->shape = sqz_shape_of(c->x.shape.rank - 1, c->x.shape.dim + 1);
     ds->stored = c->x.type;
-    ds->seekable = sqz_stream_seekable(&c->x.s);
+    ds->seekable = sqz_stream_seekable(&c->x.s) && (!c->has_y || sqz_stream_seekable(&c->y.s));
+    ds->rewinds = !ds->seekable;
     if (!c->has_y)
         return SQZ_OK;
-    ds->seekable = ds->seekable && sqz_stream_seekable(&c->y.s);
     SQZ_TRY(sqz_numbers_classes(&c->y, &classes));
     return sqz_labels_describe(ds, c->y.s.name, &c->y.shape, classes);
 }
