@@ -66,6 +66,14 @@ static sqz_status make_lists(sqz_tape *t)
                : SQZ_E_NOMEM;
 }
 
+static double elements(const sqz_value *v)
+{
+    double n = 1;
+    for (int32_t d = 0; d < v->shape.rank; d++)
+        n *= (double)v->shape.dim[d];
+    return n;
+}
+
 static sqz_status make_steps(sqz_tape *t)
 {
     SQZ_EACH_NODE(t->g, count) t->n++;
@@ -80,7 +88,11 @@ static sqz_status make_steps(sqz_tape *t)
         s->node = sqz_nod(t->g, id);
         s->out = s->node->out;
         s->runs = true;
-        s++->cost = (double)cost.macs + (double)cost.ops;
+        s->cost = (double)cost.macs + (double)cost.ops;
+        for (unsigned k = 0; k < s->node->n_out; k++)
+            if (s->out[k] != SQZ_NONE)
+                s->cost += 32 * elements(sqz_val(t->g, s->out[k]));
+        s++;
     }
     for (sqz_vid v = 0; v < t->g->n_value; v++) {
         const sqz_value *x = sqz_val(t->g, v);

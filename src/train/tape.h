@@ -16,7 +16,8 @@ typedef struct sqz_tape_options {
     const sqz_vid *read; /* further values to read after forward */
     uint32_t n_read;
     size_t memory_limit; /* bytes that sqz_tape_bytes must not exceed: what is not kept for the way
-                            back is computed again, with the same results. 0: none */
+                            back is computed again, with the same results. 0: none, only
+                            what costs next to nothing is computed again */
     bool plain;      /* every node by itself, every value in a place of its own; the same numbers */
     bool time_nodes; /* sqz_tape_seconds is asked for */
 } sqz_tape_options;

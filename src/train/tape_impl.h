@@ -16,7 +16,7 @@ typedef struct sqz_tape_step { /* of a node, in execution order */
     bool active;  /* something wanted lies before it, a seed behind it */
     bool reads_in[2], reads_out; /* its gradient */
     uint64_t passes;   /* bit k: the gradient of input k is that of output 0, in the same memory */
-    double cost;       /* of running it, in operations */
+    double cost;       /* of running it: operations, a number that is stored counts as 32 */
     double seconds[2]; /* forward, backward */
 } sqz_tape_step;
 
@@ -92,6 +92,7 @@ sqz_status sqz_tape_share_gradients(sqz_tape *t);
 /* tape_plan.c: the acts and their memory, when the values of `drop` are not kept; in `a`. */
 sqz_status sqz_tape_plan_make(const sqz_tape *t, const bool *drop, sqz_arena *a,
                               sqz_tape_plan *out);
-/* tape_limit.c: sets t->drop such that the plan fits into so many bytes; 0: no limit. */
+/* tape_limit.c: sets t->drop such that the plan fits into so many bytes; 0: drops what costs next
+ * to nothing. */
 sqz_status sqz_tape_choose(sqz_tape *t, size_t limit);
 #endif
