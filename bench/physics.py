@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Knowledge as a loss: where a thrown ball is a second later (datasets/physics), learned with and without the
-equation of motion, by the same network of 98 numbers from the same throws, of which few were seen to the end.
+equation of motion, by the same network of 94 numbers from the same throws, of which few were seen to the end.
 
     bench/physics.py [--build build/release] [--seeds 5] [--epochs 400]
 

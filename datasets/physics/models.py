@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """models.py FOLDER: the ONNX files of this example, with nothing but the standard library.
 
-  network.onnx  98 numbers: 14 positions -> a linear map + 4 tanh units -> where the ball is a second later
+  network.onnx  94 numbers: 14 positions -> 2 features -> a linear map + 12 tanh units -> where the ball is a second later
   seen.onnx     loss without knowledge: squared error where the end of the throw was seen
   motion.onnx   the same, and the equation of motion dv/dt = -g (0,1) - k |v| v, which says where every throw
                 ends, seen or not. g and k are trained; they begin with 5 and 0.
@@ -102,12 +102,10 @@ def network():
         limit = (6 / (rows + cols)) ** 0.5
         return g.trained(name, [rows, cols], [draw.uniform(-limit, limit) for _ in range(rows * cols)])
 
-    x = columns(g, 0, 14)
-    hidden = g.add("Gemm", x, weights("w1", 14, 4), g.trained("b1", [4], [0] * 4))
-    hidden = g.add("Tanh", hidden)
-    straight = g.add("MatMul", x, weights("w", 14, 2))
-    curved = g.add("Gemm", hidden, weights("w2", 4, 2), g.trained("b2", [2], [0] * 2))
-    g.add("Add", straight, curved, out="place")
+    speed = g.add("MatMul", columns(g, 0, 14), weights("w", 14, 2))
+    hidden = g.add("Tanh", g.add("Gemm", speed, weights("w1", 2, 12), g.trained("b1", [12], [0] * 12)))
+    curved = g.add("Gemm", hidden, weights("w2", 12, 2), g.trained("b2", [2], [0] * 2))
+    g.add("Add", g.add("MatMul", speed, weights("w3", 2, 2)), curved, out="place")
     g.input, g.output = block(11, info("x", ["N", 15])), block(12, info("place", ["N", 2]))
     return g
 
