@@ -366,7 +366,8 @@ sqz_status sqz_teacher_open_cache(sqz_teacher *t, sqz_dataset *ds, const sqz_tea
     if (!sqz_mul(t->answers.all, sizeof(float), &bytes))
         bytes = SIZE_MAX;
     /* whole batches, so that parts do not depend on where an earlier run was stopped */
-    c->per_part = SQZ_MAX((int64_t)(PART / bytes) / t->batch, 1) * t->batch;
+    c->per_part = SQZ_MAX((int64_t)((how->part ? how->part : PART) / bytes) / t->batch, 1) *
+                  t->batch;
     c->n_part = (c->n + c->per_part - 1) / c->per_part;
     sqz_status s = sqz_data_checksum(ds);
     if (s == SQZ_OK)

@@ -23,6 +23,7 @@ typedef struct sqz_teacher_cache {
     const char *teachers; /* what says which: sha256 of the model files */
     const char *augment;  /* text of what is done to samples, the same for each in every epoch */
     size_t memory;        /* answers are held in memory up to this size; 0: 256 MiB */
+    size_t part;          /* bytes of answers in a file, about; 0: 32 MiB */
 } sqz_teacher_cache;
 typedef struct sqz_cache_report {
     int64_t computed, read; /* samples */

@@ -210,6 +210,35 @@ static void test_a_damaged_part_is_computed_again(void **state)
     }
 }
 
+static int stop(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user, (void)what, (void)total;
+    return done >= 12;
+}
+
+/* Parts of one batch; stopped in the third of six. */
+static void test_a_cache_that_was_stopped_goes_on_after_its_last_part(void **state)
+{
+    (void)state;
+    const sqz_teacher_cache how = {.dir = dir, .teachers = "t", .augment = "stopped", .part = 1};
+    sqz_cache_report r;
+    school s = begin(1, "kd,mse(to=teacher)");
+    s.ctx->progress = stop;
+    TEST_FAILS(s.ctx, sqz_teacher_open_cache(s.t, &s.ds, &how, &r), SQZ_E_ARG, "stopped");
+    assert_int_equal(r.computed, 2 * BATCH);
+    end(&s);
+    s = begin(1, "kd,mse(to=teacher)");
+    size_t count;
+    TEST_OK(s.ctx, sqz_teacher_open_cache(s.t, &s.ds, &how, &r));
+    assert_int_equal(r.read, 2 * BATCH);
+    assert_int_equal(r.computed, SAMPLES - 2 * BATCH);
+    float *want = answers(&s, 0, "p", &count);
+    fill(&s, some, true);
+    expect(&s, some, 1, want, count);
+    free(want);
+    end(&s);
+}
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -231,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_several_teachers_answer_with_the_mean_of_their_logits),
         cmocka_unit_test(test_a_cache_answers_as_the_teacher_does),
         cmocka_unit_test(test_another_augmentation_is_another_cache),
+        cmocka_unit_test(test_a_cache_that_was_stopped_goes_on_after_its_last_part),
         cmocka_unit_test(test_a_damaged_part_is_computed_again),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
