@@ -104,11 +104,19 @@ static sqz_status judge(sqz_graph *g, const sqz_device *d, sqz_arena *a, const c
         SQZ_TRY(sqz_run_recipe(g, "ptq", &(sqz_env){.integer_only = !d->numerics.f32}));
     SQZ_TRY(sqz_estimate_graph(g, d, &e));
     sqz_limits_check(d, e, NAN, NAN, row, &n);
+    bool asked = false;
+    for (unsigned i = 0; i < n; i++)
+        asked = asked ||
+                (row[i].verdict != SQZ_V_NOT_ASKED && strcmp(row[i].what, "operators") != 0);
     for (unsigned i = 0; i < n && !*why; i++)
         if (row[i].verdict == SQZ_V_BROKEN)
             *why = sqz_arena_printf(a, "%s %s", row[i].what, row[i].why ? row[i].why : "is broken");
     sqz_estimate_free(g->ctx, e);
-    return SQZ_OK;
+    return asked ? SQZ_OK
+                 : sqz_fail(g->ctx, SQZ_E_ARG,
+                            "device '%s' sets no limit on flash, RAM, latency or energy: nothing "
+                            "says how large a student by auto may be",
+                            d->name);
 }
 
 static sqz_status fits(const sqz_graph *g, const sqz_device *d, sqz_arena *a, const char **why)
@@ -177,7 +185,12 @@ static sqz_status narrow(const sqz_graph *g, const options *o, const sqz_student
     if (!env->device)
         return sqz_fail(g->ctx, SQZ_E_ARG, "a student by auto needs a device: --device FILE");
     SQZ_TRY(find_width(g, o, env, a, out, &k));
-    if (env->notes)
+    if (env->notes && k == STEPS)
+        sqz_str_addf(env->notes,
+                     "the teacher itself fits device '%s' in int8: nothing of its "
+                     "width is taken\n",
+                     env->device->name);
+    else if (env->notes)
         sqz_str_addf(env->notes, "width %.3g is the largest that fits device '%s' in int8\n",
                      (double)k / STEPS, env->device->name);
     return SQZ_OK;

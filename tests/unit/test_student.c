@@ -335,6 +335,7 @@ static void test_auto_finds_the_widest_that_fits(void **state)
     sqz_student_env env = {.device = d, .notes = &notes};
     TEST_OK(n.ctx, sqz_student_make(n.g, "auto,multiple=1", &env, &h)); /* all of it fits */
     assert_int_equal(dim(h, "b3.c1.w", 0), 32);
+    assert_non_null(strstr(notes.data, "the teacher itself fits"));
     sqz_graph_free(h);
     d->limits.flash.max = d->runtime.code + 20000; /* about 45 thousand weights do not */
     TEST_OK(n.ctx, sqz_student_make(n.g, "auto,multiple=1", &env, &h));
@@ -352,6 +353,9 @@ static void test_auto_finds_the_widest_that_fits(void **state)
     sqz_graph_free(more);
     d->limits.flash.max = d->runtime.code + 10;
     TEST_FAILS(n.ctx, sqz_student_make(n.g, "auto", &env, &h), SQZ_E_BUDGET, "no width fits");
+    d->limits.flash.set = false;
+    d->n_memory = 0;
+    TEST_FAILS(n.ctx, sqz_student_make(n.g, "auto", &env, &h), SQZ_E_ARG, "sets no limit");
     sqz_str_free(&notes);
     sqz_device_free(n.ctx, d);
     net_end(&n);
