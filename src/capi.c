@@ -295,9 +295,10 @@ static void list_ops(sqz_str *s)
     for (size_t i = 0; i < sqz_n_ops; i++) {
         const sqz_op *op = sqz_ops[i];
         bool integer = op->run_int || (op->traits & SQZ_T_MOVES);
-        sqz_str_addf(s, "%s\t%s%s%s, %s: %s\n", op->info.name,
+        sqz_str_addf(s, "%s\t%s%s%s, %s%s: %s\n", op->info.name,
                      op->onnx.op_type ? op->onnx.op_type : "(internal)", op->onnx.also ? "|" : "",
-                     op->onnx.also ? op->onnx.also : "", integer ? "int8" : "float", op->info.doc);
+                     op->onnx.also ? op->onnx.also : "", integer ? "int8" : "float",
+                     op->grad ? ", trains" : "", op->info.doc);
     }
 }
 

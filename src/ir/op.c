@@ -87,7 +87,7 @@ sqz_status sqz_grad_prepare(const sqz_op *op, sqz_grad_prep *p)
         return sqz_fail(p->ctx, SQZ_E_UNSUPPORTED,
                         "operator '%s' has no gradient (%s): what comes before it cannot be "
                         "trained",
-                        op->info.name, op->no_grad ? op->no_grad : "none yet");
+                        op->info.name, op->no_grad);
     p->reads_in[0] = op->grad_reads & SQZ_GRAD_IN0;
     p->reads_in[1] = op->grad_reads & SQZ_GRAD_IN1;
     p->reads_out = op->grad_reads & SQZ_GRAD_OUT;

@@ -6,7 +6,9 @@
 #include "kernels/blas.h"
 #include "ops/conv.h"
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/sample.h"
+#include <string.h>
 
 typedef struct attrs {
     sqz_window_attrs window;
@@ -201,6 +203,111 @@ static sqz_status import(sqz_import *im, const sqz_op *op)
     return sqz_import_node(im, op, &at, im->in, sqz_import_n_in(im));
 }
 
+/* ---- gradient. Pixel by pixel, in order: the weights of a pixel's taps meet in all of x, and
+ * such layers are few. ---- */
+
+typedef struct grad_state {
+    void *run;
+    size_t rows; /* floats of the taps of a pixel, and of their gradients */
+} grad_state;
+
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    sqz_prep run_prep = sqz_grad_as_prep(p);
+    grad_state *g = sqz_arena_alloc(p->arena, 1, sizeof *g);
+    if (!g)
+        return SQZ_E_NOMEM;
+    SQZ_TRY(prepare(&run_prep));
+    const state *s = run_prep.state;
+    g->run = run_prep.state;
+    g->rows = s->c_in * s->taps;
+    p->state = g;
+    if (!sqz_mul(g->rows, 2 * sizeof(float), &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace of the gradient is too large");
+    return SQZ_OK;
+}
+
+/* dw and db of pixel i, and the gradients of its taps in `d`. */
+static void grad_product(const sqz_grad_call *c, const state *s, size_t i, const float *row,
+                         float *d)
+{
+    const size_t n = s->c_out / s->group;
+    const float *g = c->out_grad[0] + i / s->plane * s->c_out * s->plane + i % s->plane;
+    memset(d, 0, s->c_in * s->taps * sizeof *d);
+    for (size_t o = 0; o < s->c_out; o++) {
+        const float one = g[o * s->plane];
+        const float *w = SQZ_F32P(c->in[1]) + o * s->k;
+        const size_t from = o / n * s->k;
+        for (size_t k = 0; k < s->k; k++) {
+            d[from + k] += one * w[k];
+            if (sqz_grad_wants(c, 1))
+                c->in_grad[1][o * s->k + k] += one * row[from + k];
+        }
+        if (sqz_grad_wants(c, 3))
+            c->in_grad[3][o] += one;
+    }
+}
+
+/* Tap m of pixel i: to x, to its offset and to its mask. */
+static void grad_map(const sqz_grad_call *c, const state *s, size_t i, size_t m, const float *d)
+{
+    const size_t n = i / s->plane, o = i % s->plane, width = (size_t)s->w.out[SQZ_AXIS_W];
+    const size_t image = (size_t)(s->w.in[SQZ_AXIS_H] * s->w.in[SQZ_AXIS_W]);
+    const size_t maps = s->offset_group * s->taps, per = s->c_in / s->offset_group;
+    const sqz_tensor *mask = c->n_in > 4 ? c->in[4] : NULL;
+    const size_t at_y = (n * 2 * maps + 2 * m) * s->plane + o, at_x = at_y + s->plane;
+    const size_t at_mask = (n * maps + m) * s->plane + o;
+    const int64_t tap = (int64_t)(m % s->taps), k_w = s->w.k[SQZ_AXIS_W];
+    const sqz_sampler sampler = {
+        .n = 2, .size = {s->w.in[SQZ_AXIS_H], s->w.in[SQZ_AXIS_W]}, .align_corners = true};
+    const float at[] = {
+        (float)sqz_window_input(&s->w, SQZ_AXIS_H, (int64_t)(o / width), tap / k_w) +
+            SQZ_F32P(c->in[2])[at_y],
+        (float)sqz_window_input(&s->w, SQZ_AXIS_W, (int64_t)(o % width), tap % k_w) +
+            SQZ_F32P(c->in[2])[at_x]};
+    const float weight = mask ? SQZ_F32P(mask)[at_mask] : 1.0f;
+    double by_y = 0, by_x = 0, by_mask = 0;
+    sqz_sample_slopes t;
+    sqz_sample_grad(&sampler, at, &t);
+    for (size_t ch = m / s->taps * per; ch < (m / s->taps + 1) * per; ch++) {
+        const float g = d[ch * s->taps + (size_t)tap];
+        const size_t base = (n * s->c_in + ch) * image;
+        for (unsigned k = 0; k < t.s.n; k++) {
+            const double x = (double)(g * SQZ_F32P(c->in[0])[base + t.s.at[k]]);
+            if (sqz_grad_wants(c, 0))
+                c->in_grad[0][base + t.s.at[k]] += g * weight * t.s.weight[k];
+            by_y += x * (double)(weight * t.slope[k][0]);
+            by_x += x * (double)(weight * t.slope[k][1]);
+            by_mask += x * (double)t.s.weight[k];
+        }
+    }
+    if (sqz_grad_wants(c, 2)) {
+        c->in_grad[2][at_y] += (float)by_y;
+        c->in_grad[2][at_x] += (float)by_x;
+    }
+    if (sqz_grad_wants(c, 4))
+        c->in_grad[4][at_mask] += (float)by_mask;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const grad_state *g = c->state;
+    const state *s = g->run;
+    const sqz_call run_call = {.ctx = c->ctx, .attrs = c->attrs, .n_in = c->n_in, .in = c->in};
+    float *row = c->scratch, *d = row + g->rows;
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    for (unsigned k = 0; k < c->n_in; k++)
+        sqz_grad_begin(c, k);
+    for (size_t i = 0; i < s->pixels; i++) {
+        gather(&run_call, s, i, row);
+        grad_product(c, s, i, row, d);
+        for (size_t m = 0; m < s->offset_group * s->taps; m++)
+            grad_map(c, s, i, m, d);
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "pads=1,1,1,1",
      .n_in = 3,
@@ -224,6 +331,9 @@ const sqz_op sqz_op_deform_conv = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "DeformConv", .since = 19, .import = import},
     .cases = cases,

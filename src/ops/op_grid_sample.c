@@ -3,6 +3,7 @@
  * -1 to 1 across the image: between the centers of its border pixels (align_corners), or between
  * their outer edges. M. Jaderberg et al., "Spatial transformer networks" (2015). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/sample.h"
 #include <string.h>
 
@@ -89,10 +90,10 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static job job_of(const void *opts, const sqz_tensor *const *in, const sqz_tensor *out)
 {
-    const attrs *at = c->attrs;
-    const sqz_shape *x = &c->in[0]->shape, *y = &c->out[0]->shape;
+    const attrs *at = opts;
+    const sqz_shape *x = &in[0]->shape, *y = &out->shape;
     job j = {.sampler = {.n = x->rank - 2,
                          .mode = (sqz_sample_mode)at->mode,
                          .padding = (sqz_sample_padding)at->padding,
@@ -100,17 +101,80 @@ static sqz_status run(const sqz_call *c)
              .c = (size_t)x->dim[1],
              .in = 1,
              .out = 1,
-             .x = SQZ_F32P(c->in[0]),
-             .grid = SQZ_F32P(c->in[1]),
-             .y = SQZ_F32P(c->out[0])};
-    if (c->out[0]->count == 0)
-        return SQZ_OK;
+             .x = SQZ_F32P(in[0]),
+             .grid = SQZ_F32P(in[1]),
+             .y = SQZ_F32P(out)};
     for (int32_t i = 2; i < x->rank; i++) {
         j.sampler.size[i - 2] = x->dim[i];
         j.in *= (size_t)x->dim[i];
         j.out *= (size_t)y->dim[i];
     }
-    return sqz_parallel(c->ctx, (size_t)x->dim[0] * j.out, 1 + 2048 / j.c, piece, &j);
+    return j;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    if (c->out[0]->count == 0)
+        return SQZ_OK;
+    job j = job_of(c->attrs, c->in, c->out[0]);
+    return sqz_parallel(c->ctx, (size_t)c->in[0]->shape.dim[0] * j.out, 1 + 2048 / j.c, piece, &j);
+}
+
+/* One output pixel: its gradient goes to the pixels that it was mixed of, and to the place it was
+ * read at, which moves the weights. */
+static void grad_pixel(const job *j, const sqz_grad_call *c, size_t i)
+{
+    const size_t n = i / j->out, o = i % j->out, axes = (size_t)j->sampler.n;
+    const float *place = j->grid + i * axes, *g = c->out_grad[0] + n * j->c * j->out + o;
+    float at[SQZ_SAMPLE_AXES];
+    sqz_sample_slopes t;
+    for (size_t a = 0; a < axes; a++)
+        at[a] = pixel_of(&j->sampler, (int)a, place[axes - 1 - a]);
+    sqz_sample_grad(&j->sampler, at, &t);
+    for (unsigned k = 0; k < t.s.n; k++) {
+        double gx = 0;
+        for (size_t ch = 0; ch < j->c; ch++) {
+            const size_t from = (n * j->c + ch) * j->in + t.s.at[k];
+            if (sqz_grad_wants(c, 0))
+                c->in_grad[0][from] += t.s.weight[k] * g[ch * j->out];
+            if (sqz_grad_wants(c, 1))
+                gx += (double)g[ch * j->out] * (double)j->x[from];
+        }
+        for (size_t a = 0; sqz_grad_wants(c, 1) && a < axes; a++) {
+            const float pixels = pixel_of(&j->sampler, (int)a, 1) -
+                                 pixel_of(&j->sampler, (int)a, 0);
+            c->in_grad[1][i * axes + axes - 1 - a] += (float)(gx *
+                                                              (double)(t.slope[k][a] * pixels));
+        }
+    }
+}
+
+typedef struct grad_job {
+    job j;
+    const sqz_grad_call *c;
+} grad_job;
+
+static sqz_status grad_samples(void *arg, size_t begin, size_t end)
+{
+    const grad_job *g = arg;
+    for (size_t i = begin * g->j.out; i < end * g->j.out; i++)
+        grad_pixel(&g->j, g->c, i);
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    grad_job g = {job_of(c->attrs, c->in, c->out[0]), c};
+    sqz_grad_begin(c, 0);
+    sqz_grad_begin(c, 1);
+    return sqz_parallel(c->ctx, (size_t)c->in[0]->shape.dim[0], 1, grad_samples, &g);
+}
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    p->reads_in[0] = p->want & 2;
+    return SQZ_OK;
 }
 
 static void cost(const sqz_infer *q, sqz_cost *out)
@@ -186,6 +250,9 @@ const sqz_op sqz_op_grid_sample = {
     .infer = infer,
     .run = run,
     .cost = cost,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "GridSample", .since = 16, .import = import, .write = write},
     .cases = cases,

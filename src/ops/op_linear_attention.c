@@ -4,6 +4,7 @@
  * (Yang et al. 2024). Heads of queries that share keys share the state. Packed: query (N,T,Hq*Dk),
  * key (N,T,H*Dk), value (N,T,H*Dv), past (N,H,Dk,Dv), decay (N,T,H or H*Dk), beta (N,T,H or 1). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/linear.h"
 #include <string.h>
 
@@ -223,10 +224,9 @@ static sqz_status chunk(void *arg, size_t begin, size_t end)
     return SQZ_OK;
 }
 
-static sqz_status run(const sqz_call *c)
+static job job_of(const sqz_call *c)
 {
     const attrs *at = c->attrs;
-    const size_t n = sqz_dim(c->in[QUERY], 0);
     job j = {.c = c,
              .at = at,
              .steps = sqz_dim(c->in[QUERY], 1),
@@ -235,7 +235,209 @@ static sqz_status run(const sqz_call *c)
              .dk = sqz_dim(c->in[QUERY], 2) / (size_t)at->q_num_heads,
              .dv = sqz_dim(c->in[VALUE], 2) / (size_t)at->kv_num_heads};
     j.scale = at->scale != 0 ? (float)at->scale : (float)(1 / sqrt((double)j.dk));
-    return j.dv ? sqz_parallel(c->ctx, n * j.heads, 1, chunk, &j) : SQZ_OK;
+    return j;
+}
+
+static sqz_status run(const sqz_call *c)
+{
+    job j = job_of(c);
+    return j.dv ? sqz_parallel(c->ctx, sqz_dim(c->in[QUERY], 0) * j.heads, 1, chunk, &j) : SQZ_OK;
+}
+
+/* ---- gradient: the states of all steps once more, then back through them. With D the gradient of
+ * the state: o gives dq = scale S do, D += scale q do^T; u gives du = D^T k, dk = D u; the delta
+ * rule dv = b du, db = du . (v - S^T k), dk -= b S du, D -= k (b du)^T; the decay D *= exp(g) and
+ * dg = sum of D S. ---- */
+
+static sqz_status grad_prepare(sqz_grad_prep *p)
+{
+    const attrs *at = p->attrs;
+    size_t n = sqz_dim(p->in[QUERY], 0), dk = sqz_dim(p->in[QUERY], 2) / (size_t)at->q_num_heads;
+    /* for each sample and column of values: dk of 2 states for each step and one more, and a row */
+    if (!sqz_mul(n, sqz_dim(p->in[VALUE], 2), &n) ||
+        !sqz_mul(n, (2 * sqz_dim(p->in[QUERY], 1) + 1) * dk + 2, &n) ||
+        !sqz_mul(n, sizeof(float), &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace of the gradient is too large");
+    return SQZ_OK;
+}
+
+typedef struct back { /* one sample and head */
+    const job *j;
+    const sqz_grad_call *g;
+    size_t row, head;
+    const float *before; /* the state after its decay, before the step adds to it */
+    const float *after;
+    float *d; /* gradient of the state */
+    float *u, *du;
+} back;
+
+static float *wanted(const back *b, unsigned slot, size_t at)
+{
+    return sqz_grad_wants(b->g, slot) ? b->g->in_grad[slot] + at : NULL;
+}
+
+static void back_queries(const back *b)
+{
+    const job *j = b->j;
+    for (size_t g = 0; g < j->share; g++) {
+        const size_t at = b->row * j->heads * j->share + b->head * j->share + g;
+        const float *q = SQZ_F32P(j->c->in[QUERY]) + at * j->dk;
+        const float *o = b->g->out_grad[0] ? b->g->out_grad[0] + at * j->dv : NULL;
+        float *dq = wanted(b, QUERY, at * j->dk);
+        for (size_t i = 0; o && i < j->dk; i++)
+            for (size_t k = 0; k < j->dv; k++) {
+                b->d[i * j->dv + k] += j->scale * q[i] * o[k];
+                if (dq)
+                    dq[i] += j->scale * b->after[i * j->dv + k] * o[k];
+            }
+    }
+}
+
+/* du from D, and what the key gets by its product with u. */
+static void back_update(const back *b, const float *key, float *dkey)
+{
+    const job *j = b->j;
+    memset(b->du, 0, j->dv * sizeof *b->du);
+    for (size_t i = 0; i < j->dk; i++)
+        for (size_t k = 0; k < j->dv; k++) {
+            b->du[k] += b->d[i * j->dv + k] * key[i];
+            if (dkey)
+                dkey[i] += b->d[i * j->dv + k] * b->u[k];
+        }
+}
+
+static void back_delta(const back *b, const float *key, const float *value, float *dkey)
+{
+    const job *j = b->j;
+    const sqz_tensor *t = j->c->in[BETA];
+    const size_t wide = sqz_dim(t, 2), at = b->row * wide + (wide == 1 ? 0 : b->head);
+    const float beta = SQZ_F32P(t)[at];
+    float *dbeta = wanted(b, BETA, at), sum = 0;
+    for (size_t k = 0; k < j->dv; k++) {
+        float rest = value[k];
+        for (size_t i = 0; i < j->dk; i++)
+            rest -= key[i] * b->before[i * j->dv + k];
+        sum += b->du[k] * rest;
+        b->du[k] *= beta;
+    }
+    if (dbeta)
+        *dbeta += sum;
+    for (size_t i = 0; i < j->dk; i++)
+        for (size_t k = 0; k < j->dv; k++) {
+            if (dkey)
+                dkey[i] -= b->before[i * j->dv + k] * b->du[k];
+            b->d[i * j->dv + k] -= key[i] * b->du[k];
+        }
+}
+
+static void back_decay(const back *b)
+{
+    const job *j = b->j;
+    const sqz_tensor *t = j->c->in[DECAY];
+    const size_t wide = sqz_dim(t, 2);
+    const bool each = wide != j->heads;
+    for (size_t i = 0; i < j->dk; i++) {
+        const size_t at = b->row * wide + (each ? b->head * j->dk + i : b->head);
+        const float f = expf(SQZ_F32P(t)[at]);
+        float *dg = wanted(b, DECAY, at), sum = 0;
+        for (size_t k = 0; k < j->dv; k++) {
+            sum += b->d[i * j->dv + k] * b->before[i * j->dv + k];
+            b->d[i * j->dv + k] *= f;
+        }
+        if (dg)
+            *dg += sum;
+    }
+}
+
+/* u of this step, as the run had it. */
+static void update_of(const back *b, const float *value)
+{
+    const job *j = b->j;
+    memcpy(b->u, value, j->dv * sizeof *b->u);
+    if (is_delta(j->at))
+        correct(j, b->row, b->head, b->before, b->u);
+}
+
+static void back_step(const back *b)
+{
+    const job *j = b->j;
+    const size_t at = b->row * j->heads + b->head;
+    const float *key = SQZ_F32P(j->c->in[KEY]) + at * j->dk;
+    const float *value = SQZ_F32P(j->c->in[VALUE]) + at * j->dv;
+    float *dkey = wanted(b, KEY, at * j->dk), *dvalue = wanted(b, VALUE, at * j->dv);
+    update_of(b, value);
+    back_queries(b);
+    back_update(b, key, dkey);
+    if (is_delta(j->at))
+        back_delta(b, key, value, dkey);
+    for (size_t k = 0; dvalue && k < j->dv; k++)
+        dvalue[k] += b->du[k];
+    if (is_gated(j->at))
+        back_decay(b);
+}
+
+/* Head `head` of sample n: its states forward, then back. */
+static void back_head(const job *j, const sqz_grad_call *g, size_t n, size_t head, float *room)
+{
+    const size_t size = j->dk * j->dv, i = n * j->heads + head;
+    const sqz_tensor *past = sqz_input(j->c, PAST);
+    float *d = room, *states = d + size, *u = states + 2 * j->steps * size;
+    const float *last = past ? SQZ_F32P(past) + i * size : NULL;
+    back b = {.j = j, .g = g, .head = head, .d = d, .u = u, .du = u + j->dv};
+    for (size_t t = 0; t < j->steps; t++) {
+        float *before = states + 2 * t * size, *after = before + size;
+        b.row = n * j->steps + t;
+        const size_t at = b.row * j->heads + head;
+        const float *key = SQZ_F32P(j->c->in[KEY]) + at * j->dk;
+        for (size_t k = 0; k < size; k++)
+            before[k] = last ? last[k] : 0;
+        if (is_gated(j->at))
+            decay(j, b.row, head, before);
+        b.before = before;
+        update_of(&b, SQZ_F32P(j->c->in[VALUE]) + at * j->dv);
+        for (size_t k = 0; k < size; k++)
+            after[k] = before[k] + key[k / j->dv] * u[k % j->dv];
+        last = after;
+    }
+    for (size_t k = 0; k < size; k++)
+        d[k] = g->n_out > 1 && g->out_grad[1] ? g->out_grad[1][i * size + k] : 0;
+    for (size_t t = j->steps; t-- > 0;) {
+        b.row = n * j->steps + t;
+        b.before = states + 2 * t * size;
+        b.after = b.before + size;
+        back_step(&b);
+    }
+    for (size_t k = 0; sqz_grad_wants(g, PAST) && k < size; k++)
+        g->in_grad[PAST][i * size + k] += d[k];
+}
+
+typedef struct grad_job {
+    job j;
+    const sqz_grad_call *g;
+} grad_job;
+
+/* By samples: heads may share a rate. */
+static sqz_status grad_samples(void *arg, size_t begin, size_t end)
+{
+    const grad_job *w = arg;
+    const job *j = &w->j;
+    const size_t each = (2 * j->steps + 1) * j->dk * j->dv + 2 * j->dv;
+    for (size_t n = begin; n < end; n++)
+        for (size_t head = 0; head < j->heads; head++)
+            back_head(j, w->g, n, head, (float *)w->g->scratch + (n * j->heads + head) * each);
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const sqz_call call = {
+        .ctx = c->ctx, .attrs = c->attrs, .n_in = c->n_in, .n_out = c->n_out, .in = c->in};
+    grad_job w = {job_of(&call), c};
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    for (unsigned k = 0; k < c->n_in; k++)
+        sqz_grad_begin(c, k);
+    return w.j.dv ? sqz_parallel(c->ctx, sqz_dim(c->in[QUERY], 0), 1, grad_samples, &w) : SQZ_OK;
 }
 
 static const sqz_case cases[] = {
@@ -270,6 +472,9 @@ const sqz_op sqz_op_linear_attention = {
     .run = run,
     .cost = cost,
     .prepare = prepare,
+    .grad = grad,
+    .grad_prepare = grad_prepare,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "LinearAttention", .since = 27},
     .cases = cases,

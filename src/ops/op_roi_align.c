@@ -4,6 +4,7 @@
  * between the pixels; the average is taken, or the largest of the weighted pixels (as in ONNX, not
  * of the interpolated values). K. He et al., "Mask R-CNN" (2017). */
 #include "ops/ew.h"
+#include "ops/grad.h"
 #include "ops/move.h"
 #include <string.h>
 
@@ -235,6 +236,114 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+/* ---- gradient: of the pixels, by their weights; of the regions, as these move the weights. With
+ * the number of places as it is. ---- */
+
+typedef struct spot { /* a place between four pixels */
+    int64_t at[4];
+    double weight[4], by_y[4], by_x[4]; /* weights, and how they change with the place */
+    double part_y, part_x;              /* how far along the region it lies, 0 .. 1 */
+} spot;
+
+/* Place (i, k) of a cell; false: too far outside. Up to the first pixel coordinates stand still. */
+static bool spot_of(const job *j, const region *g, int64_t row, int64_t col, spot *s)
+{
+    s->part_y = ((double)(row / g->n_y) + ((double)(row % g->n_y) + 0.5) / (double)g->n_y) /
+                (double)j->at->height;
+    s->part_x = ((double)(col / g->n_x) + ((double)(col % g->n_x) + 0.5) / (double)g->n_x) /
+                (double)j->at->width;
+    const double y = g->y + s->part_y * g->cell_h * (double)j->at->height;
+    const double x = g->x + s->part_x * g->cell_w * (double)j->at->width;
+    int64_t y0, y1, x0, x1;
+    double u, v;
+    if (!between(y, j->height, &y0, &y1, &v) || !between(x, j->width, &x0, &x1, &u))
+        return false;
+    const double dv = y > 0 && y0<j->height - 1, du = x> 0 && x0 < j->width - 1;
+    const int64_t at[4] = {y0 * j->width + x0, y0 * j->width + x1, y1 * j->width + x0,
+                           y1 * j->width + x1};
+    for (int k = 0; k < 4; k++) {
+        const double wy = k < 2 ? 1 - v : v, wx = k % 2 ? u : 1 - u;
+        s->at[k] = at[k];
+        s->weight[k] = wy * wx;
+        s->by_y[k] = (k < 2 ? -dv : dv) * wx;
+        s->by_x[k] = (k % 2 ? du : -du) * wy;
+    }
+    return true;
+}
+
+/* What pixel k of a place adds to a cell with gradient g. */
+static void grad_tap(const job *j, const sqz_grad_call *c, size_t r, int64_t plane, const spot *s,
+                     int k, double g)
+{
+    const attrs *at = j->at;
+    const float *box = SQZ_F32P(j->c->in[1]) + 4 * r;
+    if (sqz_grad_wants(c, 0))
+        c->in_grad[0][plane + s->at[k]] += (float)(g * s->weight[k]);
+    if (!sqz_grad_wants(c, 1))
+        return;
+    const double x = g * (double)SQZ_F32P(j->c->in[0])[plane + s->at[k]] * (double)(float)at->scale;
+    const bool grown = at->coord == OUTPUT_HALF_PIXEL; /* to one pixel: its size stands still */
+    const bool wide = !grown || (box[2] - box[0]) * (float)at->scale > 1;
+    const bool high = !grown || (box[3] - box[1]) * (float)at->scale > 1;
+    float *d = c->in_grad[1] + 4 * r;
+    d[0] += (float)(x * s->by_x[k] * (wide ? 1 - s->part_x : 1));
+    d[1] += (float)(x * s->by_y[k] * (high ? 1 - s->part_y : 1));
+    d[2] += (float)(x * s->by_x[k] * (wide ? s->part_x : 0));
+    d[3] += (float)(x * s->by_y[k] * (high ? s->part_y : 0));
+}
+
+static void grad_cell(const job *j, const sqz_grad_call *c, size_t r, int64_t plane, size_t cell,
+                      double g)
+{
+    const region box = region_of(j, r);
+    const int64_t cy = (int64_t)cell / j->at->width, cx = (int64_t)cell % j->at->width;
+    const double places = (double)(box.n_y * box.n_x);
+    const bool max = j->at->mode == MAXIMUM;
+    spot s, top = {.at = {-1, -1, -1, -1}};
+    double best = -INFINITY;
+    int which = -1;
+    for (int64_t i = 0; i < box.n_y; i++)
+        for (int64_t k = 0; k < box.n_x; k++) {
+            if (!spot_of(j, &box, cy * box.n_y + i, cx * box.n_x + k, &s)) {
+                which = best < 0 ? -1 : which;
+                best = fmax(best, 0);
+                continue;
+            }
+            for (int t = 0; t < 4; t++) {
+                const double v = s.weight[t] * (double)SQZ_F32P(j->c->in[0])[plane + s.at[t]];
+                if (!max)
+                    grad_tap(j, c, r, plane, &s, t, g / places);
+                else if (v > best) {
+                    best = v;
+                    which = t;
+                    top = s;
+                }
+            }
+        }
+    if (max && which >= 0)
+        grad_tap(j, c, r, plane, &top, which, g);
+}
+
+/* In order, as regions overlap. */
+static sqz_status grad(const sqz_grad_call *c)
+{
+    const sqz_shape *x = &c->in[0]->shape;
+    const sqz_call call = {.in = c->in};
+    const job j = {&call, c->attrs, x->dim[1], x->dim[2], x->dim[3]};
+    const size_t cells = (size_t)(j.at->height * j.at->width);
+    if (sqz_grad_none(c))
+        return SQZ_OK;
+    sqz_grad_begin(c, 0);
+    sqz_grad_begin(c, 1);
+    for (size_t i = 0; i < c->out[0]->count; i++) {
+        const size_t r = i / cells / (size_t)j.channels, ch = i / cells % (size_t)j.channels;
+        const int64_t n = sqz_tensor_i64(c->in[2], r);
+        grad_cell(&j, c, r, (n * j.channels + (int64_t)ch) * j.height * j.width, i % cells,
+                  (double)c->out_grad[0][i]);
+    }
+    return SQZ_OK;
+}
+
 static const sqz_case cases[] = {
     {.attrs = "output_height=3 output_width=2 sampling_ratio=2 spatial_scale=0.5",
      .n_in = 3,
@@ -264,6 +373,8 @@ const sqz_op sqz_op_roi_align = {
     .infer = infer,
     .run = run,
     .cost = cost,
+    .grad = grad,
+    .grad_reads = SQZ_GRAD_IN0 | SQZ_GRAD_IN1,
     .quant = {.kind = SQZ_Q_FLOAT},
     .onnx = {.op_type = "RoiAlign", .since = 10, .import = import, .write = write},
     .cases = cases,

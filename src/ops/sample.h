@@ -30,6 +30,12 @@ typedef struct sqz_samples {
     float weight[SQZ_SAMPLE_TAPS];
 } sqz_samples;
 
+/* The same with how much each weight changes along each axis; pixels of weight 0 are there too. */
+typedef struct sqz_sample_slopes {
+    sqz_samples s;
+    float slope[SQZ_SAMPLE_TAPS][SQZ_SAMPLE_AXES];
+} sqz_sample_slopes;
+void sqz_sample_grad(const sqz_sampler *s, const float *x, sqz_sample_slopes *out);
 /* The pixels around x, one coordinate for each axis (0 is the center of the first pixel). Pixels
  * outside are left out, or replaced, by the padding. Any float is a coordinate. */
 void sqz_sample(const sqz_sampler *s, const float *x, sqz_samples *out);
