@@ -13,3 +13,8 @@ add_library(sqz_deps INTERFACE)
 target_include_directories(sqz_deps SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(sqz_deps INTERFACE Threads::Threads ZLIB::ZLIB JPEG::JPEG PNG::PNG PkgConfig::PROTOBUF_C
   PkgConfig::OPENBLAS PkgConfig::YAML PkgConfig::CJSON ${HDF5_C_LIBRARIES} m)
+if(SQUEEZE_MPI) # training on several processes
+  find_package(MPI REQUIRED COMPONENTS C)
+  target_link_libraries(sqz_deps INTERFACE MPI::MPI_C)
+  target_compile_definitions(sqz_deps INTERFACE SQZ_MPI)
+endif()

@@ -9,5 +9,7 @@ typedef struct sqz_batch_norm_attrs {
 /* Inputs: x, scale, bias; outputs: y, mean, variance. */
 typedef struct sqz_batch_norm_train_attrs {
     double epsilon, lo, hi;
+    const struct sqz_team *team; /* that shares the batch: statistics are of all of it. Set by the
+                                    tape, no option; NULL: nobody */
 } sqz_batch_norm_train_attrs;
 #endif

@@ -9,6 +9,7 @@
 #include "ops/batch_norm.h"
 #include "ops/grad.h"
 #include "ops/linear.h"
+#include "ops/team.h"
 #include <math.h>
 #include <string.h>
 
@@ -110,6 +111,18 @@ static void add_pieces(const room *m)
             m->part[k] += m->part[i * 2 * m->n + k];
 }
 
+/* Sums of all who share the batch. */
+static sqz_status share(const sqz_batch_norm_train_attrs *a, double *v, size_t n)
+{
+    return a->team ? a->team->sum(a->team->user, v, n) : SQZ_OK;
+}
+
+/* Rows of the whole batch. */
+static double all_rows(const room *m, const sqz_batch_norm_train_attrs *a)
+{
+    return (double)m->rows * (a->team ? a->team->size : 1);
+}
+
 /* Per channel, as the given statistics say. */
 static void factors(const room *m, const sqz_tensor *const *in, const float *mean,
                     const float *variance, double epsilon)
@@ -146,15 +159,17 @@ typedef struct job {
 } job;
 
 /* About the mean: what is subtracted before squares are summed up, so that they stay small. */
-static void guess(const room *m, const float *x)
+static sqz_status guess(const room *m, const sqz_batch_norm_train_attrs *a, const float *x)
 {
     const size_t step = SQZ_MAX(m->rows / LINES, (size_t)1), n = SQZ_MIN(m->rows, (size_t)LINES);
     memset(m->part, 0, m->n * sizeof *m->part);
     for (size_t r = 0; r < n; r++)
         for (size_t k = 0; k < m->n; k++)
             m->part[k] += (double)x[r * step * m->n + k];
+    SQZ_TRY(share(a, m->part, m->n));
     for (size_t k = 0; k < m->n; k++)
-        m->from[k] = (float)(m->part[k] / (double)n);
+        m->from[k] = (float)(m->part[k] / ((double)n * (a->team ? a->team->size : 1)));
+    return SQZ_OK;
 }
 
 static sqz_status sums(void *arg, size_t begin, size_t end)
@@ -181,12 +196,14 @@ static sqz_status statistics(job *j)
 {
     const room *m = &j->m;
     float *mean = SQZ_F32P(j->c->out[1]), *variance = SQZ_F32P(j->c->out[2]);
-    guess(m, SQZ_F32P(j->c->in[0]));
+    const double rows = all_rows(m, j->c->attrs);
+    SQZ_TRY(guess(m, j->c->attrs, SQZ_F32P(j->c->in[0])));
     SQZ_TRY(sqz_parallel(j->c->ctx, m->pieces, 1, sums, j));
     add_pieces(m);
+    SQZ_TRY(share(j->c->attrs, m->part, 2 * m->n));
     for (size_t k = 0; k < m->n; k++) {
-        const double d = m->part[k] / (double)m->rows;
-        const double v = m->part[m->n + k] / (double)m->rows - d * d;
+        const double d = m->part[k] / rows;
+        const double v = m->part[m->n + k] / rows - d * d;
         mean[k] = (float)((double)m->from[k] + d);
         variance[k] = (float)(v < 0 ? 0 : v); /* a NaN stays */
     }
@@ -269,22 +286,35 @@ static void give(const sqz_grad_call *c, unsigned k, size_t at, double v)
         c->in_grad[k][at] = (sqz_grad_adds(c, k) ? c->in_grad[k][at] : 0) + (float)v;
 }
 
-/* Gradients of scale and bias, and how the sums come into that of x. */
+/* Gradients of scale and bias: of the own part of the batch, as those of other weights are. */
 static void parameters(const back *j)
 {
-    const sqz_grad_call *c = j->c;
     const room *m = &j->m;
-    const double epsilon = ((const sqz_batch_norm_train_attrs *)c->attrs)->epsilon;
+    const double epsilon = ((const sqz_batch_norm_train_attrs *)j->c->attrs)->epsilon;
     for (size_t k = 0; k < m->n; k++) {
-        const double n = (double)m->rows, v = (double)SQZ_F32P(c->out[2])[k] + epsilon;
-        const double gm = c->out_grad[1] ? (double)c->out_grad[1][k] : 0;
-        const double gv = c->out_grad[2] ? (double)c->out_grad[2][k] : 0;
-        const double f = (double)m->factor[k];
-        give(c, 1, k, m->part[m->n + k] / sqrt(v));
-        give(c, 2, k, m->part[k]);
-        m->rest[k] = (float)((gm - f * m->part[k]) / n);
-        m->slope[k] = (float)((2 * gv - f * m->part[m->n + k] / v) / n);
+        give(j->c, 1, k, m->part[m->n + k] / sqrt((double)SQZ_F32P(j->c->out[2])[k] + epsilon));
+        give(j->c, 2, k, m->part[k]);
     }
+}
+
+/* How the sums, and gradients of the statistics, come into the gradient of x. */
+static sqz_status slopes_of(const back *j)
+{
+    const sqz_grad_call *c = j->c;
+    const sqz_batch_norm_train_attrs *a = c->attrs;
+    const room *m = &j->m;
+    const double n = all_rows(m, a);
+    SQZ_TRY(share(a, m->part, 2 * m->n));
+    for (size_t k = 0; k < m->n; k++) {
+        const double v = (double)SQZ_F32P(c->out[2])[k] + a->epsilon, f = (double)m->factor[k];
+        double g[2] = {c->out_grad[1] ? (double)c->out_grad[1][k] : 0,
+                       c->out_grad[2] ? (double)c->out_grad[2][k] : 0};
+        if (c->out_grad[1] || c->out_grad[2])
+            SQZ_TRY(share(a, g, 2));
+        m->rest[k] = (float)((g[0] - f * m->part[k]) / n);
+        m->slope[k] = (float)((2 * g[1] - f * m->part[m->n + k] / v) / n);
+    }
+    return SQZ_OK;
 }
 
 static sqz_status grad(const sqz_grad_call *c)
@@ -304,6 +334,7 @@ static sqz_status grad(const sqz_grad_call *c)
         memset(j.m.part, 0, 2 * j.m.n * sizeof *j.m.part);
     }
     parameters(&j);
+    SQZ_TRY(slopes_of(&j));
     return sqz_grad_wants(c, 0) ? sqz_parallel(c->ctx, j.m.pieces, 1, back_data, &j) : SQZ_OK;
 }
 

@@ -307,6 +307,7 @@ static sqz_status build(sqz_tape *t, const sqz_graph *g, const sqz_tape_options 
         t->read[o->read[i]] = true;
     if (!t->plain)
         SQZ_TRY(sqz_tape_fuse_norms(t));
+    SQZ_TRY(sqz_tape_share_batch(t));
     SQZ_TRY(make_steps(t));
     if (!t->plain)
         SQZ_TRY(sqz_tape_fuse_clamps(t));
@@ -328,6 +329,7 @@ sqz_status sqz_tape_create(const sqz_graph *g, const sqz_tape_options *o, sqz_ta
     t->arena.ctx = g->ctx;
     t->time_nodes = o->time_nodes;
     t->plain = o->plain;
+    t->team = o->team;
     sqz_status s = build(t, g, o);
     if (s != SQZ_OK)
         sqz_tape_free(t);

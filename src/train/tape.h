@@ -18,6 +18,8 @@ typedef struct sqz_tape_options {
     size_t memory_limit; /* bytes that sqz_tape_bytes must not exceed: what is not kept for the way
                             back is computed again, with the same results. 0: none, only
                             what costs next to nothing is computed again */
+    const struct sqz_team *team; /* processes that share the batch (allreduce.h); NULL: none. It
+                                    must outlive the tape */
     bool plain;      /* every node by itself, every value in a place of its own; the same numbers */
     bool time_nodes; /* sqz_tape_seconds is asked for */
 } sqz_tape_options;

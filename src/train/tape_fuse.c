@@ -50,7 +50,7 @@ static sqz_status fuse_norm(sqz_tape *t, const sqz_uses *u, sqz_nid id)
     sqz_batch_norm_train_attrs *b = sqz_arena_alloc(&t->g->arena, 1, sizeof *b);
     if (!b)
         return SQZ_E_NOMEM;
-    *b = (sqz_batch_norm_train_attrs){a->epsilon, lo, hi};
+    *b = (sqz_batch_norm_train_attrs){a->epsilon, lo, hi, NULL};
     n->attrs = b;
     const sqz_vid y = sqz_nod(t->g, clamp)->out[0], own = n->out[0];
     n->out[0] = y;
@@ -69,6 +69,22 @@ sqz_status sqz_tape_fuse_norms(sqz_tape *t)
     for (sqz_nid id = t->g->first; id != SQZ_NONE; id = sqz_nod(t->g, id)->next)
         if (is_node(sqz_nod(t->g, id), "batch_norm_train"))
             SQZ_TRY(fuse_norm(t, &u, id));
+    return SQZ_OK;
+}
+
+sqz_status sqz_tape_share_batch(sqz_tape *t)
+{
+    for (sqz_nid id = t->g->first; t->team && id != SQZ_NONE; id = sqz_nod(t->g, id)->next) {
+        sqz_node *n = sqz_nod(t->g, id);
+        if (!is_node(n, "batch_norm_train"))
+            continue;
+        sqz_batch_norm_train_attrs *b = sqz_arena_alloc(&t->g->arena, 1, sizeof *b);
+        if (!b)
+            return SQZ_E_NOMEM;
+        *b = *(const sqz_batch_norm_train_attrs *)n->attrs;
+        b->team = t->team;
+        n->attrs = b;
+    }
     return SQZ_OK;
 }
 

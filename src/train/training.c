@@ -57,7 +57,7 @@ static sqz_status share_running(sqz_training *t, const sqz_graph *g, sqz_trainin
 }
 
 /* batch_norm becomes batch_norm_train, in place: its output keeps its id. */
-static sqz_status train_norm(sqz_training *t, sqz_nid id)
+static sqz_status train_norm(sqz_training *t, sqz_nid id, int32_t processes)
 {
     sqz_graph *g = t->g;
     sqz_node *n = sqz_nod(g, id);
@@ -70,7 +70,7 @@ static sqz_status train_norm(sqz_training *t, sqz_nid id)
     sqz_batch_norm_train_attrs *b = sqz_arena_alloc(&g->arena, 1, sizeof *b);
     if (!out || !b)
         return SQZ_E_NOMEM;
-    *b = (sqz_batch_norm_train_attrs){a->epsilon, -INFINITY, INFINITY};
+    *b = (sqz_batch_norm_train_attrs){a->epsilon, -INFINITY, INFINITY, NULL};
     out[0] = n->out[0];
     SQZ_TRY(statistic(g, id, "mean", &out[1]));
     SQZ_TRY(statistic(g, id, "variance", &out[2]));
@@ -83,7 +83,7 @@ static sqz_status train_norm(sqz_training *t, sqz_nid id)
     SQZ_TRY(share_running(t, g, m));
     size_t count, bytes;
     SQZ_TRY(sqz_shape_count(g->ctx, &sqz_val(g, n->in[0])->shape, SQZ_F32, &count, &bytes));
-    const size_t each = m->n ? count / m->n : 0;
+    const size_t each = m->n ? count / m->n * (size_t)SQZ_MAX(processes, 1) : 0;
     m->correction = each > 1 ? (double)each / (double)(each - 1) : 1;
     n->op = sqz_op_find("batch_norm_train");
     n->attrs = b;
@@ -123,7 +123,7 @@ static sqz_status train_nodes(sqz_training *t, const sqz_training_options *o)
     {
         if (is_op(sqz_nod(g, id), "batch_norm") && !o->freeze_norms &&
             !(o->frozen && o->frozen[id]))
-            SQZ_TRY(train_norm(t, id));
+            SQZ_TRY(train_norm(t, id, o->processes));
         else if (is_op(sqz_nod(g, id), "dropout") && !o->no_dropout)
             SQZ_TRY(train_dropout(g, id, o->seed));
     }

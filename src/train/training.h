@@ -30,6 +30,7 @@ typedef struct sqz_training {
 
 typedef struct sqz_training_options {
     int64_t batch;      /* 0: as the inputs stand */
+    int32_t processes;  /* that share a batch, each with so many samples; 0: one */
     uint64_t seed;      /* of dropout */
     bool no_dropout;    /* nothing is dropped */
     bool freeze_norms;  /* every batch norm keeps its inference form */
