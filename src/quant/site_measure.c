@@ -5,6 +5,7 @@
  * in parallel, each by one thread, so that threads change nothing. */
 #include "kernels/blas.h"
 #include "quant/feed.h"
+#include "quant/site_means.h"
 #include <string.h>
 
 enum { BLOCK = 512, PANEL = 64 };
@@ -21,6 +22,7 @@ typedef struct measure {
     size_t n, first; /* of them; in this block */
     size_t len;      /* of the block */
     size_t group;
+    bool sums;     /* of all patches are wanted, no products */
     float *p, *pq; /* cols x BLOCK: patches of the block, turned */
     float *y;      /* rows of a group x BLOCK */
     float *sum;    /* products of a panel, one for each worker */
@@ -164,6 +166,16 @@ static sqz_status see_batch(measure *m)
     return SQZ_OK;
 }
 
+/* Means over all patches, which need not be gathered. */
+static sqz_status see_all(measure *m)
+{
+    const size_t count = sqz_flow_count(m->f, SQZ_FLOAT_SIDE, m->s->x);
+    SQZ_TRY(sqz_site_sums(m->ctx, m->s, m->x, count, m->m->mx));
+    SQZ_TRY(sqz_site_sums(m->ctx, m->s, m->xq, count, m->m->mq));
+    m->m->n += m->n;
+    return SQZ_OK;
+}
+
 /* ---- from sums to means ---- */
 
 static void divide(double *x, size_t n, double by)
@@ -254,13 +266,17 @@ static sqz_status make_buffers(measure *m, sqz_arena *a, size_t patches)
     const size_t count = sqz_flow_count(m->f, SQZ_FLOAT_SIDE, m->s->x);
     m->x = sqz_arena_room(a, SQZ_MAX(count, 1u), sizeof *m->x);
     m->xq = sqz_arena_room(a, SQZ_MAX(count, 1u), sizeof *m->xq);
+    if (!m->x || !m->xq)
+        return SQZ_E_NOMEM;
+    if (m->sums)
+        return SQZ_OK;
     m->at = sqz_arena_room(a, patches + 1, sizeof *m->at);
     m->p = sqz_arena_room(a, k, BLOCK * sizeof *m->p);
     m->pq = sqz_arena_room(a, k, BLOCK * sizeof *m->pq);
     m->y = sqz_arena_room(a, wide, BLOCK * sizeof *m->y);
     m->sum = sqz_arena_room(a, (size_t)sqz_pool_threads(m->ctx->pool) * PANEL,
                             SQZ_MAX(k, (size_t)1) * sizeof *m->sum);
-    return m->x && m->xq && m->at && m->p && m->pq && m->y && m->sum ? SQZ_OK : SQZ_E_NOMEM;
+    return m->at && m->p && m->pq && m->y && m->sum ? SQZ_OK : SQZ_E_NOMEM;
 }
 
 static sqz_status run(measure *m, sqz_arena *temp)
@@ -271,10 +287,15 @@ static sqz_status run(measure *m, sqz_arena *temp)
     if (sqz_flow_count(m->f, SQZ_QUANT_SIDE, m->s->qx) !=
         sqz_flow_count(m->f, SQZ_FLOAT_SIDE, m->s->x))
         return sqz_fail(m->ctx, SQZ_E_INTERNAL, "the input of a site has two sizes");
+    m->sums = m->o->means_only && m->n == all && sqz_site_sums_fit(m->s);
     SQZ_TRY(make_buffers(m, temp, m->n));
     for (size_t i = 0; i < batches; i++) {
         SQZ_TRY(sqz_flow_read(m->f, SQZ_FLOAT_SIDE, m->s->x, i, m->x));
         SQZ_TRY(sqz_flow_read(m->f, SQZ_QUANT_SIDE, m->s->qx, i, m->xq));
+        if (m->sums) {
+            SQZ_TRY(see_all(m));
+            continue;
+        }
         choose(m->at, all, m->n, m->o->seed + i);
         SQZ_TRY(see_batch(m));
     }
