@@ -1,5 +1,6 @@
 /* source.c: samples held, read one by one, or read in windows: see source.h. */
 #include "train/source.h"
+#include "train/held.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,10 @@ struct sqz_source {
     int64_t *order[2]; /* of two epochs */
     uint64_t epoch[2];
     bool known[2];
-    const float *x; /* HELD */
-    float *held_x, *held_y;
-    window win[2]; /* SINGLE uses the first for one sample */
+    const float *x; /* HELD as floats; NULL: in `held` */
+    sqz_held held;
+    float *labels; /* HELD */
+    window win[2]; /* SINGLE, and HELD in few bytes, use the first for one sample */
 };
 
 size_t sqz_source_x(const sqz_source *s) { return s->each_x; }
@@ -130,8 +132,10 @@ sqz_status sqz_source_draw(sqz_source *s, uint64_t epoch, int64_t at, sqz_drawn 
     const size_t place = (size_t)out->place;
     switch (s->way) {
     case HELD:
-        out->x = s->x + place * s->each_x;
-        out->y = s->each_y ? s->held_y + place * s->each_y : NULL;
+        out->x = s->x ? s->x + place * s->each_x : s->win[0].x;
+        out->y = s->each_y ? s->labels + place * s->each_y : NULL;
+        if (!s->x)
+            sqz_held_take(&s->held, place * s->each_x, s->each_x, s->win[0].x);
         return SQZ_OK;
     case SINGLE:
         out->x = s->win[0].x;
@@ -207,19 +211,27 @@ static sqz_status reserve(sqz_source *s, size_t n, float **x, float **y)
 static sqz_status hold(sqz_source *s)
 {
     sqz_dataset *ds = s->o.data;
+    size_t n_x, n_y;
     s->way = HELD;
     s->x = sqz_data_memory(ds);
     if (s->x)
         return SQZ_OK;
-    SQZ_TRY(reserve(s, s->n, &s->held_x, &s->held_y));
-    s->x = s->held_x;
+    if (!sqz_mul(s->n, s->each_x, &n_x) || !sqz_mul(s->n, s->each_y, &n_y))
+        return sqz_fail(s->ctx, SQZ_E_LIMIT, "%s: too large", ds->path);
+    SQZ_TRY(sqz_held_create(s->ctx, n_x, &s->held));
+    if (n_y && !(s->labels = sqz_calloc(s->ctx, n_y, sizeof *s->labels)))
+        return SQZ_E_NOMEM;
+    s->run = SQZ_MIN(s->run, s->n);
+    SQZ_TRY(reserve(s, s->run, &s->win[0].x, &s->win[0].y));
     for (size_t i = 0; i < s->n; i += s->run) {
         const size_t n = SQZ_MIN(s->run, s->n - i);
-        SQZ_TRY(sqz_data_read(ds, (int64_t)i, (int64_t)n, s->held_x + i * s->each_x,
-                              s->each_y ? s->held_y + i * s->each_y : NULL));
+        SQZ_TRY(sqz_data_read(ds, (int64_t)i, (int64_t)n, s->win[0].x,
+                              n_y ? s->labels + i * s->each_y : NULL));
+        SQZ_TRY(sqz_held_add(&s->held, s->win[0].x, n * s->each_x));
         if (!sqz_progress(s->ctx, "reading", i + n, s->n))
             return sqz_fail(s->ctx, SQZ_E_ARG, "stopped");
     }
+    s->x = sqz_held_floats(&s->held);
     return SQZ_OK;
 }
 
@@ -293,7 +305,8 @@ void sqz_source_free(sqz_source *s)
         sqz_free(s->ctx, s->win[i].x);
         sqz_free(s->ctx, s->win[i].y);
     }
-    sqz_free(s->ctx, s->held_x);
-    sqz_free(s->ctx, s->held_y);
+    if (s->held.ctx)
+        sqz_held_free(&s->held);
+    sqz_free(s->ctx, s->labels);
     sqz_free(s->ctx, s);
 }
