@@ -53,6 +53,22 @@ static sqz_status try_calibrators(sqz_fit_state *f)
     return SQZ_OK;
 }
 
+/* Refinements behind the calibrator that did best. */
+static sqz_status try_methods(sqz_fit_state *f)
+{
+    static const char *const list[] = {"bias_correct", "gptq,bias_correct"};
+    const sqz_trial *best = sqz_fit_best(f);
+    if (f->w->job.recipe || f->w->job.method || f->w->job.ranges || !best || !best->recipe)
+        return SQZ_OK;
+    const sqz_recipe base = *best->recipe;
+    for (size_t i = 0; i < SQZ_COUNT(list) && !sqz_fit_out_of_budget(f); i++) {
+        sqz_recipe r = base;
+        SQZ_TRY(sqz_recipe_methods(&f->arena, &r, list[i]));
+        SQZ_TRY(sqz_fit_try(f, NULL, &r, NULL));
+    }
+    return SQZ_OK;
+}
+
 /* int8 is too large, too slow or too hungry, and the device computes with weights of 4 bits: each
  * layer gets its own. */
 static sqz_status try_fewer_bits(sqz_fit_state *f)
@@ -251,6 +267,7 @@ static sqz_status search(sqz_fit_state *f)
     SQZ_TRY(sqz_fit_open(f, f->w));
     SQZ_TRY(sqz_fit_try(f, "float", NULL, NULL));
     SQZ_TRY(try_calibrators(f));
+    SQZ_TRY(try_methods(f));
     SQZ_TRY(try_fewer_bits(f));
     SQZ_TRY(try_fallbacks(f));
     const sqz_trial *best = sqz_fit_best(f);

@@ -250,6 +250,15 @@ static sqz_status keep_quantized(sqz_work *w)
     return SQZ_OK;
 }
 
+/* Without a wish, biases are corrected: on calibration data that it had not seen it was ahead of
+ * none on 10 of 11 networks, by 2 dB, 10 dB on a MobileNet (bench/blind.py). */
+static sqz_status default_method(sqz_work *w, sqz_recipe *r)
+{
+    if (w->job.recipe || w->job.method || w->job.ranges || r->automatic || w->job.target_size)
+        return SQZ_OK;
+    return sqz_recipe_methods(&w->arena, r, "bias_correct");
+}
+
 static sqz_status quantize(sqz_work *w)
 {
     sqz_recipe r;
@@ -259,6 +268,7 @@ static sqz_status quantize(sqz_work *w)
     if (is_quantized(w->graph))
         return keep_quantized(w);
     SQZ_TRY(sqz_work_recipe(w, &r));
+    SQZ_TRY(default_method(w, &r));
     SQZ_TRY(open_all(w));
     sqz_describe_model(w, "model", w->graph, (double)w->source.bytes);
     sqz_status s;

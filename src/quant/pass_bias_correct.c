@@ -66,7 +66,7 @@ static void say(const sqz_graph *g, const sqz_env *env, const tally *t)
         (void)snprintf(text + n, sizeof text - (size_t)n, "; %u layers take none (first: %.60s)",
                        (unsigned)t->none, t->first_none);
     SQZ_INFO(g->ctx, "%s", text);
-    if (env->notes) {
+    if (env->notes && (t->capped || t->none)) {
         sqz_str_add(env->notes, text);
         sqz_str_add(env->notes, "\n");
     }

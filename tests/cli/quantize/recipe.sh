@@ -1,5 +1,5 @@
 # Flags, file, name and text of one recipe give one model; the stamp gives it again.
-printf 'squeeze_recipe: 1\nper_tensor: true\ncalibrator: minmax\nexclude: [fc]\n' >r.yaml
+printf 'squeeze_recipe: 1\nper_tensor: true\ncalibrator: minmax\nexclude: [fc]\nmethods: [bias_correct]\n' >r.yaml
 squeeze quantize model.onnx --data train.npz --per-tensor --calibrator minmax --exclude fc -o a.onnx --json >a.json
 squeeze quantize model.onnx --data train.npz --recipe r.yaml -o b.onnx >/dev/null
 squeeze quantize model.onnx --data train.npz --recipe "$(jq -r .recipe a.json)" -o c.onnx >/dev/null
