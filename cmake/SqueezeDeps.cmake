@@ -16,5 +16,5 @@ target_link_libraries(sqz_deps INTERFACE Threads::Threads ZLIB::ZLIB JPEG::JPEG 
 if(SQUEEZE_MPI) # training on several processes
   find_package(MPI REQUIRED COMPONENTS C)
   target_link_libraries(sqz_deps INTERFACE MPI::MPI_C)
-  target_compile_definitions(sqz_deps INTERFACE SQZ_MPI)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/allreduce.c PROPERTIES COMPILE_DEFINITIONS SQZ_MPI)
 endif()
