@@ -9,5 +9,6 @@ typedef struct sqz_dropout_attrs {
 typedef struct sqz_dropout_train_attrs {
     double ratio;
     int64_t seed;
+    int64_t part; /* of a batch that a team shares: which one this is. Set by the tape, no option */
 } sqz_dropout_train_attrs;
 #endif

@@ -57,11 +57,13 @@ static void block(const job *j, size_t b)
     const uint32_t lo = (uint32_t)key, hi = (uint32_t)(key >> 32);
     const uint32_t least = (uint32_t)(j->a.ratio * 0x1p32 - 0.5); /* dropped below */
     const float factor = (float)(1 / (1 - j->a.ratio));
-    const size_t begin = b * BLOCK, m = SQZ_MIN(j->n - begin, BLOCK);
-    const float *x = j->x + begin;
-    float *y = j->y + begin;
-    for (size_t i = 0; i < m; i++) {
-        const float v = scramble((uint32_t)i, lo, hi) < least ? 0 : x[i] * factor;
+    const size_t first = (size_t)j->a.part * j->n; /* place of x[0] in the whole batch */
+    const size_t begin = b * BLOCK < first ? first - b * BLOCK : 0;
+    const size_t end = SQZ_MIN(first + j->n - b * BLOCK, BLOCK);
+    const float *x = j->x + (b * BLOCK + begin - first);
+    float *y = j->y + (b * BLOCK + begin - first);
+    for (size_t i = 0; i < end - begin; i++) {
+        const float v = scramble((uint32_t)(begin + i), lo, hi) < least ? 0 : x[i] * factor;
         y[i] = j->add ? y[i] + v : v;
     }
 }
@@ -70,13 +72,14 @@ static sqz_status piece(void *arg, size_t begin, size_t end)
 {
     const job *j = arg;
     for (size_t b = begin; b < end; b++)
-        block(j, b);
+        block(j, (size_t)j->a.part * j->n / BLOCK + b);
     return SQZ_OK;
 }
 
 static sqz_status drop(sqz_ctx *ctx, job *j)
 {
-    const size_t blocks = (j->n + BLOCK - 1) / BLOCK;
+    const size_t first = (size_t)j->a.part * j->n;
+    const size_t blocks = j->n ? (first + j->n - 1) / BLOCK - first / BLOCK + 1 : 0;
     if (j->a.ratio > 0 && j->a.ratio < 1)
         return sqz_parallel(ctx, blocks, 4, piece, j);
     for (size_t i = 0; i < j->n; i++) /* nothing, or all of it */

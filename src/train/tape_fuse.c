@@ -2,6 +2,8 @@
  * nobody else reads what is clamped. A batch norm takes over the gradient of its clamp too: it
  * finds again what was cut. That of a product's clamp reads the result. */
 #include "ops/batch_norm.h"
+#include "ops/dropout.h"
+#include "ops/team.h"
 #include "train/tape_impl.h"
 #include <math.h>
 #include <string.h>
@@ -72,18 +74,36 @@ sqz_status sqz_tape_fuse_norms(sqz_tape *t)
     return SQZ_OK;
 }
 
+static sqz_status share_norm(sqz_tape *t, sqz_node *n)
+{
+    sqz_batch_norm_train_attrs *b = sqz_arena_alloc(&t->g->arena, 1, sizeof *b);
+    if (!b)
+        return SQZ_E_NOMEM;
+    *b = *(const sqz_batch_norm_train_attrs *)n->attrs;
+    b->team = t->team;
+    n->attrs = b;
+    return SQZ_OK;
+}
+
+static sqz_status share_dropout(sqz_tape *t, sqz_node *n)
+{
+    sqz_dropout_train_attrs *b = sqz_arena_alloc(&t->g->arena, 1, sizeof *b);
+    if (!b)
+        return SQZ_E_NOMEM;
+    *b = *(const sqz_dropout_train_attrs *)n->attrs;
+    b->part = t->team->rank;
+    n->attrs = b;
+    return SQZ_OK;
+}
+
 sqz_status sqz_tape_share_batch(sqz_tape *t)
 {
     for (sqz_nid id = t->g->first; t->team && id != SQZ_NONE; id = sqz_nod(t->g, id)->next) {
         sqz_node *n = sqz_nod(t->g, id);
-        if (!is_node(n, "batch_norm_train"))
-            continue;
-        sqz_batch_norm_train_attrs *b = sqz_arena_alloc(&t->g->arena, 1, sizeof *b);
-        if (!b)
-            return SQZ_E_NOMEM;
-        *b = *(const sqz_batch_norm_train_attrs *)n->attrs;
-        b->team = t->team;
-        n->attrs = b;
+        if (is_node(n, "batch_norm_train"))
+            SQZ_TRY(share_norm(t, n));
+        else if (is_node(n, "dropout_train"))
+            SQZ_TRY(share_dropout(t, n));
     }
     return SQZ_OK;
 }

@@ -86,7 +86,7 @@ static inline bool sqz_tape_is_op(const sqz_tape_step *s, const char *name)
 /* tape_fuse.c: clamps go into the node before them. Before the steps are made; then on the steps.
  */
 sqz_status sqz_tape_fuse_norms(sqz_tape *t);
-sqz_status sqz_tape_share_batch(sqz_tape *t); /* norms learn of the team */
+sqz_status sqz_tape_share_batch(sqz_tape *t); /* norms and dropout learn of the team */
 sqz_status sqz_tape_fuse_clamps(sqz_tape *t);
 /* tape_alias.c: which values share memory, and which gradients. */
 sqz_status sqz_tape_share_values(sqz_tape *t);

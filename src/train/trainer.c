@@ -1,4 +1,5 @@
 /* trainer.c: see trainer.h. */
+#include "train/allreduce.h"
 #include "train/trainer_state.h"
 #include <math.h>
 #include <stdio.h>
@@ -46,7 +47,9 @@ static sqz_status make_tape(sqz_trainer *t)
                                 .seed = &t->g->g->output[0],
                                 .n_seed = 1,
                                 .read = read,
-                                .n_read = n_read};
+                                .n_read = n_read,
+                                .memory_limit = t->o.memory,
+                                .team = t->o.team};
     SQZ_TRY(sqz_tape_create(t->g->g, &o, &t->tape));
     t->bytes = sqz_tape_bytes(t->tape);
     return SQZ_OK;
@@ -177,23 +180,44 @@ static bool diverges(sqz_trainer *t, double loss)
     return far;
 }
 
+/* Output i of the graph, of the whole batch. */
+static sqz_status reported(const sqz_trainer *t, uint32_t i, double *v)
+{
+    *v = (double)sqz_tape_data(t->tape, t->g->g->output[i])[0];
+    if (!t->o.team)
+        return SQZ_OK;
+    SQZ_TRY(t->o.team->sum(t->o.team->user, v, 1));
+    *v /= t->o.team->size;
+    return SQZ_OK;
+}
+
+static sqz_status gradients(sqz_trainer *t)
+{
+    sqz_tape_grad(t->tape, t->g->g->output[0])[0] = 1;
+    SQZ_TRY(sqz_tape_backward(t->tape));
+    for (uint32_t i = 0; t->o.team && i < t->o.n_trained; i++)
+        SQZ_TRY(sqz_team_gradients(t->o.team, t->tape, &t->o.trained[i].value, 1));
+    return SQZ_OK;
+}
+
 static sqz_status step(sqz_trainer *t, const sqz_train_hooks *h, const sqz_train_step *s,
                        bool *diverged)
 {
-    const sqz_graph *g = t->g->g;
     SQZ_TRY(h->fill(h->user, t->tape, s));
     sqz_tape_set_step(t->tape, s->step);
     SQZ_TRY(sqz_tape_forward(t->tape));
     if (h->after)
         SQZ_TRY(h->after(h->user, t->tape, s));
-    const double loss = (double)sqz_tape_data(t->tape, g->output[0])[0];
+    double loss, v;
+    SQZ_TRY(reported(t, 0, &loss));
     *diverged = diverges(t, loss);
     if (*diverged)
         return SQZ_OK;
-    for (uint32_t i = 0; i < t->o.n_report; i++)
-        t->sum[i] += (double)sqz_tape_data(t->tape, g->output[i])[0];
-    sqz_tape_grad(t->tape, g->output[0])[0] = 1;
-    SQZ_TRY(sqz_tape_backward(t->tape));
+    for (uint32_t i = 0; i < t->o.n_report; i++) {
+        SQZ_TRY(reported(t, i, &v));
+        t->sum[i] += v;
+    }
+    SQZ_TRY(gradients(t));
     SQZ_TRY(update(t, s));
     sqz_training_moved(t->g, t->tape);
     t->now.step++;
@@ -257,7 +281,8 @@ static sqz_status end_epoch(sqz_trainer *t, const sqz_train_hooks *h, const sqz_
 static sqz_status save(sqz_trainer *t, double *last)
 {
     *last = sqz_now();
-    return t->o.checkpoint ? sqz_train_checkpoint_write(t) : SQZ_OK;
+    const bool writes = !t->o.team || t->o.team->rank == 0; /* all of a team are the same */
+    return t->o.checkpoint && writes ? sqz_train_checkpoint_write(t) : SQZ_OK;
 }
 
 /* One step, and what is due after it. */

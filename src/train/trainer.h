@@ -61,7 +61,9 @@ typedef struct sqz_trainer_options {
                             output 0 is the loss */
     const sqz_vid *read; /* further values to read after forward */
     uint32_t n_read;
-    size_t memory; /* bytes the tape may take; 0: no limit */
+    size_t memory;               /* bytes the tape may take; 0: no limit */
+    const struct sqz_team *team; /* processes that share each batch: fill gives each its part
+                                    (allreduce.h); NULL: none */
     const sqz_saved *saved;
     uint32_t n_saved;
     const char *checkpoint; /* file; NULL: none */

@@ -104,7 +104,7 @@ static sqz_status train_dropout(sqz_graph *g, sqz_nid id, uint64_t seed)
     if (!b)
         return SQZ_E_NOMEM;
     *b = (sqz_dropout_train_attrs){((const sqz_dropout_attrs *)n->attrs)->ratio,
-                                   (int64_t)(sqz_rng_u64(&r) >> 2)};
+                                   (int64_t)(sqz_rng_u64(&r) >> 2), 0};
     n->op = sqz_op_find("dropout_train");
     n->attrs = b;
     return SQZ_OK;

@@ -49,7 +49,8 @@ static void member_make(member *m, const sqz_team *team, int64_t batch)
     sqz_vid x = net_input(&m->n, (sqz_shape){4, {batch, 3, SIDE, SIDE}});
     x = net_unary(&m->n, "relu", "r", "", block(&m->n, "c0", x, 3, 8));
     x = block(&m->n, "c1", x, 8, 5);
-    x = net_unary(&m->n, "flatten", "f", "", net_unary(&m->n, "sigmoid", "s", "", x));
+    x = net_unary(&m->n, "dropout", "d", "ratio=0.3", net_unary(&m->n, "sigmoid", "s", "", x));
+    x = net_unary(&m->n, "flatten", "f", "", x);
     sure(m->n.ctx, sqz_graph_set_outputs(m->n.g, &x, 1));
     sure(m->n.ctx, sqz_run_recipe(m->n.g, SQZ_TRAINABLE, &(sqz_env){0}));
     m->a.ctx = m->n.ctx;
