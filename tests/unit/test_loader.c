@@ -502,6 +502,52 @@ static void test_a_loader_is_freed_at_any_moment(void **state)
     sqz_loader_free(NULL);
 }
 
+/* Each allocation made to fail once: a status and nothing left behind. What the loader's own
+ * context allocates is not among them. */
+typedef struct budget {
+    int left;
+} budget;
+static void *budget_alloc(void *user, size_t n)
+{
+    return ((budget *)user)->left-- > 0 ? malloc(n) : NULL;
+}
+static void budget_free(void *user, void *p)
+{
+    (void)user;
+    free(p);
+}
+
+static void test_memory_that_ends_is_survived(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < SQZ_COUNT(ways); k++) {
+        budget b = {.left = INT32_MAX};
+        sqz_ctx_options co = SQZ_CTX_OPTIONS_INIT;
+        co.allocator = (sqz_allocator){&b, budget_alloc, budget_free};
+        co.threads = 1;
+        world w = {.dir = test_dir_make()};
+        assert_int_equal(sqz_ctx_create(&co, &w.ctx), SQZ_OK);
+        sqz_loader_options o = open_way(&w, &ways[k]);
+        o.augment = "flip,noise";
+        o.mixup = 1;
+        o.one_hot = ways[k].labels;
+        sqz_status s = SQZ_E_NOMEM;
+        int n = 0;
+        for (; s != SQZ_OK; n++) {
+            sqz_loader *l;
+            const size_t live = w.ctx->live;
+            b.left = n;
+            s = sqz_loader_create(w.ctx, &o, &l);
+            b.left = INT32_MAX;
+            assert_true(s == SQZ_OK || (s == SQZ_E_NOMEM && !l));
+            sqz_loader_free(l);
+            assert_int_equal(w.ctx->live, live);
+        }
+        assert_true(n > TEST_ALLOCATIONS(12));
+        end(&w);
+    }
+}
+
 static void test_only_a_plain_loader_repeats_samples(void **state)
 {
     static const struct {
@@ -540,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_failures_in_the_thread_reach_the_caller),
         cmocka_unit_test(test_a_loader_is_freed_at_any_moment),
+        cmocka_unit_test(test_memory_that_ends_is_survived),
         cmocka_unit_test(test_only_a_plain_loader_repeats_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
