@@ -267,7 +267,7 @@ static sqz_status put_all(splice *p, sqz_vid *loss)
 
 static sqz_status read_file(splice *p)
 {
-    const sqz_import_options how = {.path = p->o->file};
+    const sqz_import_options how = {.path = p->o->file, .trains = true};
     sqz_ctx *ctx = p->a.ctx;
     sqz_file_bytes file;
     SQZ_TRY(sqz_import_file(ctx, &how, NULL, &p->l));

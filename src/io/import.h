@@ -10,6 +10,7 @@ typedef struct sqz_import_options {
     sqz_given *given; /* values of inputs that the caller knows: see sqz_given; also their shapes */
     size_t n_given;
     const char *weights; /* HDF5 file of Keras with the weights of this architecture, or NULL */
+    bool trains;         /* initializers will change: see sqz_graph.trains */
     const sqz_file_bytes *file; /* that the bytes are of; NULL: somebody else's memory */
 } sqz_import_options;
 typedef struct sqz_importer { /* import_<name>.c */

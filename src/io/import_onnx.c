@@ -106,6 +106,7 @@ static sqz_status build(sqz_onnx_import *im)
     SQZ_TRY(header(im));
     SQZ_TRY(sqz_onnx_order(im));
     SQZ_TRY(sqz_graph_create(im->ctx, &im->g));
+    im->g->trains = im->opt && im->opt->trains;
     SQZ_TRY(describe(im));
     SQZ_TRY(sqz_onnx_check(im));
     SQZ_TRY(sqz_onnx_inputs(im));

@@ -37,7 +37,8 @@ bool sqz_node_foldable(const sqz_graph *g, const sqz_node *n)
     if (n->op->layout == SQZ_L_CHANNELS && !(g->have & SQZ_HAS_LAYOUT))
         return false;
     for (unsigned i = 0; i < n->n_in; i++)
-        if (n->in[i] != SQZ_NONE && !sqz_val(g, n->in[i])->constant)
+        if (n->in[i] != SQZ_NONE && (!sqz_val(g, n->in[i])->constant ||
+                                     (g->trains && sqz_val(g, n->in[i])->dtype == SQZ_F32)))
             return false;
     return strcmp(n->op->info.name, "dequantize") != 0 && !sqz_node_is_palette(g, n) &&
            small_enough(g, n);

@@ -211,6 +211,7 @@ typedef struct sqz_graph {
     int64_t opset;               /* default domain, of the model file; 0: none */
     sqz_meta *meta;              /* metadata_props, in order */
     sqz_blob model_extra, graph_extra;
+    bool trains;            /* float constants will change: nothing is folded from them */
     const sqz_given *given; /* while importing; else NULL */
     size_t n_given;
     struct sqz_name_map *names; /* name -> value */

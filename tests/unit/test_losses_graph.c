@@ -136,6 +136,33 @@ static void test_initializers_are_trained_and_single_numbers_reported(void **sta
     case_end(&c);
 }
 
+/* What is computed from trained numbers alone is not computed once and for all. */
+static void test_products_of_initializers_are_not_folded(void **state)
+{
+    (void)state;
+    loss_case c = case_begin(5);
+    model m;
+    char text[256];
+    const float g = 3, h = 2;
+    model_begin(&m, c.ctx, 8, 13);
+    model_input(&m, "s", "N,3");
+    model_floats(&m, "g", 0, NULL, &g, 1);
+    model_floats(&m, "h", 0, NULL, &h, 1);
+    (void)model_node(&m, "Mul", "n1", "g,h", "gh");
+    (void)model_node(&m, "Mul", "n2", "s,gh", "scaled");
+    model_int(&m, model_node(&m, "ReduceMean", "n3", "scaled", "total"), "keepdims", 0);
+    model_output(&m, "total");
+    write_model(&m);
+    c.student = case_graph(c.ctx, (sqz_shape){2, {N, C}}, "tanh", "s");
+    case_losses(&c, with(text, sizeof text, ""), (sqz_shape){0});
+    case_random(&c, case_data(&c, "x"), c.n, 1);
+    const double loss = case_run(&c);
+    assert_int_equal(c.o->n_param, 2);
+    TEST_NEAR((double)*sqz_tape_grad(c.tape, c.o->param[0]), loss / 3, 1e-6);
+    TEST_NEAR((double)*sqz_tape_grad(c.tape, c.o->param[1]), loss / 2, 1e-6);
+    case_end(&c);
+}
+
 static void test_frozen_initializers_are_not_trained(void **state)
 {
     (void)state;
@@ -255,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_inputs_are_bound_by_their_names),
         cmocka_unit_test(test_inputs_can_be_bound_to_other_names),
         cmocka_unit_test(test_initializers_are_trained_and_single_numbers_reported),
+        cmocka_unit_test(test_products_of_initializers_are_not_folded),
         cmocka_unit_test(test_frozen_initializers_are_not_trained),
         cmocka_unit_test(test_maps_come_in_the_layout_of_files),
         cmocka_unit_test(test_what_does_not_fit_is_refused_with_a_sentence),
