@@ -83,7 +83,7 @@ void sqz_resize_ties(sqz_ties *t)
 {
     const sqz_resize_attrs *at = t->attrs;
     const sqz_shape *x = &t->in[0]->shape;
-    sqz_resize_axis axis[SQZ_MAX_RANK];
+    sqz_resize_axis axis[SQZ_MAX_RANK] = {{0}};
     uint32_t moved = 0;
     if (at->coord == SQZ_RESIZE_CROP || at->policy != SQZ_RESIZE_STRETCH ||
         sqz_resize_axes(t->ctx, at, x, axis) != SQZ_OK)

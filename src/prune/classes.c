@@ -323,6 +323,12 @@ static sqz_status begin(build *b)
 
 /* ---- classes, numbered by their first elements ---- */
 
+/* Entry `place` - 1 of what was said. */
+static sqz_why said(const build *b, uint32_t place)
+{
+    return place && b->why ? b->why[place - 1] : (sqz_why){SQZ_NONE, SQZ_NONE, NULL};
+}
+
 static sqz_status number(build *b)
 {
     sqz_classes *c = b->c;
@@ -342,10 +348,8 @@ static sqz_status number(build *b)
         k->n++;
         if (b->parent[e] != e)
             continue;
-        if (b->pin[e])
-            k->pin = b->why[b->pin[e] - 1];
-        if (b->shift[e])
-            k->shift = b->why[b->shift[e] - 1];
+        k->pin = said(b, b->pin[e]);
+        k->shift = said(b, b->shift[e]);
     }
     for (uint32_t i = 0; i < c->n_class; at += c->cls[i++].n)
         c->cls[i].first = at;

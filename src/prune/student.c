@@ -151,9 +151,9 @@ static sqz_status try_width(const sqz_graph *g, const options *o, const sqz_stud
 static sqz_status find_width(const sqz_graph *g, const options *o, const sqz_student_env *env,
                              sqz_arena *a, sqz_graph **out, int *width)
 {
-    const char *why;
+    const char *why = NULL;
     int lo = 0, hi = STEPS + 1;
-    sqz_graph *best = NULL, *h;
+    sqz_graph *best = NULL, *h = NULL;
     for (int k = STEPS; hi - lo > 1; k = (lo + hi) / 2) {
         sqz_status s = try_width(g, o, env, a, k, &h, &why);
         if (s != SQZ_OK) {
@@ -212,7 +212,7 @@ static sqz_status make(const sqz_graph *teacher, const char *spec, const sqz_stu
         SQZ_TRY(sqz_graph_clone(teacher, g));
     }
     if (o.width < 1 || o.automatic) {
-        sqz_graph *less;
+        sqz_graph *less = NULL;
         SQZ_TRY(narrow(*g, &o, env, a, &less));
         sqz_graph_free(*g);
         *g = less;
