@@ -10,16 +10,15 @@
 #include "io/import.h"
 #include "ir/pass.h"
 #include "kernels/kernels.h"
-#include "train/tape.h"
+#include "train/training.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAINABLE getenv("SQZ_BENCH_FOLD") ? SQZ_CANONICAL : "fold_const,widen,fold_qdq,layout,fuse_gelu,fuse_hard_swish,dce"
-
 typedef struct trial {
     sqz_ctx *ctx;
-    sqz_graph *g;
+    sqz_graph *model, *g; /* as in the file; in training form, the latter is training's */
+    sqz_training training;
     sqz_tape *tape;
     sqz_vid x, label, loss;
     sqz_vid *want;
@@ -89,23 +88,22 @@ static void add_loss(trial *t, bool ce)
     check(t, sqz_graph_set_outputs(t->g, &t->loss, 1));
 }
 
-/* Constants that have more than one number and are float: what a model learns. */
 static void trainable(trial *t)
 {
-    t->want = calloc(t->g->n_value, sizeof *t->want);
-    for (sqz_vid v = 0; t->want && v < t->g->n_value; v++) {
-        const sqz_value *x = sqz_val(t->g, v);
-        if (x->constant && x->dtype == SQZ_F32 && x->constant->count > 1)
-            t->want[t->n++] = v;
-    }
+    sqz_parameter *list;
+    check(t, sqz_training_parameters(t->model, &t->training.arena, &list, &t->n));
+    t->want = calloc(t->n + 1u, sizeof *t->want);
+    for (uint32_t i = 0; t->want && i < t->n; i++)
+        t->want[i] = list[i].value;
 }
 
 static void load(trial *t, const char *path, bool ce)
 {
     sqz_env env = {0};
-    check(t, sqz_import_file(t->ctx, &(sqz_import_options){.path = path}, NULL, &t->g));
-    check(t, sqz_graph_set_batch(t->g, t->batch));
-    check(t, sqz_run_recipe(t->g, TRAINABLE, &env));
+    check(t, sqz_import_file(t->ctx, &(sqz_import_options){.path = path}, NULL, &t->model));
+    check(t, sqz_run_recipe(t->model, SQZ_TRAINABLE, &env));
+    check(t, sqz_training_make(t->model, &(sqz_training_options){.batch = t->batch}, &t->training));
+    t->g = t->training.g;
     t->x = t->g->input[0];
     add_loss(t, ce);
     trainable(t);
@@ -114,6 +112,8 @@ static void load(trial *t, const char *path, bool ce)
                                                  .n_want = t->n,
                                                  .seed = &t->loss,
                                                  .n_seed = 1,
+                                                 .read = t->training.read,
+                                                 .n_read = t->training.n_read,
                                                  .time_nodes = t->profile},
                              &t->tape));
     t->moment = calloc(t->n + 1u, sizeof *t->moment);
@@ -126,6 +126,7 @@ static void load(trial *t, const char *path, bool ce)
 static void gradients(trial *t)
 {
     check(t, sqz_tape_forward(t->tape));
+    sqz_training_moved(&t->training, t->tape);
     *sqz_tape_grad(t->tape, t->loss) = 1;
     check(t, sqz_tape_backward(t->tape));
 }
@@ -294,7 +295,7 @@ int main(int argc, char **argv)
     t.batch = strtol(argv[2], NULL, 10);
     load(&t, argv[1], strcmp(argv[3], "ce") == 0);
     fill(&t, strcmp(argv[3], "ce") == 0);
-    run(&t, 0);
+    gradients(&t); /* touches the memory */
     t.steps = 1;
     printf("ready\n");
     fflush(stdout);
@@ -302,7 +303,8 @@ int main(int argc, char **argv)
     if (t.profile)
         profile(&t);
     sqz_tape_free(t.tape);
-    sqz_graph_free(t.g);
+    sqz_training_free(&t.training);
+    sqz_graph_free(t.model);
     for (uint32_t i = 0; t.moment && i < t.n; i++)
         free(t.moment[i]);
     free(t.moment);

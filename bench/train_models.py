@@ -115,8 +115,17 @@ MODELS = {
 
 
 def build(name):
+    """Numbers of norms differ, so that the exporter does not write equal ones once."""
     torch.manual_seed(0)
-    return MODELS[name][0]().train()
+    model = MODELS[name][0]().train()
+    for m in model.modules():
+        if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)):
+            nn.init.uniform_(m.weight, 0.5, 1.5)
+            nn.init.normal_(m.bias, 0, 0.1)
+        if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            m.running_mean.normal_(0, 0.1)
+            m.running_var.uniform_(0.5, 1.5)
+    return model
 
 
 def data(name):

@@ -28,6 +28,8 @@ typedef struct sqz_conv_shape {
     const sqz_window_attrs *attrs;
     const sqz_ints *extra;
     int64_t group;
+    bool gradient; /* of a gradient: no threshold reads the result, so Winograd's largest tiles may
+                      make it where weights are no constants */
 } sqz_conv_shape;
 sqz_status sqz_conv_infer(sqz_infer *q, const sqz_conv_shape *s);
 void sqz_conv_cost(const sqz_infer *q, sqz_cost *out);

@@ -105,7 +105,7 @@ sqz_status sqz_conv_f32_prepare(sqz_prep *p, const sqz_conv_shape *s)
         return SQZ_E_NOMEM;
     SQZ_TRY(sqz_conv_geometry(p, s, &f->v));
     const sqz_weights w = weights_of(&f->v);
-    const size_t tile = sqz_winograd_tile(p, &f->v);
+    const size_t tile = sqz_winograd_tile(p, &f->v, s->gradient);
     p->state = f;
     if (tile)
         return sqz_winograd_prepare(p, &f->v, tile, &f->winograd);

@@ -85,7 +85,7 @@ static sqz_status prepare_turned(sqz_grad_prep *p, state *s, const sqz_conv_shap
     SQZ_TRY(list(p->arena, 2 * (uint32_t)n, pads, &at->pads));
     s->k.shape.dim[0] = p->in[1]->shape.dim[n + 1];
     s->k.shape.dim[n + 1] = p->in[1]->shape.dim[0];
-    return prepare_data(p, s, &(sqz_conv_shape){.attrs = at, .group = 1});
+    return prepare_data(p, s, &(sqz_conv_shape){.attrs = at, .group = 1, .gradient = true});
 }
 
 /* The transposed convolution, with what it must add at the end to reach the size of x. */
@@ -175,14 +175,17 @@ sqz_status sqz_conv_grad_prepare(sqz_grad_prep *p, const sqz_conv_shape *s)
 /* ---- running ---- */
 
 /* w (O, taps, I/groups) as the rows that compute dx. */
-static void turn_weights(const state *s, const float *w, float *out)
+static void turn_weights(const sqz_kernels *kernels, const state *s, const float *w, float *out)
 {
     const size_t taps = s->v.taps, depth = s->v.depth, wide = s->v.c_out / s->v.groups;
     if (s->transposed) { /* as they are */
         memcpy(out, w, s->n_weight * sizeof *out);
         return;
     }
-    for (size_t i = 0; i < s->v.c_in; i++)
+    for (size_t t = 0; s->v.groups == 1 && t < taps; t++)
+        kernels->transpose_b4(wide, depth, w + (s->turns ? taps - 1 - t : t) * depth, taps * depth,
+                              out + t * wide, taps * wide);
+    for (size_t i = 0; s->v.groups > 1 && i < s->v.c_in; i++)
         for (size_t t = 0; t < taps; t++)
             for (size_t o = 0; o < wide; o++)
                 *out++ = w[((i / depth * wide + o) * taps + (s->turns ? taps - 1 - t : t)) * depth +
@@ -213,7 +216,7 @@ static sqz_status data(const sqz_grad_call *c, state *s)
     if (s->direct)
         return sqz_data_grad_run(c->ctx, s->transposed ? &back : &plain);
     s->k.data = (char *)c->scratch + s->kernel_at;
-    turn_weights(s, SQZ_F32P(c->in[1]), s->k.data);
+    turn_weights(c->ctx->kernels, s, SQZ_F32P(c->in[1]), s->k.data);
     memcpy(&s->g.data, &c->out_grad[0], sizeof s->g.data); /* read only */
     s->dx.data = add ? sum : d;
     s->call.ctx = c->ctx;

@@ -26,20 +26,56 @@ static sqz_map_kind choose(const void *opts, float p[2])
 static const sqz_ew_maps maps = {.of = {SQZ_FLOATS(SQZ_EW_OF, map)}, .choose = choose};
 SQZ_EW_UNARY_FUNCTIONS
 
-/* exact: Phi(x) + x phi(x); with t the tanh of u(x): (1 + t) / 2 + x (1 - t^2) / 2 * u'(x) */
-static float slope_exact(float v)
+/* Slopes, some elements at a time. Exact: Phi(x) + x phi(x). With t the tanh of u(x):
+ * (1 + t) / 2 + x (1 - t^2) / 2 * u'(x). */
+static void slope_exact(const sqz_kernels *k, const float *x, float *to, size_t n)
 {
-    return 0.5f * (1 + erff(v * 0.70710678118654752440f)) +
-           v * 0.39894228040143267794f * expf(-0.5f * v * v);
+    const float half[2] = {0.70710678118654752440f, 0};
+    float e[SQZ_GRAD_BLOCK] = {0};
+    for (size_t i = 0; i < n; i++)
+        e[i] = -0.5f * x[i] * x[i];
+    k->map_f32(SQZ_MAP_exp, NULL, e, e, n);
+    k->map_f32(SQZ_MAP_affine, half, x, to, n);
+    k->map_f32(SQZ_MAP_erf, NULL, to, to, n);
+    for (size_t i = 0; i < n; i++)
+        to[i] = 0.5f * (1 + to[i]) + x[i] * 0.39894228040143267794f * e[i];
 }
-static float slope_cubic(float v)
+static void slope_cubic(const sqz_kernels *k, const float *x, float *to, size_t n)
 {
-    const float t = tanhf(0.79788456080286535588f * (v + 0.044715f * v * v * v));
-    return 0.5f * (1 + t) +
-           0.5f * v * (1 - t * t) * 0.79788456080286535588f * (1 + 3 * 0.044715f * v * v);
+    for (size_t i = 0; i < n; i++)
+        to[i] = 0.79788456080286535588f * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+    k->map_f32(SQZ_MAP_tanh, NULL, to, to, n);
+    for (size_t i = 0; i < n; i++) {
+        const float t = to[i], v = x[i];
+        to[i] = 0.5f * (1 + t) +
+                0.5f * v * (1 - t * t) * 0.79788456080286535588f * (1 + 3 * 0.044715f * v * v);
+    }
 }
-SQZ_EW_GRAD(const bool cubic = ((const attrs *)opts)->approximate != 0,
-            cubic ? slope_cubic(v) : slope_exact(v))
+
+static sqz_status grad_piece(void *arg, size_t begin, size_t end)
+{
+    const sqz_grad_call *c = arg;
+    const bool cubic = ((const attrs *)c->attrs)->approximate != 0, add = sqz_grad_adds(c, 0);
+    for (size_t at = begin; at < end; at += SQZ_GRAD_BLOCK) {
+        const size_t n = SQZ_MIN(end - at, SQZ_GRAD_BLOCK);
+        const float *x = SQZ_F32P(c->in[0]) + at, *g = c->out_grad[0] + at;
+        float *d = c->in_grad[0] + at, part[SQZ_GRAD_BLOCK];
+        (cubic ? slope_cubic : slope_exact)(c->ctx->kernels, x, part, n);
+        for (size_t i = 0; i < n; i++)
+            part[i] *= g[i];
+        for (size_t i = 0; i < n; i++)
+            d[i] = add ? d[i] + part[i] : part[i];
+    }
+    return SQZ_OK;
+}
+
+static sqz_status grad(const sqz_grad_call *c)
+{
+    sqz_grad_call call = *c;
+    if (!sqz_grad_wants(c, 0) || sqz_grad_none(c))
+        return SQZ_OK;
+    return sqz_parallel(c->ctx, c->in[0]->count, 16384, grad_piece, &call);
+}
 
 static const sqz_case cases[] = {
     {.attrs = "", .n_in = 1, .in = {{2, {3, 5}}}, .lo = -3, .hi = 3},

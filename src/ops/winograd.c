@@ -25,7 +25,9 @@ struct sqz_winograd {
     size_t ld_p, plane_p;    /* products[point][tile][output] */
     size_t v_bytes, each;    /* scratch: transforms of a group; of a worker */
     sqz_packed weights[AREA_MOST];
-    const float *zeros; /* a line of padding; no bias */
+    const float *zeros;               /* a line of padding; no bias */
+    bool fresh;                       /* weights are no constants: transformed at every run */
+    size_t weights_at, room_at, room; /* in the scratch; bytes of a worker's room for a panel */
 };
 
 /* ---- geometry ---- */
@@ -45,8 +47,8 @@ static size_t spread(size_t n)
 bool sqz_winograd_can(const sqz_prep *p, const sqz_conv *v)
 {
     const sqz_window *w = &v->w;
-    bool can = p->in[1]->data && w->in[SQZ_AXIS_D] == 1 && w->out[SQZ_AXIS_D] == 1 &&
-               w->k[SQZ_AXIS_D] == 1;
+    bool can = w->in[SQZ_AXIS_D] == 1 && w->out[SQZ_AXIS_D] == 1 && w->k[SQZ_AXIS_D] == 1;
+    (void)p;
     for (int a = SQZ_AXIS_H; a <= SQZ_AXIS_W; a++)
         can = can && w->k[a] == 3 && w->stride[a] == 1 && w->dil[a] == 1;
     return can && v->groups == 1 && !v->transposed;
@@ -59,6 +61,7 @@ enum {
     PS_MAC = 17,        /* a multiply-accumulate in a matrix product */
     START = 6,          /* beginning and storing a sum take as long as so many of them */
     PS_TRANSFORM = 120, /* a float of transforms or products: computed, written and read again */
+    PS_WEIGHT = 1000,   /* a transformed weight */
     PS_NEAR = 12,       /* a byte of weights in the last-level cache */
     PS_FAR = 50,        /* and in memory */
     FAR_BYTES = 1 << 20,
@@ -80,6 +83,13 @@ static double direct_cost(const sqz_conv *v)
     return cost((double)sqz_volume(v->w.out) * (k + START) * n * PS_MAC, k * n);
 }
 
+/* Transforming weights that are no constants, for a share of a batch that such models come in. */
+static double fresh_cost(const sqz_conv *v, size_t m)
+{
+    enum { IMAGES = 16 };
+    return (double)((m + 2) * (m + 2)) * (double)v->c_in * (double)v->c_out * PS_WEIGHT / IMAGES;
+}
+
 static double tiles_cost(const sqz_conv *v, size_t m)
 {
     const size_t high = (size_t)v->w.out[SQZ_AXIS_H], wide = (size_t)v->w.out[SQZ_AXIS_W];
@@ -91,11 +101,15 @@ static double tiles_cost(const sqz_conv *v, size_t m)
     return cost(area * tiles * ((c + START) * n * PS_MAC + floats * PS_TRANSFORM), area * c * n);
 }
 
-size_t sqz_winograd_tile(const sqz_prep *p, const sqz_conv *v)
+size_t sqz_winograd_tile(const sqz_prep *p, const sqz_conv *v, bool gradient)
 {
     if (!sqz_winograd_can(p, v))
         return 0;
-    const double two = tiles_cost(v, 2), four = tiles_cost(v, 4), direct = direct_cost(v);
+    const bool fresh = !p->in[1]->data;
+    const double two = tiles_cost(v, 2) + (fresh ? fresh_cost(v, 2) : 0);
+    const double four = fresh && !gradient ? INFINITY
+                                           : tiles_cost(v, 4) + (fresh ? fresh_cost(v, 4) : 0);
+    const double direct = direct_cost(v);
     if (SQZ_MIN(two, four) > 0.9 * direct)
         return 0;
     return four <= two ? 4 : 2;
@@ -184,22 +198,19 @@ static void transform(const double g[T_MOST][3], size_t t, const float *k, size_
     }
 }
 
-/* Panel by panel, in room for one panel of all points. */
-static void pack(const sqz_prep *p, sqz_winograd *w, float *room)
+/* The panel of outputs from `first` on, in room for one panel of all points. */
+static void pack_panel(const sqz_winograd *w, const float *weights, size_t first, float *room)
 {
-    const size_t n = w->v.c_out, c = w->v.c_in;
+    const size_t c = w->v.c_in, many = SQZ_MIN(SQZ_PANEL, w->v.c_out - first);
     double g[T_MOST][3];
     matrix(w->m, g);
-    for (size_t first = 0; first < n; first += SQZ_PANEL) {
-        const size_t many = SQZ_MIN(SQZ_PANEL, n - first);
-        for (size_t o = 0; o < many; o++)
-            for (size_t i = 0; i < c; i += BATCH)
-                transform(g, w->t, SQZ_F32P(p->in[1]) + (first + o) * 9 * c + i, c,
-                          SQZ_MIN(BATCH, c - i), room + o * c + i, SQZ_PANEL * c);
-        for (size_t e = 0; e < w->area; e++) {
-            const sqz_packed panel = part_of(w, e, first, many);
-            sqz_pack_f32(&panel, room + e * SQZ_PANEL * c, c, 1, NULL);
-        }
+    for (size_t o = 0; o < many; o++)
+        for (size_t i = 0; i < c; i += BATCH)
+            transform(g, w->t, weights + (first + o) * 9 * c + i, c, SQZ_MIN(BATCH, c - i),
+                      room + o * c + i, SQZ_PANEL * c);
+    for (size_t e = 0; e < w->area; e++) {
+        const sqz_packed panel = part_of(w, e, first, many);
+        sqz_pack_f32(&panel, room + e * SQZ_PANEL * c, c, 1, NULL);
     }
 }
 
@@ -209,14 +220,27 @@ static sqz_status make_weights(const sqz_prep *p, sqz_winograd *w)
     float *room = sqz_malloc(p->ctx, w->area * SQZ_PANEL * c * sizeof *room);
     bool all = room;
     for (size_t e = 0; all && e < w->area; e++) {
-        w->weights[e] = (sqz_packed){.n = n, .n_seg = 1, .len = c};
         w->weights[e].data = sqz_arena_alloc(p->arena, bytes, 1);
         all = w->weights[e].data;
     }
-    if (all)
-        pack(p, w, room);
+    for (size_t first = 0; all && first < n; first += SQZ_PANEL)
+        pack_panel(w, SQZ_F32P(p->in[1]), first, room);
     sqz_free(p->ctx, room);
     return all ? SQZ_OK : SQZ_E_NOMEM;
+}
+
+/* Room for them in the scratch, behind what else is there. */
+static sqz_status weights_later(sqz_prep *p, sqz_winograd *w)
+{
+    const size_t bytes = sqz_pack_f32_bytes(w->v.c_out, 1, w->v.c_in);
+    const size_t threads = (size_t)sqz_pool_threads(p->ctx->pool);
+    size_t all, rooms;
+    w->weights_at = sqz_scratch_round(p->scratch_bytes);
+    w->room = sqz_scratch_round(w->area * SQZ_PANEL * w->v.c_in * sizeof(float));
+    if (!bytes || !sqz_mul(w->area, bytes, &all) || !sqz_add(all, w->weights_at, &w->room_at) ||
+        !sqz_mul(w->room, threads, &rooms) || !sqz_add(w->room_at, rooms, &p->scratch_bytes))
+        return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");
+    return SQZ_OK;
 }
 
 sqz_status sqz_winograd_prepare(sqz_prep *p, const sqz_conv *v, size_t tile, sqz_winograd **out)
@@ -225,8 +249,13 @@ sqz_status sqz_winograd_prepare(sqz_prep *p, const sqz_conv *v, size_t tile, sqz
     if (!w)
         return SQZ_E_NOMEM;
     shape(v, tile, w);
-    SQZ_TRY(make_weights(p, w));
-    p->spent |= 1u << 1;
+    for (size_t e = 0; e < w->area; e++)
+        w->weights[e] = (sqz_packed){.n = v->c_out, .n_seg = 1, .len = v->c_in};
+    w->fresh = !p->in[1]->data;
+    if (!w->fresh) {
+        SQZ_TRY(make_weights(p, w));
+        p->spent |= 1u << 1;
+    }
     w->zeros = sqz_arena_alloc(p->arena, SQZ_MAX((size_t)v->w.in[SQZ_AXIS_W] * v->c_in, v->c_out),
                                sizeof(float));
     if (!w->zeros)
@@ -237,7 +266,7 @@ sqz_status sqz_winograd_prepare(sqz_prep *p, const sqz_conv *v, size_t tile, sqz
     if (w->together && !sqz_add(p->scratch_bytes, w->v_bytes, &p->scratch_bytes))
         return sqz_fail(p->ctx, SQZ_E_LIMIT, "the workspace is too large");
     *out = w;
-    return SQZ_OK;
+    return w->fresh ? weights_later(p, w) : SQZ_OK;
 }
 
 /* ---- running ---- */
@@ -384,8 +413,30 @@ static sqz_status together(job *j)
     return SQZ_OK;
 }
 
+static sqz_status fresh_panels(void *arg, size_t begin, size_t end)
+{
+    const job *j = arg;
+    char *room = (char *)j->call->scratch + j->w->room_at + (size_t)sqz_worker_index() * j->w->room;
+    for (size_t i = begin; i < end; i++)
+        pack_panel(j->w, SQZ_F32P(j->call->in[1]), i * SQZ_PANEL, (float *)(void *)room);
+    return SQZ_OK;
+}
+
+/* own: a copy of the state that finds its weights in the scratch of this run. */
+static sqz_status fresh_weights(const job *j, sqz_winograd *own)
+{
+    const size_t bytes = sqz_pack_f32_bytes(own->v.c_out, 1, own->v.c_in);
+    job k = *j;
+    for (size_t e = 0; e < own->area; e++)
+        own->weights[e].data = (char *)j->call->scratch + own->weights_at + e * bytes;
+    return sqz_parallel(j->call->ctx, ceil_div(own->v.c_out, SQZ_PANEL), 1, fresh_panels, &k);
+}
+
 sqz_status sqz_winograd_run(const sqz_winograd *w, const sqz_call *c)
 {
-    job j = {.w = w, .call = c};
+    sqz_winograd own = *w;
+    job j = {.w = &own, .call = c};
+    if (w->fresh && c->out[0]->count)
+        SQZ_TRY(fresh_weights(&j, &own));
     return w->together ? together(&j) : sqz_parallel(c->ctx, w->strips, w->group, alone, &j);
 }

@@ -6,11 +6,12 @@
 
 typedef struct sqz_winograd sqz_winograd;
 /* Outputs along the side of the tiles that promise to be fastest, 4 or 2; 0: compute directly,
- * which may be the only way (weights that are no constants, other windows). Decided by the
- * shapes of one image, never by the batch. */
-size_t sqz_winograd_tile(const sqz_prep *p, const sqz_conv *v);
-/* Transforms and packs the weights for tiles of a 3x3 convolution that `sqz_winograd_can` do; sets
- * p->scratch_bytes. *v is copied. */
+ * which may be the only way (other windows). Decided by the shapes of one image, never by the
+ * batch. Weights that are no constants (training) get 4 only for a gradient: tiles of 4 round
+ * about three times as much, and where a ReLU turns over, whole gradients show it. */
+size_t sqz_winograd_tile(const sqz_prep *p, const sqz_conv *v, bool gradient);
+/* Transforms and packs the weights, if they are no constants at every run, for tiles of a 3x3
+ * convolution that `sqz_winograd_can` do; sets p->scratch_bytes. *v is copied. */
 bool sqz_winograd_can(const sqz_prep *p, const sqz_conv *v);
 sqz_status sqz_winograd_prepare(sqz_prep *p, const sqz_conv *v, size_t tile, sqz_winograd **out);
 /* The node with all that is fused into it. */

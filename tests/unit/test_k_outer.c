@@ -1,6 +1,6 @@
-/* outer_f32 of every instruction set on random shapes and strides. The contract names the
- * operations of each sum and their order, so the bytes are those of a chain of fmaf. All operands
- * are heap blocks of exactly the size that the contract names. */
+/* outer_f32 and dwouter_f32 of every instruction set on random shapes and strides. The contract
+ * names the operations of each sum and their order, so the bytes are those of a chain of fmaf. All
+ * operands are heap blocks of exactly the size that the contract names. */
 #include "kernel_test.h"
 #include <math.h>
 
@@ -83,10 +83,61 @@ static void test_each_sum_is_one_chain_in_any_tile_of_every_instruction_set(void
     }
 }
 
+/* Pixels lie anywhere: each address is drawn. */
+static void test_depthwise_sums_are_chains_on_every_instruction_set(void **state)
+{
+    (void)state;
+    enum { TAPS = 7, LINES = 4, WIDTH = 9, MOST = 70, POOL = 20 };
+    sqz_rng r = {SEED, 1};
+    sqz_kernels set[SQZ_N_ISA];
+    const size_t n_set = implementations(set);
+    for (int round = 0; round < ROUNDS; round++) {
+        const bool three = round % 3 == 0;
+        const size_t n = upto(&r, MOST), seg = three ? 3 : upto(&r, 3);
+        const size_t len = three ? 3 : upto(&r, TAPS);
+        sqz_windows x = {.lines = upto(&r, LINES),
+                         .width = upto(&r, WIDTH),
+                         .line_step = upto(&r, 2),
+                         .step = upto(&r, 2)};
+        const size_t tall = (x.lines - 1) * x.line_step + seg, wide = (x.width - 1) * x.step + len;
+        float *pool = numbers(&r, POOL * n), *g = numbers(&r, x.lines * x.width * n);
+        const void **pixel = block(tall * wide * sizeof *pixel);
+        const void *const **line = block(tall * sizeof *line);
+        for (size_t i = 0; i < tall * wide; i++)
+            pixel[i] = pool + n * sqz_rng_below(&r, POOL);
+        for (size_t i = 0; i < tall; i++)
+            line[i] = pixel + i * wide;
+        x.x = line;
+        float *start = numbers(&r, seg * len * n), *want = block(seg * len * n * sizeof *want);
+        memcpy(want, start, seg * len * n * sizeof *want);
+        for (size_t i = 0; i < x.lines * x.width; i++)
+            for (size_t t = 0; t < seg * len; t++)
+                for (size_t c = 0; c < n; c++) {
+                    const size_t row = i / x.width * x.line_step + t / len;
+                    const float *p = line[row][i % x.width * x.step + t % len];
+                    want[t * n + c] = fmaf(g[i * n + c], p[c], want[t * n + c]);
+                }
+        for (size_t s = 0; s < n_set; s++) {
+            float *sum = block(seg * len * n * sizeof *sum);
+            memcpy(sum, start, seg * len * n * sizeof *sum);
+            set[s].dwouter_f32(&x, seg, len, n, g, sum);
+            assert_memory_equal(sum, want, seg * len * n * sizeof *sum);
+            free(sum);
+        }
+        free(pool);
+        free(g);
+        free((void *)pixel);
+        free((void *)line);
+        free(start);
+        free(want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_sum_is_one_chain_in_any_tile_of_every_instruction_set),
+        cmocka_unit_test(test_depthwise_sums_are_chains_on_every_instruction_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
