@@ -27,6 +27,7 @@ struct sqz_loader {
     sqz_augment_chain chain;
     sqz_source *source;
     int64_t steps;
+    size_t begin, end;                 /* samples of a batch that this process gets */
     size_t each_x, each_label, each_y; /* numbers of a sample; of labels in the set, and made */
     float *room;                       /* a sample; of the thread, as those below */
     float *plain_x, *plain_y;          /* a batch before it is mixed; NULL: no mixup */
@@ -66,33 +67,36 @@ static sqz_status reading_failed(const sqz_loader *l, sqz_status st, slot *s)
     return st;
 }
 
-static sqz_status make_samples(sqz_loader *l, slot *s, float *x, float *y)
+/* Samples [begin, end) of the batch. */
+static sqz_status make_samples(sqz_loader *l, slot *s, size_t begin, size_t end, float *x, float *y)
 {
     const int64_t first = s->step * l->o.batch;
-    for (int64_t i = 0; i < l->o.batch; i++) {
+    for (size_t i = begin; i < end; i++) {
         sqz_drawn d;
-        const sqz_status st = sqz_source_draw(l->source, s->epoch, first + i, &d);
+        const sqz_status st = sqz_source_draw(l->source, s->epoch, first + (int64_t)i, &d);
         if (st != SQZ_OK)
             return reading_failed(l, st, s);
-        sqz_augment_sample(&l->chain, l->o.seed, s->epoch, d.place, d.x, x + (size_t)i * l->each_x,
-                           l->room);
-        SQZ_TRY(make_labels(l, &d, y ? y + (size_t)i * l->each_y : NULL, s));
-        s->sample[i] = d.place;
+        sqz_augment_sample(&l->chain, l->o.seed, s->epoch, d.place, d.x, x, l->room);
+        SQZ_TRY(make_labels(l, &d, y, s));
+        if (i >= l->begin && i < l->end)
+            s->sample[i - l->begin] = d.place;
+        x += l->each_x;
+        y = y ? y + l->each_y : NULL;
     }
     return SQZ_OK;
 }
 
+/* What is mixed may have its partner anywhere in the batch, in the part of another process too. */
 static sqz_status make(sqz_loader *l, slot *s)
 {
     const size_t batch = (size_t)l->o.batch;
-    const bool mixed = l->plain_x != NULL;
-    SQZ_TRY(make_samples(l, s, mixed ? l->plain_x : s->x, mixed ? l->plain_y : s->y));
-    if (!mixed)
-        return SQZ_OK;
+    if (!l->plain_x)
+        return make_samples(l, s, l->begin, l->end, s->x, s->y);
+    SQZ_TRY(make_samples(l, s, 0, batch, l->plain_x, l->plain_y));
     sqz_mixing_draw(l->o.seed, s->epoch, s->step, l->o.mixup, batch, &l->mixing);
-    sqz_mixing_apply(&l->mixing, batch, l->each_x, l->plain_x, s->x);
+    sqz_mixing_apply(&l->mixing, l->begin, l->end, l->each_x, l->plain_x, s->x);
     if (s->y)
-        sqz_mixing_apply(&l->mixing, batch, l->each_y, l->plain_y, s->y);
+        sqz_mixing_apply(&l->mixing, l->begin, l->end, l->each_y, l->plain_y, s->y);
     return SQZ_OK;
 }
 
@@ -215,6 +219,10 @@ static sqz_status check(const sqz_loader_options *o)
         return sqz_fail(ctx, SQZ_E_ARG,
                         "batches of %" PRId64 " samples: %s has %" PRId64 ", expected 1 to that",
                         o->batch, ds->path, ds->n);
+    if (o->parts && (o->part >= o->parts || o->batch % o->parts))
+        return sqz_fail(ctx, SQZ_E_ARG,
+                        "part %u of %u of batches of %" PRId64 ": batches must split evenly",
+                        o->part, o->parts, o->batch);
     if (!(o->smoothing >= 0 && o->smoothing < 1))
         return sqz_fail(ctx, SQZ_E_ARG, "label smoothing %g: expected 0 <= s < 1", o->smoothing);
     if (!(o->mixup >= 0 && o->mixup <= 1000))
@@ -231,11 +239,10 @@ static sqz_status check(const sqz_loader_options *o)
     return SQZ_OK;
 }
 
-static sqz_status batch_memory(sqz_loader *l, float **x, float **y)
+static sqz_status batch_memory(const sqz_loader *l, size_t n, float **x, float **y)
 {
     size_t nx, ny;
-    if (!sqz_mul((size_t)l->o.batch, l->each_x, &nx) ||
-        !sqz_mul((size_t)l->o.batch, l->each_y, &ny))
+    if (!sqz_mul(n, l->each_x, &nx) || !sqz_mul(n, l->each_y, &ny))
         return sqz_fail(l->ctx, SQZ_E_LIMIT, "%s: a batch of %" PRId64 " is too large",
                         l->o.data->path, l->o.batch);
     *x = sqz_calloc(l->ctx, nx, sizeof **x);
@@ -257,8 +264,8 @@ static sqz_status prepare(sqz_loader *l, const sqz_loader_options *o)
     if (o->one_hot && !sqz_mul(l->each_label, (size_t)o->data->classes, &l->each_y))
         return sqz_fail(l->ctx, SQZ_E_LIMIT, "%s: too many classes", o->data->path);
     for (int i = 0; i < 2; i++) {
-        SQZ_TRY(batch_memory(l, &l->slot[i].x, &l->slot[i].y));
-        l->slot[i].sample = sqz_calloc(l->ctx, (size_t)o->batch, sizeof(int64_t));
+        SQZ_TRY(batch_memory(l, l->end - l->begin, &l->slot[i].x, &l->slot[i].y));
+        l->slot[i].sample = sqz_calloc(l->ctx, l->end - l->begin, sizeof(int64_t));
         if (!l->slot[i].sample)
             return SQZ_E_NOMEM;
     }
@@ -266,7 +273,7 @@ static sqz_status prepare(sqz_loader *l, const sqz_loader_options *o)
     if (!l->room)
         return SQZ_E_NOMEM;
     if (o->mixup > 0) {
-        SQZ_TRY(batch_memory(l, &l->plain_x, &l->plain_y));
+        SQZ_TRY(batch_memory(l, (size_t)o->batch, &l->plain_x, &l->plain_y));
         l->mixing.partner = sqz_calloc(l->ctx, (size_t)o->batch, sizeof *l->mixing.partner);
         if (!l->mixing.partner)
             return SQZ_E_NOMEM;
@@ -286,6 +293,8 @@ sqz_status sqz_loader_create(sqz_ctx *ctx, const sqz_loader_options *o, sqz_load
     l->o = *o;
     l->o.layout = l->o.augment = NULL; /* the caller's; read in prepare */
     l->steps = o->data->n / o->batch;
+    l->begin = (size_t)o->batch / SQZ_MAX(o->parts, 1u) * o->part;
+    l->end = l->begin + (size_t)o->batch / SQZ_MAX(o->parts, 1u);
     l->given = l->wanted = -1;
     (void)pthread_mutex_init(&l->lock, NULL);
     (void)pthread_cond_init(&l->work, NULL);

@@ -18,8 +18,11 @@ typedef struct sqz_loader_options {
     double smoothing;    /* of classes (Szegedy et al. 2016), 0 <= s < 1 */
     bool one_hot;        /* classes become rows of data->classes numbers */
     size_t memory;       /* sets up to this size are read once; 0: 1 GiB */
+    /* Of several processes that share each batch, this is number `part` and gets batch / parts
+     * samples: the same that one process would get there. parts 0: a batch is not shared. */
+    uint32_t part, parts;
 } sqz_loader_options;
-/* A batch: valid until the next call. */
+/* A batch, or this process's part of one: valid until the next call. */
 typedef struct sqz_batch {
     const float *x;        /* batch samples, in the order that the set has */
     const float *y;        /* batch labels: classes soft or one-hot, or numbers; NULL: no labels */

@@ -26,12 +26,13 @@ void sqz_mixing_draw(uint64_t seed, uint64_t epoch, int64_t step, double alpha, 
     sqz_order_shuffle(&r, batch, m->partner);
 }
 
-void sqz_mixing_apply(const sqz_mixing *m, size_t batch, size_t n, const float *in, float *out)
+void sqz_mixing_apply(const sqz_mixing *m, size_t begin, size_t end, size_t n, const float *in,
+                      float *out)
 {
     const float other = 1 - m->share;
-    for (size_t i = 0; i < batch; i++) {
+    for (size_t i = begin; i < end; i++, out += n) {
         const float *a = in + i * n, *b = in + (size_t)m->partner[i] * n;
         for (size_t k = 0; k < n; k++)
-            out[i * n + k] = m->share * a[k] + other * b[k];
+            out[k] = m->share * a[k] + other * b[k];
     }
 }

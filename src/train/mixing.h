@@ -16,6 +16,8 @@ typedef struct sqz_mixing {
 /* Share from the symmetric beta distribution of alpha > 0. */
 void sqz_mixing_draw(uint64_t seed, uint64_t epoch, int64_t step, double alpha, size_t batch,
                      sqz_mixing *m);
-/* out = share in[i] + (1 - share) in[partner[i]], rows of n numbers. */
-void sqz_mixing_apply(const sqz_mixing *m, size_t batch, size_t n, const float *in, float *out);
+/* share in[i] + (1 - share) in[partner[i]] for i in [begin, end), rows of n numbers, to the first
+ * rows of `out`. */
+void sqz_mixing_apply(const sqz_mixing *m, size_t begin, size_t end, size_t n, const float *in,
+                      float *out);
 #endif

@@ -408,6 +408,42 @@ static void test_shares_of_mixup_have_the_beta_distribution(void **state)
     }
 }
 
+static void test_processes_get_the_parts_of_one_batch(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < 2 * SQZ_COUNT(ways); k++) {
+        world w = begin();
+        sqz_loader_options o = open_way(&w, &ways[k / 2]);
+        o.augment = "flip,noise";
+        o.mixup = k % 2 ? 1 : 0;
+        o.one_hot = ways[k / 2].labels;
+        sqz_loader *whole = create(&w, &o), *part[4];
+        const size_t label = sqz_loader_label(whole);
+        for (uint32_t p = 0; p < 4; p++) {
+            o.part = p;
+            o.parts = 4;
+            part[p] = create(&w, &o);
+            assert_int_equal(sqz_loader_steps(part[p]), STEPS);
+        }
+        for (int64_t s = 0; s < STEPS; s++) {
+            sqz_batch all, b;
+            TEST_OK(w.ctx, sqz_loader_batch(whole, 1, s, &all));
+            for (size_t p = 0; p < 4; p++) {
+                const size_t first = p * 2;
+                TEST_OK(w.ctx, sqz_loader_batch(part[p], 1, s, &b));
+                assert_memory_equal(b.x, all.x + first * ROW, 2 * ROW * sizeof *b.x);
+                assert_memory_equal(b.sample, all.sample + first, 2 * sizeof *b.sample);
+                if (label)
+                    assert_memory_equal(b.y, all.y + first * label, 2 * label * sizeof *b.y);
+            }
+        }
+        sqz_loader_free(whole);
+        for (uint32_t p = 0; p < 4; p++)
+            sqz_loader_free(part[p]);
+        end(&w);
+    }
+}
+
 static void test_what_cannot_be_is_refused(void **state)
 {
     world w = begin();
@@ -429,6 +465,8 @@ static void test_what_cannot_be_is_refused(void **state)
         {{.batch = 2, .mixup = -1}, SQZ_E_ARG, "mixup alpha -1"},
         {{.batch = 2, .mixup = 1e9}, SQZ_E_ARG, "mixup alpha 1e+09"},
         {{.batch = 2, .mixup = 0.2}, SQZ_E_ARG, "cannot be mixed"},
+        {{.batch = 8, .part = 3, .parts = 3}, SQZ_E_ARG, "part 3 of 3"},
+        {{.batch = 8, .part = 1, .parts = 3}, SQZ_E_ARG, "split evenly"},
         {{.batch = 2, .augment = "crop(pad=4"}, SQZ_E_ARG, "not closed"},
         {{.batch = 2, .augment = "flipp"}, SQZ_E_ARG, "did you mean 'flip'"},
         {{.batch = 2, .augment = "flip", .layout = "chw"}, SQZ_E_ARG, "expected nchw or nhwc"},
@@ -583,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_classes_become_smoothed_rows),
         cmocka_unit_test(test_mixup_mixes_samples_and_labels_alike),
         cmocka_unit_test(test_shares_of_mixup_have_the_beta_distribution),
+        cmocka_unit_test(test_processes_get_the_parts_of_one_batch),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_failures_in_the_thread_reach_the_caller),
         cmocka_unit_test(test_a_loader_is_freed_at_any_moment),
