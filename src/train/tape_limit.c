@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define FREE_SHARE 0.06 /* of a step, for computing again without a limit */
+#define FREE_TRIES 64u  /* values that are looked at for that */
 
 typedef struct chooser {
     sqz_tape *t;
@@ -121,24 +122,36 @@ static sqz_status try_all(chooser *c, sqz_arena *a)
     return SQZ_OK;
 }
 
-/* Without a limit: cheap values as long as they are a small part of a step, when that helps. */
+/* Without a limit: cheap values as long as they are a small part of a step; then those are kept
+ * again that make the plan larger by no good part of themselves. */
 static sqz_status try_free(chooser *c)
 {
     const sqz_tape *t = c->t;
     double room = 0;
-    size_t all, less;
+    size_t all, best, bytes;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < t->n; i++) /* the way back costs about twice as much */
         room += t->step[i].runs ? 3 * FREE_SHARE * t->step[i].cost : 0;
     SQZ_TRY(attempt(c, &all)); /* fits no limit: nothing is taken here */
-    for (uint32_t i = 0; i < c->n_cheap; i++) {
+    for (uint32_t i = 0; i < c->n_cheap && n < FREE_TRIES; i++) {
         const double cost = t->step[t->maker[c->cheap[i]]].cost;
         if (cost > room)
             continue;
         room -= cost;
         c->drop[c->cheap[i]] = true;
+        n++;
     }
-    SQZ_TRY(attempt(c, &less));
-    if (less < all)
+    SQZ_TRY(attempt(c, &best));
+    for (uint32_t i = c->n_cheap; best < all && i-- > 0;) {
+        const sqz_vid v = c->cheap[i];
+        if (!c->drop[v])
+            continue;
+        c->drop[v] = false;
+        SQZ_TRY(attempt(c, &bytes));
+        c->drop[v] = bytes > best + t->tensor[v].bytes / 4;
+        best = c->drop[v] ? best : bytes;
+    }
+    if (best < all)
         memcpy(c->t->drop, c->drop, t->g->n_value);
     return SQZ_OK;
 }
