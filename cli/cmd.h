@@ -19,9 +19,15 @@ enum {
     CLI_EXIT_SIGNAL = 128 /* plus the number of the signal that stopped it */
 };
 
+typedef struct cli_list { /* of an option that may be given several times */
+    const char *item[8];
+    int32_t n;
+} cli_list;
+
 /* Everything that can be given on the command line. */
 typedef struct cli_args {
     sqz_job job;
+    cli_list teacher;                    /* job.teachers, once all is read */
     const char *table;                   /* list */
     const char *topic;                   /* help */
     const char *junit, *markdown, *html; /* files that get the report as well */

@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const tables[] = {"op",     "pass",   "method",   "recipe", "calib",
-                                     "metric", "device", "importer", "data",   "kernel"};
+static const char *const tables[] = {"op",     "pass",    "method",    "recipe",  "calib",
+                                     "metric", "device",  "importer",  "data",    "kernel",
+                                     "loss",   "augment", "optimizer", "schedule"};
 
 /* `text`: lines of "name<TAB>what it does". */
 static void show_text(const char *text)

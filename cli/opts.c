@@ -108,6 +108,30 @@ static bool read_number(const char *text, int64_t low, int64_t high, int64_t *ou
     return true;
 }
 
+static bool set_real(const sqz_cmd *cmd, const cli_flag *f, const char *value, double *out)
+{
+    char *end;
+    errno = 0;
+    const double v = strtod(value, &end);
+    if (end != value && !*end && !errno && v >= (double)f->low && v <= (double)f->high) {
+        *out = v;
+        return true;
+    }
+    cli_error(cmd->name, "--%s wants a number from %" PRId64 " to %" PRId64 ", not '%s'", f->name,
+              f->low, f->high, value);
+    return false;
+}
+
+static bool set_next(const sqz_cmd *cmd, const cli_flag *f, const char *value, cli_list *list)
+{
+    if (list->n == (int32_t)CLI_COUNT(list->item)) {
+        cli_error(cmd->name, "--%s is given more than %d times", f->name, (int)list->n);
+        return false;
+    }
+    list->item[list->n++] = value;
+    return true;
+}
+
 static bool set(const sqz_cmd *cmd, const cli_flag *f, const char *value, cli_args *a)
 {
     void *field = (char *)a + f->offset;
@@ -123,7 +147,7 @@ static bool set(const sqz_cmd *cmd, const cli_flag *f, const char *value, cli_ar
                       f->name, f->low, f->high, value);
         return false;
     }
-    if (f->type == CLI_TEXT && !*value) {
+    if ((f->type == CLI_TEXT || f->type == CLI_LIST) && !*value) {
         cli_error(cmd->name, "--%s wants a value, not an empty text", f->name);
         return false;
     }
@@ -132,8 +156,10 @@ static bool set(const sqz_cmd *cmd, const cli_flag *f, const char *value, cli_ar
     case CLI_INT: *(int64_t *)field = number; break;
     case CLI_SMALL: *(int32_t *)field = (int32_t)number; break;
     case CLI_UINT: *(uint64_t *)field = (uint64_t)number; break;
+    case CLI_REAL: return set_real(cmd, f, value, field);
     case CLI_ON: *(int32_t *)field = 1; break;
     case CLI_MORE: ++*(int32_t *)field; break;
+    case CLI_LIST: return set_next(cmd, f, value, field);
     }
     return true;
 }
@@ -225,6 +251,8 @@ bool cli_parse(const sqz_cmd *cmd, int argc, char **argv, cli_args *a)
         if (!ok)
             return false;
     }
+    a->job.teachers = a->teacher.item;
+    a->job.n_teachers = a->teacher.n;
     if (!a->help && cmd->arg.required && !*(const char **)(void *)((char *)a + cmd->arg.offset)) {
         cli_error(cmd->name, "no %s is given; usage: squeeze %s", cmd->arg.metavar, cmd->usage);
         return false;

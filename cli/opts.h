@@ -3,7 +3,16 @@
 #define SQZ_CLI_OPTS_H
 #include "cmd.h"
 
-typedef enum cli_type { CLI_TEXT, CLI_INT, CLI_SMALL, CLI_UINT, CLI_ON, CLI_MORE } cli_type;
+typedef enum cli_type {
+    CLI_TEXT,
+    CLI_INT,
+    CLI_SMALL,
+    CLI_UINT,
+    CLI_REAL,
+    CLI_ON,
+    CLI_MORE,
+    CLI_LIST
+} cli_type;
 typedef struct cli_flag {
     const char *name;
     char letter; /* 0: none */

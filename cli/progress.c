@@ -98,6 +98,13 @@ static void draw(cli_progress *p, const char *state, uint64_t done, uint64_t tot
 }
 
 /* ---- the callback ---- */
+/* Up to the colon; behind it is how the work is. */
+static bool named_alike(const char *a, const char *b)
+{
+    const size_t n = strcspn(a, ":");
+    return n == strcspn(b, ":") && strncmp(a, b, n) == 0;
+}
+
 void cli_progress_begin(cli_progress *p, bool quiet)
 {
     *p = (cli_progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
@@ -120,8 +127,10 @@ int cli_progress_show(void *progress, const char *what, uint64_t done, uint64_t 
         return 0;
     double t = now();
     done = total && done > total ? total : done;
-    if (strncmp(p->what, what, sizeof p->what - 1) != 0 || done < p->first) { /* a new step */
+    const bool same = named_alike(p->what, what);
+    if (strcmp(p->what, what) != 0)
         (void)snprintf(p->what, sizeof p->what, "%s", what);
+    if (!same || done < p->first) { /* a new step */
         p->begin = t;
         p->first = done;
     }

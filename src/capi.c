@@ -1,6 +1,7 @@
 /* capi.c: models and tables of squeeze.h, on top of the rest. */
 #include "calib/calib.h"
 #include "device/device.h"
+#include "distill/loss.h"
 #include "eval/eval.h"
 #include "exec/exec.h"
 #include "io/data.h"
@@ -10,6 +11,9 @@
 #include "kernels/blas.h"
 #include "kernels/kernels.h"
 #include "quant/recipe.h"
+#include "train/augment.h"
+#include "train/optim.h"
+#include "train/schedule.h"
 #include <string.h>
 
 void sqz_own_process(sqz_ctx *ctx)
@@ -314,48 +318,60 @@ static void list_compositions(sqz_str *s)
         }
 }
 
+/* Tables whose entries are all that is to be said. */
+static bool list_plain(sqz_str *s, const char *table)
+{
+#define SQZ_PLAIN(name, list, n)                                                                   \
+    if (strcmp(table, name) == 0) {                                                                \
+        for (size_t i = 0; i < (n); i++)                                                           \
+            add(s, &(list)[i]->info);                                                              \
+        return true;                                                                               \
+    }
+    SQZ_PLAIN("pass", sqz_passes, sqz_n_passes)
+    SQZ_PLAIN("calib", sqz_calibs, sqz_n_calibs)
+    SQZ_PLAIN("metric", sqz_metrics, sqz_n_metrics)
+    SQZ_PLAIN("data", sqz_data_formats, sqz_n_data_formats)
+    SQZ_PLAIN("importer", sqz_importers, sqz_n_importers)
+    SQZ_PLAIN("loss", sqz_losses, sqz_n_losses)
+    SQZ_PLAIN("optimizer", sqz_optims, sqz_n_optims)
+    SQZ_PLAIN("augment", sqz_augments, sqz_n_augments)
+    SQZ_PLAIN("schedule", sqz_schedules, sqz_n_schedules)
+#undef SQZ_PLAIN
+    return false;
+}
+
+static sqz_status list_table(sqz_ctx *ctx, const char *table, sqz_str *s)
+{
+    sqz_str_add(s, "");
+    if (list_plain(s, table))
+        return s->status;
+    if (strcmp(table, "op") == 0)
+        list_ops(s);
+    else if (strcmp(table, "composition") == 0)
+        list_compositions(s);
+    else if (strcmp(table, "kernel") == 0)
+        sqz_str_add(s, kernel_list);
+    else if (strcmp(table, "method") == 0)
+        list_methods(s);
+    else if (strcmp(table, "device") == 0)
+        SQZ_TRY(list_devices(ctx, s));
+    else if (strcmp(table, "recipe") == 0)
+        SQZ_TRY(list_recipes(ctx, s));
+    else
+        return sqz_fail(ctx, SQZ_E_ARG,
+                        "no table '%s' (op, composition, pass, method, recipe, calib, metric, "
+                        "device, importer, data, kernel, loss, augment, "
+                        "optimizer, schedule)",
+                        table);
+    return s->status;
+}
+
 sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text)
 {
     if (!ctx || !table || !text)
         return SQZ_E_ARG;
     sqz_str s = {.ctx = ctx};
-    sqz_status st = SQZ_OK;
-    sqz_str_add(&s, "");
-    if (strcmp(table, "op") == 0)
-        list_ops(&s);
-    else if (strcmp(table, "composition") == 0)
-        list_compositions(&s);
-    else if (strcmp(table, "kernel") == 0)
-        sqz_str_add(&s, kernel_list);
-    else if (strcmp(table, "device") == 0)
-        st = list_devices(ctx, &s);
-    else if (strcmp(table, "pass") == 0)
-        for (size_t i = 0; i < sqz_n_passes; i++)
-            add(&s, &sqz_passes[i]->info);
-    else if (strcmp(table, "method") == 0)
-        list_methods(&s);
-    else if (strcmp(table, "recipe") == 0)
-        st = list_recipes(ctx, &s);
-    else if (strcmp(table, "calib") == 0)
-        for (size_t i = 0; i < sqz_n_calibs; i++)
-            add(&s, &sqz_calibs[i]->info);
-    else if (strcmp(table, "metric") == 0)
-        for (size_t i = 0; i < sqz_n_metrics; i++)
-            add(&s, &sqz_metrics[i]->info);
-    else if (strcmp(table, "data") == 0)
-        for (size_t i = 0; i < sqz_n_data_formats; i++)
-            add(&s, &sqz_data_formats[i]->info);
-    else if (strcmp(table, "importer") == 0)
-        for (size_t i = 0; i < sqz_n_importers; i++)
-            add(&s, &sqz_importers[i]->info);
-    else
-        st = sqz_fail(ctx, SQZ_E_ARG,
-                      "no table '%s' (op, composition, pass, method, recipe, calib, metric, "
-                      "device, importer, data, "
-                      "kernel)",
-                      table);
-    if (st == SQZ_OK)
-        st = s.status;
+    sqz_status st = list_table(ctx, table, &s);
     if (st != SQZ_OK) {
         sqz_str_free(&s);
         return st;

@@ -50,7 +50,8 @@ typedef struct sqz_allocator {
 } sqz_allocator;
 
 typedef void (*sqz_log_fn)(void *user, sqz_log_level level, const char *text);
-/* Called now and then by long work, from the calling thread. done <= total; total 0: unknown.
+/* Called now and then by long work, from the calling thread. done <= total; total 0: unknown. In
+ * `what` a colon may stand between the name of the work and how it is: "training: loss 0.43".
  * Returns 0 to go on, anything else to stop (the call then fails with SQZ_E_ARG "stopped"). */
 typedef int (*sqz_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
 
@@ -140,12 +141,34 @@ typedef struct sqz_job {
                                 weights take no more */
     int64_t group;           /* quantize: weights of one scale; 0: a whole output channel */
     const char *format; /* quantize: "qdq" (NULL), "qoperator", "matmulnbits(accuracy_level=4)" */
+    /* The rest is distill's, which trains. */
+    const char *const *teachers; /* n_teachers model files */
+    int32_t n_teachers;
+    int32_t restart;          /* 1: what an earlier run of the same command left is not used */
+    const char *student;      /* model file, or "width=0.5", "depth=0.5", "auto" */
+    const char *init;         /* "random" or "teacher": where weights begin; NULL: as they are */
+    const char *freeze;       /* nodes and constants that stay: names, regular expressions */
+    const char *replace_head; /* "classes=5" */
+    const char *until;        /* value that becomes the output */
+    const char *loss;         /* "ce(weight=0.1),kd(temperature=4)": sqz_list("loss") */
+    const char *loss_graph;   /* ONNX file that is a loss, beside or in place of `loss` */
+    const char *optimizer, *schedule; /* sqz_list("optimizer"), sqz_list("schedule") */
+    const char *augment;              /* "crop(pad=4),flip" */
+    const char *memory;      /* "512 MiB": what values and gradients may take; NULL: no limit */
+    const char *cache;       /* folder that keeps what teachers answered */
+    const char *valid;       /* set to choose on; NULL: split `valid` of data */
+    int64_t epochs;          /* 0: 10 */
+    int64_t patience;        /* epochs without a better one; 0: all are done */
+    double rate;             /* peak learning rate; 0: the optimizer's usual one */
+    double decay, clip, ema; /* of weights; norm of gradients; of the average: 0: none */
+    double mixup, smoothing; /* 0: none */
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, NULL, \
-            NULL, NULL, NULL, NULL, 0, NULL                                                        \
+            NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+            NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0                             \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken
@@ -154,6 +177,7 @@ SQZ_API sqz_status sqz_inspect(sqz_ctx *ctx, const sqz_job *job, sqz_report **ou
 SQZ_API sqz_status sqz_prepare(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_calibrate(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_quantize(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
+SQZ_API sqz_status sqz_distill(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_evaluate(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_run(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
 SQZ_API sqz_status sqz_bench(sqz_ctx *ctx, const sqz_job *job, sqz_report **out);
@@ -246,7 +270,8 @@ SQZ_API sqz_status sqz_model_text(const sqz_model *m, char **out);
 SQZ_API void sqz_text_free(sqz_ctx *ctx, char *text);
 
 /* Entries of a table ("op", "composition", "pass", "method", "recipe", "calib", "metric", "device",
- * "importer", "data", "kernel") as lines of "name<TAB>what it does"; lives as long as the context.
+ * "importer", "data", "kernel", "loss", "optimizer", "schedule") as lines of "name<TAB>what it
+ * does"; lives as long as the context.
  */
 SQZ_API sqz_status sqz_list(sqz_ctx *ctx, const char *table, const char **text);
 

@@ -202,6 +202,14 @@ static sqz_status halves(sqz_work *w)
     return s;
 }
 
+sqz_status sqz_warn_of_norms(sqz_work *w)
+{
+    const sqz_stats *calib;
+    SQZ_TRY(sqz_work_stats(w, "", &calib));
+    batch_norms(w, calib);
+    return SQZ_OK;
+}
+
 sqz_status sqz_warn_of_data(sqz_work *w)
 {
     const sqz_stats *calib;

@@ -90,6 +90,8 @@ sqz_status sqz_describe_profile(sqz_work *w, const sqz_graph *g, const struct sq
 /* Notes about calibration data that is unlike the judging data or the model's batch norms, or whose
  * halves are unlike each other (warn.c). */
 sqz_status sqz_warn_of_data(sqz_work *w);
+/* That about batch norms alone. */
+sqz_status sqz_warn_of_norms(sqz_work *w);
 void sqz_describe_notes(sqz_work *w);
 /* "87.32 %", "0.0123", "34.1 dB" as the metric wants it. */
 void sqz_print_metric(char out[48], const sqz_metric *m, double v);

@@ -79,7 +79,7 @@ static sqz_status check(const sqz_trainer *t, const sqz_file_bytes *b)
     if (memcmp(bytes + 32, head + 32, HEAD - 32) != 0)
         return sqz_fail(t->ctx, SQZ_E_ARG,
                         "%s: is the checkpoint of another training (other options, data or "
-                        "models): restart, or give the options it was begun with",
+                        "models): give the options it was begun with, or begin anew",
                         path);
     if (b->bytes != total(t))
         return sqz_fail(t->ctx, SQZ_E_FORMAT, "%s: has %zu bytes, expected %llu: it is damaged",

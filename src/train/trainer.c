@@ -285,10 +285,20 @@ static sqz_status save(sqz_trainer *t, double *last)
     return t->o.checkpoint && writes ? sqz_train_checkpoint_write(t) : SQZ_OK;
 }
 
+/* How far it is, with the mean loss of the epoch so far; false: the caller wants to stop. */
+static bool tell(const sqz_trainer *t, const sqz_train_step *s)
+{
+    char what[64];
+    const int64_t n = s->in_epoch + 1;
+    const double loss = n < t->o.steps ? t->sum[0] / (double)n : t->epoch[s->epoch].report[0];
+    (void)snprintf(what, sizeof what, "training: loss %.4g, epoch %llu of %lld", loss,
+                   (unsigned long long)s->epoch + 1, (long long)t->o.epochs);
+    return sqz_progress(t->ctx, what, t->now.step, (uint64_t)t->o.epochs * (uint64_t)t->o.steps);
+}
+
 /* One step, and what is due after it. */
 static sqz_status advance(sqz_trainer *t, const sqz_train_hooks *h, double *saved)
 {
-    const uint64_t all = (uint64_t)t->o.epochs * (uint64_t)t->o.steps;
     const double begin = sqz_now();
     const sqz_train_step s = step_of(t);
     bool diverged = false;
@@ -301,7 +311,7 @@ static sqz_status advance(sqz_trainer *t, const sqz_train_hooks *h, double *save
         SQZ_TRY(end_epoch(t, h, &s));
     if (whole || diverged || sqz_now() - *saved > t->o.every)
         SQZ_TRY(save(t, saved));
-    if (!t->now.ended && !sqz_progress(t->ctx, "training", t->now.step, all)) {
+    if (!t->now.ended && !tell(t, &s)) {
         SQZ_TRY(save(t, saved));
         return sqz_fail(t->ctx, SQZ_E_ARG, "stopped");
     }

@@ -1,2 +1,2 @@
 squeeze list
-squeeze list --json | jq -e '.tables | length == 10' >/dev/null
+squeeze list --json | jq -e '.tables | length == 14' >/dev/null
