@@ -39,7 +39,7 @@ def train(args, work, seed, loss):
 
 def error(report):
     """Root mean square distance, m: mse is the mean over both coordinates."""
-    return math.sqrt(2 * report["test"]["mse"])
+    return math.sqrt(2 * report["accuracy"]["metrics"]["mse"]["value"])
 
 
 def mean(values):
@@ -75,7 +75,7 @@ def main():
 
 
 def last(report, name):
-    return report["training"]["epochs"][-1][name]
+    return next(r["value"] for r in report["training"]["epochs"][-1]["reports"] if r["name"] == name)
 
 
 if __name__ == "__main__":
