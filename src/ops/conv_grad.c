@@ -18,6 +18,7 @@ typedef struct state {
     sqz_tensor *out[1];
     sqz_call call;
     sqz_back *back;                   /* steps: phase by phase */
+    size_t room;                      /* direct: of its weights, in the scratch */
     size_t kernel_at, own_at, sum_at; /* bytes in the scratch: its weights, its own, its result */
 } state;
 
@@ -159,8 +160,11 @@ sqz_status sqz_conv_grad_prepare(sqz_grad_prep *p, const sqz_conv_shape *s)
     SQZ_TRY(sqz_weight_grad_prepare(p, &t->w));
     p->scratch_bytes = sqz_scratch_round(p->scratch_bytes);
     t->direct = t->v.pointwise && t->v.groups == 1;
-    if (!(p->want & 1) || t->direct)
+    if (!(p->want & 1))
         return SQZ_OK;
+    if (t->direct)
+        return t->transposed ? sqz_data_grad_prepare(p, t->v.c_in, t->v.c_out, &t->room)
+                             : sqz_data_grad_prepare(p, t->v.c_out, t->v.c_in, &t->room);
     t->turns = !t->transposed && can_turn(&t->v);
     if (!t->transposed && !t->turns && t->v.groups == 1 && sqz_back_can(&t->v))
         return sqz_back_prepare(p, &t->v, &t->back);
@@ -202,7 +206,8 @@ static sqz_status data(const sqz_grad_call *c, state *s)
                                  .add = add,
                                  .g = c->out_grad[0],
                                  .w = s->direct ? SQZ_F32P(c->in[1]) : NULL,
-                                 .dx = d};
+                                 .dx = d,
+                                 .room = (char *)c->scratch + s->room};
     const sqz_data_grad back = {.rows = s->v.pixels,
                                 .n = s->v.c_in,
                                 .k = s->v.c_out,
@@ -210,7 +215,8 @@ static sqz_status data(const sqz_grad_call *c, state *s)
                                 .add = add,
                                 .g = c->out_grad[0],
                                 .w = plain.w,
-                                .dx = d};
+                                .dx = d,
+                                .room = plain.room};
     if (s->back)
         return sqz_back_run(c, s->back);
     if (s->direct)

@@ -138,8 +138,10 @@ static sqz_status binary_one(binary *j)
         return SQZ_OK;
     if (j->cut < 0) /* one number: a single sum */
         return binary_piece(j, 0, 0);
-    return sqz_parallel(j->c->ctx, most, SQZ_MAX(GRAIN / SQZ_MAX(all / most, (size_t)1), (size_t)1),
-                        binary_piece, j);
+    size_t grain = SQZ_MAX(GRAIN / SQZ_MAX(all / most, (size_t)1), (size_t)1);
+    if (j->cut == j->w.n_dim - 1) /* columns: whole lines of the cache */
+        grain = SQZ_MAX(grain, (size_t)64);
+    return sqz_parallel(j->c->ctx, most, grain, binary_piece, j);
 }
 
 sqz_status sqz_ew_grad2(const sqz_grad_call *c, sqz_row_grad_fn fn)

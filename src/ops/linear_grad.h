@@ -36,6 +36,9 @@ typedef struct sqz_data_grad {
     bool add;
     const float *g, *w;
     float *dx;
+    void *room; /* for the packed weights */
 } sqz_data_grad;
+/* Adds room for such a product to p->scratch_bytes and says where it begins. */
+sqz_status sqz_data_grad_prepare(sqz_grad_prep *p, size_t n, size_t k, size_t *at);
 sqz_status sqz_data_grad_run(sqz_ctx *ctx, const sqz_data_grad *d);
 #endif

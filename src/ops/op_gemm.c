@@ -269,11 +269,17 @@ static sqz_status write(sqz_export *e)
     return SQZ_OK;
 }
 
+typedef struct grads {
+    sqz_weight_grad w;
+    size_t room; /* in the scratch, for the gradient of x */
+} grads;
+
 static sqz_status grad_prepare(sqz_grad_prep *p)
 {
-    sqz_weight_grad *w = sqz_arena_alloc(p->arena, 1, sizeof *w);
-    if (!w)
+    grads *t = sqz_arena_alloc(p->arena, 1, sizeof *t);
+    if (!t)
         return SQZ_E_NOMEM;
+    sqz_weight_grad *w = &t->w;
     if (is_turned(p->attrs))
         return sqz_fail(p->ctx, SQZ_E_INTERNAL, "trans_b is for weights that stay codes");
     *w = (sqz_weight_grad){.rows = sqz_dim(p->in[0], 0),
@@ -283,14 +289,16 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
                            .step = sqz_dim(p->in[1], 1),
                            .slot = 1,
                            .bias = 2};
-    p->state = w;
+    p->state = t;
     sqz_grad_product_reads(p);
-    return sqz_weight_grad_prepare(p, w);
+    SQZ_TRY(sqz_weight_grad_prepare(p, w));
+    return p->want & 1 ? sqz_data_grad_prepare(p, w->n, w->k, &t->room) : SQZ_OK;
 }
 
 static sqz_status grad(const sqz_grad_call *c)
 {
-    const sqz_weight_grad *w = c->state;
+    const grads *t = c->state;
+    const sqz_weight_grad *w = &t->w;
     if (sqz_grad_none(c))
         return SQZ_OK;
     SQZ_TRY(sqz_weight_grad_run(c, w, c->in[0]->data, c->out_grad[0], c->scratch));
@@ -302,7 +310,8 @@ static sqz_status grad(const sqz_grad_call *c)
                              .add = sqz_grad_adds(c, 0),
                              .g = c->out_grad[0],
                              .w = c->in[1]->data,
-                             .dx = c->in_grad[0]};
+                             .dx = c->in_grad[0],
+                             .room = (char *)c->scratch + t->room};
     return sqz_data_grad_run(c->ctx, &d);
 }
 

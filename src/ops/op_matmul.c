@@ -269,6 +269,7 @@ typedef struct grads {
     size_t m, k, n, stack; /* results */
     bool trans;
     sqz_weight_grad w; /* one right side */
+    size_t room;       /* in the scratch, for its gradient of a */
 } grads;
 
 static sqz_status grad_prepare(sqz_grad_prep *p)
@@ -295,7 +296,8 @@ static sqz_status grad_prepare(sqz_grad_prep *p)
                              .turned = !t->trans,
                              .slot = 1,
                              .bias = 2};
-    return sqz_weight_grad_prepare(p, &t->w);
+    SQZ_TRY(sqz_weight_grad_prepare(p, &t->w));
+    return p->want & 1 ? sqz_data_grad_prepare(p, t->n, t->k, &t->room) : SQZ_OK;
 }
 
 /* Result i of the stack; both gradients are added to. */
@@ -355,7 +357,8 @@ static sqz_status grad(const sqz_grad_call *c)
                                  .add = sqz_grad_adds(c, 0),
                                  .g = c->out_grad[0],
                                  .w = c->in[1]->data,
-                                 .dx = c->in_grad[0]};
+                                 .dx = c->in_grad[0],
+                                 .room = (char *)c->scratch + t->room};
         return sqz_data_grad_run(c->ctx, &d);
     }
     sqz_grad_begin(c, 0);
