@@ -13,8 +13,9 @@ const sqz_cmd sqz_cmd_quantize = {
     .summary = "model of integers from a float one and calibration data",
     .usage = "quantize MODEL --data SET -o OUT.onnx [OPTIONS]",
     .doc = "Post-training quantization. Without options: int8, asymmetric activations, symmetric\n"
-           "weights with one scale per channel, int32 biases. --weights and --activations choose\n"
-           "the bits, --method what refines them, --recipe all of it at once (docs/recipes.md).\n"
+           "weights with one scale per channel, int32 biases that keep the means of the float\n"
+           "model; below 8 bits GPTQ rounds. --weights and --activations choose the bits,\n"
+           "--method what refines them, --recipe all of it at once (docs/recipes.md).\n"
            "OUT.onnx runs in any ONNX runtime as it is; its metadata says how it was made: given\n"
            "back with --recipe, the same model comes out, byte for byte. Layers that collapse are\n"
            "named; --layers shows all of them, and what leaving the worst ones float would gain.\n"
