@@ -17,6 +17,8 @@ squeeze quantize model.onnx $q --test valid.npz --max-drop '1 pp' --json >a13
 squeeze quantize model.onnx $q --test valid.npz --weights auto --max-drop '2 pp' --json >a15
 squeeze quantize model.onnx $q --layers --json >a16
 squeeze inspect none.onnx --json >a14 2>/dev/null || true
+squeeze distill --teacher model.onnx --student width=0.5 $q --test test.npz --epochs 1 -o d.onnx --json >a17
+squeeze distill model.onnx $q --dry-run --json >a18
 # names of metrics and metadata are data, not keys of the format
 jq -r 'del(.metadata) | if .accuracy then .accuracy.metrics |= [.[]] else . end |
     if .reference_accuracy then .reference_accuracy.metrics |= [.[]] else . end | .. | objects | keys[]' a? a?? f/report.json |
