@@ -10,7 +10,9 @@
 #include "io/import.h"
 #include "ir/pass.h"
 #include "kernels/kernels.h"
+#include "train/optim.h"
 #include "train/training.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,8 @@ typedef struct trial {
     sqz_vid x, label, loss;
     sqz_vid *want;
     float **moment;
+    const sqz_optim *optim;
+    const void *optim_opts;
     uint32_t n;
     int64_t batch;
     bool profile;
@@ -116,9 +120,11 @@ static void load(trial *t, const char *path, bool ce)
                                                  .n_read = t->training.n_read,
                                                  .time_nodes = t->profile},
                              &t->tape));
+    check(t, sqz_optim_spec(&t->training.arena, "sgd(momentum=0.9)", &t->optim, &t->optim_opts));
     t->moment = calloc(t->n + 1u, sizeof *t->moment);
     for (uint32_t i = 0; t->moment && i < t->n; i++)
-        t->moment[i] = calloc(sqz_tape_count(t->tape, t->want[i]), sizeof(float));
+        t->moment[i] = calloc(t->optim->n_state * sqz_tape_count(t->tape, t->want[i]) + 1,
+                              sizeof(float));
 }
 
 /* ---- steps ---- */
@@ -131,16 +137,18 @@ static void gradients(trial *t)
     check(t, sqz_tape_backward(t->tape));
 }
 
-static void update(const trial *t)
+static void update(trial *t)
 {
     for (uint32_t i = 0; i < t->n; i++) {
-        const size_t n = sqz_tape_count(t->tape, t->want[i]);
-        float *w = sqz_tape_data(t->tape, t->want[i]), *m = t->moment[i];
-        const float *g = sqz_tape_grad(t->tape, t->want[i]);
-        for (size_t k = 0; k < n; k++) {
-            m[k] = 0.9f * m[k] + g[k];
-            w[k] -= 1e-4f * m[k];
-        }
+        const sqz_optim_step s = {.w = sqz_tape_data(t->tape, t->want[i]),
+                                  .g = sqz_tape_grad(t->tape, t->want[i]),
+                                  .state = t->moment[i],
+                                  .n = sqz_tape_count(t->tape, t->want[i]),
+                                  .t = (uint64_t)t->steps + 1,
+                                  .rate = 1e-4,
+                                  .scale = 1,
+                                  .floor = -INFINITY};
+        check(t, t->optim->update(t->ctx, t->optim_opts, &s));
     }
 }
 

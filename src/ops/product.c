@@ -39,13 +39,40 @@ sqz_status sqz_product_prepare(sqz_prep *p, const sqz_weights *w, sqz_product *o
     return SQZ_OK;
 }
 
+typedef struct panels {
+    const sqz_call *c;
+    const sqz_product *p;
+} panels;
+
+/* Panels [begin, end) of all groups. */
+static sqz_status pack_panels(void *arg, size_t begin, size_t end)
+{
+    const panels *j = arg;
+    const sqz_product *p = j->p;
+    const float *w = j->c->in[p->w.slot]->data;
+    const float *bias = numbers(p->w.bias ? sqz_input(j->c, p->w.bias) : NULL);
+    const size_t each = (p->n + SQZ_PANEL - 1) / SQZ_PANEL;
+    for (size_t i = begin; i < end; i++) {
+        const size_t at = i % each * SQZ_PANEL, first = i / each * p->n + at;
+        sqz_packed one = p->packed[i / each];
+        one.data = (float *)one.data + at * (one.n_seg * one.len + 1);
+        one.n = SQZ_MIN(SQZ_PANEL, p->n - at);
+        sqz_pack_f32(&one, w + first * p->w.ld_n, p->w.ld_n, p->w.ld_k, bias ? bias + first : NULL);
+    }
+    return SQZ_OK;
+}
+
 void sqz_product_start(const sqz_call *c, sqz_product *p)
 {
+    enum { FLOATS = 1 << 15 }; /* that are worth a piece of work */
+    panels j = {c, p};
+    const size_t each = (p->n + SQZ_PANEL - 1) / SQZ_PANEL;
     if (!p->shared)
         return;
     for (size_t g = 0; g < p->w.groups; g++)
         p->packed[g].data = (char *)c->scratch + g * (p->shared / p->w.groups);
-    pack(p, c->in[p->w.slot]->data, numbers(p->w.bias ? sqz_input(c, p->w.bias) : NULL));
+    (void)sqz_parallel(c->ctx, each * p->w.groups, FLOATS / (SQZ_PANEL * (p->w.k + 1)) + 1,
+                       pack_panels, &j); /* nothing in it fails */
 }
 
 /* ---- a part of the result ---- */
