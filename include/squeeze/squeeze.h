@@ -162,13 +162,14 @@ typedef struct sqz_job {
     double rate;             /* peak learning rate; 0: the optimizer's usual one */
     double decay, clip, ema; /* of weights; norm of gradients; of the average: 0: none */
     double mixup, smoothing; /* 0: none */
+    const char *qat; /* distill: options of ptq: "weights=4,activations=4"; NULL: float */
 } sqz_job;
 #define SQZ_JOB_INIT                                                                               \
     {                                                                                              \
         sizeof(sqz_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, NULL, \
             NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-            NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0                             \
+            NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL                       \
     }
 
 /* Each fills *out with a report, to be freed with sqz_report_free, also when a limit is broken

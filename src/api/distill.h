@@ -5,6 +5,7 @@
 #include "api/work.h"
 #include "distill/teacher.h"
 #include "prune/student.h"
+#include "quant/qat.h"
 #include "train/loader.h"
 #include "train/trainer.h"
 
@@ -22,6 +23,9 @@ typedef struct sqz_course {
     sqz_dataset *train, *valid;
     int64_t batch;
     bool one_hot; /* labels become rows of classes */
+    /* ---- --qat (distill_qat.c) ---- */
+    sqz_graph *reference, *quantized; /* the model, folded, and what ptq makes of it; NULL */
+    sqz_qat *qat;
     /* ---- what is minimized (distill_make.c) ---- */
     const char *loss, *metric; /* text; the metric that chooses */
     sqz_training training;
@@ -55,6 +59,10 @@ sqz_status sqz_course_dry_run(sqz_course *c);
 void sqz_course_close(sqz_course *c);
 
 /* ---- between the steps ---- */
+/* With --qat: the quantized model, and its training graph. Before what reads the data for good. */
+sqz_status sqz_course_quantize(sqz_course *c);
+/* The quantized model with the numbers that count. */
+sqz_status sqz_course_quantized(const sqz_course *c, const sqz_trainer *t, sqz_graph **out);
 /* A new sqz_course.trainer for so many epochs of so many steps; checkpoint NULL: none is kept. */
 sqz_status sqz_course_trainer(sqz_course *c, int64_t epochs, int64_t steps, const char *checkpoint);
 int64_t sqz_course_epochs(const sqz_course *c);

@@ -98,7 +98,8 @@ static sqz_status make_loader(sqz_course *c)
 static sqz_status make_training(sqz_course *c)
 {
     const sqz_training_options o = {.batch = c->batch, .seed = c->w->job.seed, .frozen = c->still};
-    SQZ_TRY(sqz_training_make(c->w->graph, &o, &c->training));
+    if (!c->qat)
+        SQZ_TRY(sqz_training_make(c->w->graph, &o, &c->training));
     SQZ_TRY(sqz_feeds_plan(&c->w->arena, c->train, c->training.g, c->w->job.layout, &c->feeds));
     c->in = sqz_arena_alloc(&c->w->arena, c->feeds.n + 1u, sizeof *c->in);
     return c->in ? SQZ_OK : SQZ_E_NOMEM;
@@ -113,6 +114,22 @@ static sqz_status make_teachers(sqz_course *c)
 
 /* ---- what is trained ---- */
 
+/* Weights, biases and scales of the quantized model come first. */
+static sqz_status choose_quantized(sqz_course *c)
+{
+    const sqz_objective *o = c->objective;
+    uint32_t n;
+    const sqz_trained *list = sqz_qat_trained(c->qat, &n);
+    c->trained = sqz_arena_alloc(&c->w->arena, (size_t)n + o->n_param + 1, sizeof *c->trained);
+    if (!c->trained)
+        return SQZ_E_NOMEM;
+    memcpy(c->trained, list, n * sizeof *list);
+    c->n_trained = n;
+    for (uint32_t i = 0; i < n; i++)
+        c->n_number += sqz_val(c->training.g, list[i].value)->constant->count;
+    return SQZ_OK;
+}
+
 static void add_trained(sqz_course *c, sqz_vid v, bool decays, double rate)
 {
     c->trained[c->n_trained++] = (sqz_trained){
@@ -120,11 +137,13 @@ static void add_trained(sqz_course *c, sqz_vid v, bool decays, double rate)
     c->n_number += sqz_val(c->training.g, v)->constant->count;
 }
 
-static sqz_status choose_trained(sqz_course *c)
+static sqz_status choose_model(sqz_course *c)
 {
     sqz_parameter *list;
     uint32_t n;
     const sqz_objective *o = c->objective;
+    if (c->qat)
+        return choose_quantized(c);
     SQZ_TRY(sqz_training_parameters(c->w->graph, &c->w->arena, &list, &n));
     c->trained = sqz_arena_alloc(&c->w->arena, (size_t)n + o->n_param + 1, sizeof *c->trained);
     if (!c->trained)
@@ -135,6 +154,13 @@ static sqz_status choose_trained(sqz_course *c)
     if (!c->n_trained)
         return sqz_fail(c->w->ctx, SQZ_E_ARG, "nothing is left to train: %s",
                         c->frozen ? "--freeze names all of it" : "the model has no weights");
+    return SQZ_OK;
+}
+
+static sqz_status choose_trained(sqz_course *c)
+{
+    const sqz_objective *o = c->objective;
+    SQZ_TRY(choose_model(c));
     for (uint32_t i = 0; i < o->n_param; i++)
         add_trained(c, o->param[i], o->param_decays[i], o->param_rate[i]);
     return SQZ_OK;
@@ -164,6 +190,7 @@ static void add_options(sqz_course *c, sqz_str *t)
     add_text(t, "until", j->until);
     add_text(t, "replace_head", j->replace_head);
     add_text(t, "freeze", j->freeze);
+    add_text(t, "qat", j->qat);
     add_text(t, "loss", c->loss);
     add_number(t, "epochs", (double)sqz_course_epochs(c));
     add_number(t, "batch", (double)c->batch);
@@ -279,6 +306,7 @@ sqz_status sqz_course_trainer(sqz_course *c, int64_t epochs, int64_t steps, cons
 sqz_status sqz_course_make(sqz_course *c)
 {
     SQZ_TRY(fit_labels(c));
+    SQZ_TRY(sqz_course_quantize(c));
     SQZ_TRY(loss_text(c));
     SQZ_TRY(make_loader(c));
     SQZ_TRY(make_training(c));
@@ -295,6 +323,9 @@ void sqz_course_close(sqz_course *c)
     sqz_teacher_free(c->answers);
     sqz_objective_free(c->objective);
     sqz_training_free(&c->training);
+    sqz_qat_free(c->qat);
+    sqz_graph_free(c->quantized);
+    sqz_graph_free(c->reference);
     for (uint32_t i = 0; i < c->n_teacher; i++)
         sqz_graph_free(c->teacher[i]);
 }

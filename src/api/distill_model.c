@@ -25,6 +25,8 @@ sqz_status sqz_course_folded(const sqz_graph *g, sqz_graph **out)
 {
     sqz_env env = {0};
     SQZ_TRY(sqz_graph_clone(g, out));
+    if (g->have & SQZ_HAS_QUANT)
+        return SQZ_OK;
     sqz_status s = sqz_run_recipe(*out, "fold_bn,dce", &env);
     if (s != SQZ_OK) {
         sqz_graph_free(*out);

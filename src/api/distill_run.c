@@ -88,8 +88,13 @@ static sqz_status judge_epoch(void *course, const sqz_trainer *t, double *score)
 {
     sqz_course *c = course;
     sqz_graph *copy;
-    SQZ_TRY(sqz_graph_clone(c->w->graph, &copy));
-    sqz_status s = sqz_trainer_write(t, copy);
+    sqz_status s = SQZ_OK;
+    if (c->qat) {
+        SQZ_TRY(sqz_course_quantized(c, t, &copy));
+    } else {
+        SQZ_TRY(sqz_graph_clone(c->w->graph, &copy));
+        s = sqz_trainer_write(t, copy);
+    }
     if (s == SQZ_OK)
         s = sqz_course_score(c, copy, score);
     sqz_graph_free(copy);
@@ -173,7 +178,13 @@ sqz_status sqz_course_run(sqz_course *c)
         sqz_course_trainer(c, sqz_course_epochs(c), sqz_loader_steps(c->loader), c->checkpoint));
     SQZ_TRY(take_up(c));
     SQZ_TRY(sqz_trainer_run(c->trainer, &hooks, &c->end));
-    return sqz_trainer_write(c->trainer, c->w->graph);
+    if (!c->qat)
+        return sqz_trainer_write(c->trainer, c->w->graph);
+    sqz_graph *trained;
+    SQZ_TRY(sqz_course_quantized(c, c->trainer, &trained));
+    sqz_graph_free(c->w->graph);
+    c->w->graph = trained;
+    return SQZ_OK;
 }
 
 static sqz_status stamp(sqz_course *c)

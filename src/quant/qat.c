@@ -391,6 +391,12 @@ void sqz_qat_free(sqz_qat *q)
 }
 
 sqz_training *sqz_qat_training(sqz_qat *q) { return &q->training; }
+sqz_training sqz_qat_take(sqz_qat *q)
+{
+    const sqz_training t = q->training;
+    q->training = (sqz_training){.g = NULL};
+    return t;
+}
 const sqz_trained *sqz_qat_trained(const sqz_qat *q, uint32_t *n)
 {
     *n = q->n_trained;

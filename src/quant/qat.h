@@ -23,6 +23,7 @@ sqz_status sqz_qat_make(const sqz_graph *reference, const sqz_graph *quantized,
 void sqz_qat_free(sqz_qat *q); /* NULL is fine */
 /* To append losses to, and to train. It has no batch norms that move. */
 sqz_training *sqz_qat_training(sqz_qat *q);
+sqz_training sqz_qat_take(sqz_qat *q); /* the same, then the caller's */
 const sqz_trained *sqz_qat_trained(const sqz_qat *q, uint32_t *n);
 /* Numbers of everything in that list, in order, into the quantized graph. */
 sqz_status sqz_qat_write(const sqz_qat *q, const float *const *numbers, sqz_graph *quantized);
