@@ -213,6 +213,24 @@ static void write_idx(sqz_ctx *ctx, const char *path, const unsigned char *p, un
     sqz_str_free(&s);
 }
 
+/* All images of class 0, and a few of each other. */
+static void write_uneven(sqz_ctx *ctx, const char *path, const set *s)
+{
+    enum { FEW = 4 };
+    set part = {0, malloc((size_t)s->n * PIXELS), malloc((size_t)s->n)};
+    int64_t count[CLASSES] = {0};
+    for (int64_t i = 0; i < s->n; i++) {
+        if (s->label[i] && count[s->label[i]] == FEW)
+            continue;
+        count[s->label[i]]++;
+        memcpy(part.pixel + part.n * PIXELS, s->pixel + i * PIXELS, PIXELS);
+        part.label[part.n++] = s->label[i];
+    }
+    write_npz(ctx, path, &part, 0, part.n, "x", 2);
+    free(part.pixel);
+    free(part.label);
+}
+
 /* The same network as a Keras file: images (8,8,1), kernels (3,3,1,8), features with the filter
  * last. */
 static void write_keras(sqz_ctx *ctx, const net *w, const char *path)
@@ -289,6 +307,7 @@ int main(int argc, char **argv)
     write_keras(ctx, &m, "model.h5");
     write_unsupported_keras(ctx, "unsupported.h5");
     write_npz(ctx, "train.npz", &train, 0, TRAIN, "x", 2);
+    write_uneven(ctx, "uneven.npz", &train);
     write_npz(ctx, "unlabeled.npz", &train, 0, TRAIN, "x", 1);
     write_npz(ctx, "valid.npz", &valid, 0, VALID, "x", 2);
     write_npz(ctx, "test.npz", &test, 0, TEST, "x", 2);
