@@ -6,6 +6,7 @@
 #include "distill/teacher.h"
 #include "prune/student.h"
 #include "quant/qat.h"
+#include "train/allreduce.h"
 #include "train/loader.h"
 #include "train/trainer.h"
 
@@ -21,8 +22,9 @@ typedef struct sqz_course {
     bool *frozen, *still; /* of the model's values and nodes; NULL: nothing is */
     /* ---- data (distill_data.c): views of, or the same as w->calib, w->judge, w->test ---- */
     sqz_dataset *train, *valid;
-    int64_t batch;
-    bool one_hot; /* labels become rows of classes */
+    sqz_team *team;      /* processes that train together */
+    int64_t batch, part; /* samples of a step: of all processes, of this one */
+    bool one_hot;        /* labels become rows of classes */
     /* ---- --qat (distill_qat.c) ---- */
     sqz_graph *reference, *quantized; /* the model, folded, and what ptq makes of it; NULL */
     sqz_qat *qat;

@@ -87,6 +87,8 @@ static sqz_status make_loader(sqz_course *c)
     const sqz_loader_options o = {.data = c->train,
                                   .layout = j->layout,
                                   .batch = c->batch,
+                                  .part = (uint32_t)c->team->rank,
+                                  .parts = c->team->size > 1 ? (uint32_t)c->team->size : 0,
                                   .seed = j->seed,
                                   .augment = j->augment,
                                   .mixup = j->mixup,
@@ -97,7 +99,7 @@ static sqz_status make_loader(sqz_course *c)
 
 static sqz_status make_training(sqz_course *c)
 {
-    const sqz_training_options o = {.batch = c->batch, .seed = c->w->job.seed, .frozen = c->still};
+    const sqz_training_options o = {.batch = c->part, .seed = c->w->job.seed, .frozen = c->still};
     if (!c->qat)
         SQZ_TRY(sqz_training_make(c->w->graph, &o, &c->training));
     SQZ_TRY(sqz_feeds_plan(&c->w->arena, c->train, c->training.g, c->w->job.layout, &c->feeds));
@@ -220,8 +222,9 @@ static sqz_status write_identity(sqz_course *c, sqz_str *t)
                  "squeeze %s\nmodel %s\nteachers %s\ndata %s\nvalid %s %lld\nloss %s\nseed %llu\n",
                  sqz_version(), w->source.sha256, c->teachers, w->calib->checksum,
                  w->judge->checksum, (long long)c->valid->n, sha, (unsigned long long)w->job.seed);
-    sqz_str_addf(t, "layout %s\nmemory %s\ncache %d\n%s\n", w->job.layout ? w->job.layout : "",
-                 w->job.memory ? w->job.memory : "", w->job.cache != NULL, c->recipe);
+    sqz_str_addf(t, "layout %s\nmemory %s\ncache %d\nprocesses %d\n%s\n",
+                 w->job.layout ? w->job.layout : "", w->job.memory ? w->job.memory : "",
+                 w->job.cache != NULL, (int)c->team->size, c->recipe);
     return t->status;
 }
 
@@ -282,6 +285,7 @@ sqz_status sqz_course_trainer(sqz_course *c, int64_t epochs, int64_t steps, cons
                              .epochs = epochs,
                              .steps = steps,
                              .patience = j->patience,
+                             .team = c->team->size > 1 ? c->team : NULL,
                              .trained = c->trained,
                              .n_trained = c->n_trained,
                              .n_report = c->objective->n_report,
@@ -303,8 +307,22 @@ sqz_status sqz_course_trainer(sqz_course *c, int64_t epochs, int64_t steps, cons
 
 /* ---- all of it ---- */
 
+/* Started by mpirun, each process takes an equal part of every batch. */
+static sqz_status join_team(sqz_course *c)
+{
+    SQZ_TRY(sqz_team_join(c->w->ctx, &c->team));
+    c->part = c->batch / c->team->size;
+    if (c->part * c->team->size == c->batch)
+        return SQZ_OK;
+    return sqz_fail(c->w->ctx, SQZ_E_ARG,
+                    "batches of %lld samples cannot be shared equally by %d processes: give "
+                    "--batch a multiple of them",
+                    (long long)c->batch, (int)c->team->size);
+}
+
 sqz_status sqz_course_make(sqz_course *c)
 {
+    SQZ_TRY(join_team(c));
     SQZ_TRY(fit_labels(c));
     SQZ_TRY(sqz_course_quantize(c));
     SQZ_TRY(loss_text(c));
@@ -328,4 +346,5 @@ void sqz_course_close(sqz_course *c)
     sqz_graph_free(c->reference);
     for (uint32_t i = 0; i < c->n_teacher; i++)
         sqz_graph_free(c->teacher[i]);
+    sqz_team_leave(c->w->ctx, c->team);
 }

@@ -52,7 +52,7 @@ sqz_status sqz_course_quantize(sqz_course *c)
     SQZ_TRY(sqz_graph_clone(c->reference, &c->quantized));
     SQZ_TRY(sqz_note(c->w->ctx, sqz_run_recipe(c->quantized, recipe, &env), "--qat"));
     SQZ_TRY(be_teacher(c));
-    const sqz_qat_options o = {.batch = c->batch};
+    const sqz_qat_options o = {.batch = c->part};
     SQZ_TRY(sqz_note(c->w->ctx, sqz_qat_make(c->reference, c->quantized, &o, &c->qat), "--qat"));
     c->training = sqz_qat_take(c->qat);
     return SQZ_OK;

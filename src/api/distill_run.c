@@ -19,7 +19,7 @@ sqz_status sqz_course_fill(void *course, const sqz_tape *t, const sqz_train_step
     const sqz_objective *o = c->objective;
     sqz_batch b;
     SQZ_TRY(sqz_loader_batch(c->loader, s->epoch, s->in_epoch, &b));
-    SQZ_TRY(sqz_feeds_apply(&c->feeds, c->batch, b.x, c->in));
+    SQZ_TRY(sqz_feeds_apply(&c->feeds, c->part, b.x, c->in));
     if (o->label != SQZ_NONE)
         memcpy(sqz_tape_data(t, o->label), b.y, sqz_tape_count(t, o->label) * sizeof(float));
     if (c->answers)
@@ -154,8 +154,10 @@ static sqz_status open_cache(sqz_course *c)
 
 static sqz_status take_up(sqz_course *c)
 {
-    if (c->w->job.restart)
+    double met = 0;
+    if (c->w->job.restart && c->team->rank == 0)
         (void)remove(c->checkpoint);
+    SQZ_TRY(c->team->sum(c->team->user, &met, 1)); /* nobody looks before it is gone */
     SQZ_TRY(sqz_note(c->w->ctx, sqz_trainer_resume(c->trainer, &c->resumed),
                      "cannot go on (--restart begins anew)"));
     if (c->resumed)
@@ -200,9 +202,11 @@ sqz_status sqz_course_write(sqz_course *c)
 {
     sqz_work *w = c->w;
     uint32_t epochs;
+    const bool writes = c->team->rank == 0; /* all of a team have the same */
     (void)sqz_trainer_epochs(c->trainer, &epochs);
     if (c->end == SQZ_TRAIN_DIVERGED && !epochs) {
-        (void)remove(c->checkpoint);
+        if (writes)
+            (void)remove(c->checkpoint);
         return sqz_fail(
             w->ctx, SQZ_E_GATE,
             "the training diverged: %s, before an epoch was over: nothing is written; a "
@@ -210,8 +214,10 @@ sqz_status sqz_course_write(sqz_course *c)
             sqz_trainer_why(c->trainer));
     }
     SQZ_TRY(stamp(c));
-    SQZ_TRY(sqz_export_onnx_file(w->graph, NULL, w->job.out));
-    (void)remove(c->checkpoint);
+    if (writes) {
+        SQZ_TRY(sqz_export_onnx_file(w->graph, NULL, w->job.out));
+        (void)remove(c->checkpoint);
+    }
     sqz_view_text(w->rep, "written to %s", w->job.out);
     if (c->end != SQZ_TRAIN_DIVERGED)
         return SQZ_OK;
