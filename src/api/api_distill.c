@@ -20,7 +20,8 @@ static sqz_status report_test(sqz_course *c)
     if (!c->n_teacher)
         return SQZ_OK;
     SQZ_TRY(sqz_eval_graph(c->teacher[0], w->test, &o, &r));
-    sqz_view_heading(w->rep, "Accuracy of the teacher on test data");
+    sqz_view_heading(w->rep, "Accuracy of the %s on test data",
+                     w->job.n_teachers ? "teacher" : "float model");
     sqz_describe_metrics(w, "reference_accuracy", r);
     sqz_eval_free(w->ctx, r);
     return SQZ_OK;

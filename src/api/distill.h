@@ -45,8 +45,8 @@ typedef struct sqz_course {
     const int64_t *sample; /* of the batch of this step */
     /* ---- what came of it (distill_run.c) ---- */
     const sqz_metric *judged; /* by */
-    double first, taught,
-        teacher_confidence; /* of the model before, of the teacher; NAN: not known */
+    double unquantized;       /* of the float model, with --qat */
+    double first, taught;     /* of the model before, of the teacher; NAN: not known */
     sqz_train_end end;
 } sqz_course;
 

@@ -23,15 +23,6 @@ static sqz_status be_teacher(sqz_course *c)
     return SQZ_OK;
 }
 
-/* Batch norms are folded, and the model is close to where it should be: small steps. */
-static void gentle(sqz_job *j)
-{
-    if (j->optimizer || j->rate != 0)
-        return;
-    j->rate = 0.002;
-    j->clip = j->clip != 0 ? j->clip : 1;
-}
-
 sqz_status sqz_course_quantize(sqz_course *c)
 {
     sqz_job *j = &c->w->job;
@@ -46,7 +37,9 @@ sqz_status sqz_course_quantize(sqz_course *c)
     if (c->frozen || j->until)
         return sqz_fail(c->w->ctx, SQZ_E_ARG, "--qat trains the whole model: without --%s",
                         c->frozen ? "freeze" : "until");
-    gentle(j);
+    if (!j->optimizer) /* without batch norms, and with steps at every border of the grid, the
+                          sizes of gradients differ widely: sgd reaches far less */
+        j->optimizer = "adam";
     SQZ_TRY(recipe_of(c, &recipe));
     SQZ_TRY(sqz_course_folded(c->w->graph, &c->reference));
     SQZ_TRY(sqz_graph_clone(c->reference, &c->quantized));

@@ -138,6 +138,7 @@ static void json(sqz_course *c, const sqz_epoch *e, uint32_t n)
     sqz_json_str(r, o, "end", end[c->end]);
     sqz_json_str(r, o, "judged_by", c->judged ? c->judged->info.name : NULL);
     sqz_json_num(r, o, "untrained", sqz_course_value(c, c->first));
+    sqz_json_num(r, o, "unquantized", sqz_course_value(c, c->unquantized));
     sqz_json_num(r, o, "teacher", sqz_course_value(c, c->taught));
     sqz_json_num(r, o, "best_epoch", n ? (double)best_of(e, n) + 1 : NAN);
     cJSON *list = sqz_json_array(r, o, "epochs");
@@ -149,16 +150,18 @@ static void json(sqz_course *c, const sqz_epoch *e, uint32_t n)
 
 static void summary(sqz_course *c, const sqz_epoch *e, uint32_t n)
 {
-    char first[48], best[48], taught[48];
+    char first[48], best[48], taught[48], floating[48];
     if (!c->judged || !n)
         return;
     sqz_print_metric(first, c->judged, sqz_course_value(c, c->first));
     sqz_print_metric(best, c->judged, sqz_course_value(c, e[best_of(e, n)].score));
     sqz_print_metric(taught, c->judged, sqz_course_value(c, c->taught));
-    sqz_view_text(c->w->rep, "%s on valid (%lld samples): %s before, %s after epoch %u%s%s",
-                  c->judged->info.name, (long long)c->valid->n, first, best,
-                  (unsigned)best_of(e, n) + 1, isnan(c->taught) ? "" : "; the teacher has ",
-                  isnan(c->taught) ? "" : taught);
+    sqz_print_metric(floating, c->judged, sqz_course_value(c, c->unquantized));
+    sqz_view_text(c->w->rep, "%s on valid (%lld samples): %s before%s%s%s, %s after epoch %u%s%s",
+                  c->judged->info.name, (long long)c->valid->n, first,
+                  c->qat ? " (as ptq makes it; the float model has " : "", c->qat ? floating : "",
+                  c->qat ? ")" : "", best, (unsigned)best_of(e, n) + 1,
+                  isnan(c->taught) ? "" : "; the teacher has ", isnan(c->taught) ? "" : taught);
 }
 
 void sqz_course_describe(sqz_course *c)

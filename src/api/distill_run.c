@@ -117,11 +117,15 @@ static void tell_epoch(void *course, const sqz_train_step *s, const sqz_epoch *e
 static sqz_status score_before(sqz_course *c)
 {
     c->metric = choosing_metric(c);
-    c->first = c->taught = NAN;
+    c->first = c->taught = c->unquantized = NAN;
     if (!c->metric)
         return SQZ_OK;
     SQZ_TRY(sqz_note(c->w->ctx, sqz_course_score(c, c->w->graph, &c->first), "the model"));
-    if (!c->n_teacher || !(c->judged->needs & (SQZ_M_CLASSES | SQZ_M_VALUES)))
+    if (c->qat) {
+        c->unquantized = c->first;
+        SQZ_TRY(sqz_course_score(c, c->quantized, &c->first));
+    }
+    if (!c->w->job.n_teachers || !(c->judged->needs & (SQZ_M_CLASSES | SQZ_M_VALUES)))
         return SQZ_OK;
     sqz_eval_result *r;
     SQZ_TRY(
