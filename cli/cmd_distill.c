@@ -17,6 +17,8 @@ const sqz_cmd sqz_cmd_distill = {
            "answers. --student makes the model of the teacher: narrower, shallower, or the\n"
            "largest that fits --device. Training is on split `train`, the epoch that is best on\n"
            "`valid` is written, and `test` is looked at once, at the end.\n"
+           "--data synthetic distills without data, from samples that fit the teacher's batch\n"
+           "norms.\n"
            "What was reached is kept beside the output, as OUT.onnx.training, until that is\n"
            "written: after a kill the same command goes on from there, and gives the same bytes\n"
            "as if nothing had been. The seed decides the bytes, the number of threads does not.\n"

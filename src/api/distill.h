@@ -53,6 +53,7 @@ typedef struct sqz_course {
 /* In this order; sqz_course_close after any of them. */
 sqz_status sqz_course_open(sqz_course *c);  /* teachers, and what the model is made of */
 sqz_status sqz_course_data(sqz_course *c);  /* what is trained on, chosen on, reported on */
+sqz_status sqz_course_synthetic(sqz_course *c); /* --data synthetic (distill_free.c) */
 sqz_status sqz_course_model(sqz_course *c); /* the model: made, cut, begun anew, frozen */
 sqz_status sqz_course_make(sqz_course *c);  /* training graph, losses, loader, trainer */
 sqz_status sqz_course_warn(sqz_course *c);  /* before the time is spent (distill_warn.c) */

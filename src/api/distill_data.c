@@ -93,6 +93,11 @@ static sqz_status keep_apart(sqz_course *c)
 
 /* ---- the sets ---- */
 
+static bool is_synthetic(const sqz_course *c)
+{
+    return c->w->job.data && strcmp(c->w->job.data, "synthetic") == 0;
+}
+
 static sqz_status same_form(sqz_course *c, const sqz_dataset *other, const char *what)
 {
     const sqz_dataset *t = c->train;
@@ -115,6 +120,9 @@ static sqz_status open_valid(sqz_course *c)
     sqz_work *w = c->w;
     if (w->job.valid) {
         SQZ_TRY(sqz_work_data(w, w->job.valid, "valid", &w->judge));
+    } else if (w->judge) {
+        c->valid = w->judge; /* made, as the rest */
+        return SQZ_OK;
     } else if (sqz_data_has_split(w->ctx, w->job.data, "valid")) {
         SQZ_TRY(sqz_work_data(w, w->job.data, "valid", &w->judge));
     } else {
@@ -129,7 +137,7 @@ static sqz_status open_test(sqz_course *c)
     sqz_work *w = c->w;
     if (w->job.test)
         SQZ_TRY(sqz_work_data(w, w->job.test, "test", &w->test));
-    else if (sqz_data_has_split(w->ctx, w->job.data, "test"))
+    else if (!is_synthetic(c) && sqz_data_has_split(w->ctx, w->job.data, "test"))
         SQZ_TRY(sqz_work_data(w, w->job.data, "test", &w->test));
     return w->test ? same_form(c, w->test, "test set") : SQZ_OK;
 }
@@ -138,7 +146,8 @@ sqz_status sqz_course_data(sqz_course *c)
 {
     sqz_work *w = c->w;
     w->job.split = NULL; /* which is for what is not to be chosen */
-    SQZ_TRY(sqz_work_data(w, w->job.data, "train", &w->calib));
+    SQZ_TRY(is_synthetic(c) ? sqz_course_synthetic(c)
+                            : sqz_work_data(w, w->job.data, "train", &w->calib));
     c->train = w->calib;
     SQZ_TRY(open_valid(c));
     SQZ_TRY(open_test(c));

@@ -74,6 +74,18 @@ static double decoupled(const loss_case *c, const double *x)
     return 4 * sum / N;
 }
 
+/* 0.3 ce + 0.7 kd */
+static double both(const loss_case *c, const double *x)
+{
+    double sum = 0, p[C];
+    for (size_t i = 0; i < N; i++) {
+        softmax(x + i * C, C, 1, p);
+        for (size_t k = 0; k < C; k++)
+            sum -= (double)case_data(c, "label")[i * C + k] * log(p[k]) / N;
+    }
+    return 0.3 * sum + 0.7 * hinton(c, x);
+}
+
 static double squares(const loss_case *c, const double *x)
 {
     double sum = 0;
@@ -106,6 +118,12 @@ static void test_kd_is_the_divergence_of_softened_outputs(void **state)
 {
     (void)state;
     compare("kd(temperature=3)", hinton);
+}
+
+static void test_losses_add_up_in_value_and_gradient(void **state)
+{
+    (void)state;
+    compare("ce(weight=0.3),kd(temperature=3 weight=0.7)", both);
 }
 
 static void test_dkd_is_its_formula(void **state)
@@ -201,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kd_is_the_divergence_of_softened_outputs),
+        cmocka_unit_test(test_losses_add_up_in_value_and_gradient),
         cmocka_unit_test(test_dkd_is_its_formula),
         cmocka_unit_test(test_squares_can_be_taken_to_the_teacher),
         cmocka_unit_test(test_dkd_with_the_teachers_doubt_as_beta_is_kd),
