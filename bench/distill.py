@@ -5,6 +5,9 @@ nothing with one loss after the other.
     bench/distill.py --teacher resnet8.onnx [--squeeze build/release/squeeze] [--seeds 5] [--epochs 5,20]
                      [--losses none,kd,...] [--threads 1]
 
+The teacher's file must have its batch norms: students are made of it (torch.onnx.export with
+training=TrainingMode.PRESERVE, do_constant_folding=False).
+
 Top-1 on `test` (10,000 images) of the epoch that is best on `valid` (5,000 of the training images): mean and standard
 error over seeds, and the gain over no teacher with its standard error, seed by seed. Same optimizer, schedule,
 batches and flips for all. Weights and temperatures below were chosen on `valid`. Needs nothing but Python.

@@ -8,7 +8,7 @@ static const cli_flag_id flags[] = {
     CLI_CLIP,      CLI_EMA,      CLI_PATIENCE,   CLI_INIT,    CLI_FREEZE,      CLI_REPLACE_HEAD,
     CLI_UNTIL,     CLI_DEVICE,   CLI_METRIC,     CLI_LIMIT,   CLI_MEMORY,      CLI_CACHE,
     CLI_RESTART,   CLI_LAYOUT,   CLI_SHAPE,      CLI_BIND,    CLI_MARKDOWN,    CLI_HTML,
-    CLI_DRY_RUN,   CLI_SEED,     CLI_THREADS,    CLI_END};
+    CLI_DRY_RUN,   CLI_SEED,     CLI_THREADS,    CLI_MADE,    CLI_END};
 const sqz_cmd sqz_cmd_distill = {
     .name = "distill",
     .summary = "trains a model, alone or from a larger one",

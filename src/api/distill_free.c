@@ -4,7 +4,7 @@
 #include "train/synthetic.h"
 #include <string.h>
 
-enum { SAMPLES = 1024, JUDGED = 128 }; /* to train on; to choose on */
+enum { SAMPLES = 1024, JUDGED = 8 }; /* to train on; of so many, one more to choose on */
 
 /* As the model's file has them, like the real ones that they stand for. */
 static sqz_status in_file_layout(sqz_dataset *from, sqz_dataset **out)
@@ -59,6 +59,7 @@ sqz_status sqz_course_synthetic(sqz_course *c)
         return sqz_fail(w->ctx, SQZ_E_ARG,
                         "--data synthetic makes samples from what a teacher's batch norms "
                         "remember: give --teacher");
-    SQZ_TRY(make(c, w->job.samples > 0 ? w->job.samples : SAMPLES, w->job.seed, &w->calib));
-    return w->job.valid ? SQZ_OK : make(c, JUDGED, ~w->job.seed, &w->judge);
+    const int64_t n = w->job.samples > 0 ? w->job.samples : SAMPLES;
+    SQZ_TRY(make(c, n, w->job.seed, &w->calib));
+    return w->job.valid ? SQZ_OK : make(c, (n + JUDGED - 1) / JUDGED, ~w->job.seed, &w->judge);
 }
