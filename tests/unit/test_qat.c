@@ -169,8 +169,9 @@ static void compare(trained *t, looker *l, double *worst)
     sqz_exec_free(e);
 }
 
-/* A number within the rounding of both arithmetics of the border of two codes may get the one or
- * the other, and hands that on: few do, and by one step where the step is theirs. */
+/* Convolutions may be in Winograd's form, with an error of some 1e-6 of the largest sum, 1e-4
+ * codes. A number within the rounding of both arithmetics of the border of two codes may get the
+ * one or the other, and hands that on: few do, and by one step where the step is theirs. */
 static void equal_after(const char *recipe, uint64_t seeds, double most_other)
 {
     for (uint64_t seed = 1; seed <= seeds; seed++) {
@@ -195,15 +196,15 @@ static void equal_after(const char *recipe, uint64_t seeds, double most_other)
 static void test_the_integer_run_computes_what_was_trained(void **state)
 {
     (void)state;
-    equal_after("calib,ptq", 6, 0.0005);
+    equal_after("calib,ptq", 6, 0.002);
 }
 static void test_at_4_and_2_bits_too(void **state)
 {
     (void)state;
-    equal_after("calib,ptq(weights=4)", 3, 0.0005);
-    equal_after("calib,ptq(weights=2)", 3, 0.0005);
-    equal_after("calib,ptq(weights=4 activations=4)", 3, 0.0005);
-    equal_after("calib,ptq(per_tensor=1)", 2, 0.0005);
+    equal_after("calib,ptq(weights=4)", 3, 0.002);
+    equal_after("calib,ptq(weights=2)", 3, 0.002);
+    equal_after("calib,ptq(weights=4 activations=4)", 3, 0.002);
+    equal_after("calib,ptq(per_tensor=1)", 2, 0.002);
 }
 
 /* The loss falls, and scales take part: with them it falls further than with weights alone. */
@@ -231,7 +232,7 @@ static void test_training_begins_with_the_quantized_model(void **state)
     begin(&t, 3, "calib,ptq", BATCH);
     fill(&t);
     compare(&t, &l, &worst);
-    assert_true(l.far == 0 && (double)l.other < 0.0005 * (double)l.codes && l.codes > 1000);
+    assert_true(l.far == 0 && (double)l.other < 0.002 * (double)l.codes && l.codes > 1000);
     end(&t);
 }
 
