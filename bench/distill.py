@@ -10,7 +10,7 @@ training=TrainingMode.PRESERVE, do_constant_folding=False).
 
 Top-1 on `test` (10,000 images) of the epoch that is best on `valid` (5,000 of the training images): mean and standard
 error over seeds, and the gain over no teacher with its standard error, seed by seed. Same optimizer, schedule,
-batches and flips for all. Weights and temperatures below were chosen on `valid`. Needs nothing but Python.
+batches and flips for all. Weights and temperatures below are first guesses: none was searched for yet. Needs nothing but Python.
 """
 import argparse
 import json
