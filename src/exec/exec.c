@@ -125,7 +125,9 @@ static sqz_status check_layout(const sqz_graph *g)
 static sqz_status unfold_weights(sqz_graph *g)
 {
     bool *unfolded = sqz_calloc(g->ctx, g->n_value + 1u, sizeof *unfolded);
-    sqz_status s = unfolded ? SQZ_OK : SQZ_E_NOMEM;
+    sqz_status s = SQZ_OK;
+    if (!unfolded)
+        return SQZ_E_NOMEM;
     SQZ_EACH_NODE(g, id)
     {
         const sqz_node *n = sqz_nod(g, id);
