@@ -31,6 +31,13 @@ typedef struct sqz_loss_common {
         .max = 1e6, .doc = "epochs over which the factor rises from 0"                             \
     }
 
+/* Row of an int64_t `to`: 1 where sqz_loss_difference is to take the teacher's output. */
+#define SQZ_LOSS_TO_ROW(opts)                                                                      \
+    {                                                                                              \
+        .name = "to", .offset = offsetof(opts, to), .type = SQZ_A_ENUM, .names = "label|teacher",  \
+        .doc = "what the output is compared with"                                                  \
+    }
+
 /* Where a loss is appended. `b` is the builder of nodes: see ops/build.h; its errors stick. */
 typedef struct sqz_loss_site {
     sqz_build b;

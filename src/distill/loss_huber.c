@@ -9,11 +9,7 @@ typedef struct opts {
 } opts;
 static const sqz_attr schema[] = {
     SQZ_LOSS_COMMON_ROWS(opts, 1),
-    {.name = "to",
-     .offset = offsetof(opts, to),
-     .type = SQZ_A_ENUM,
-     .names = "label|teacher",
-     .doc = "what the output is compared with"},
+    SQZ_LOSS_TO_ROW(opts),
     {.name = "delta",
      .offset = offsetof(opts, delta),
      .type = SQZ_A_FLOAT,

@@ -7,11 +7,7 @@ typedef struct opts {
 } opts;
 static const sqz_attr schema[] = {
     SQZ_LOSS_COMMON_ROWS(opts, 1),
-    {.name = "to",
-     .offset = offsetof(opts, to),
-     .type = SQZ_A_ENUM,
-     .names = "label|teacher",
-     .doc = "what the output is compared with"},
+    SQZ_LOSS_TO_ROW(opts),
 };
 
 static sqz_status build(sqz_loss_site *s, const void *o, sqz_vid *out)

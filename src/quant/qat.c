@@ -146,7 +146,7 @@ static uint32_t train(sqz_qat *q, sqz_vid v, bool decays, double rate, double fl
 }
 
 /* All fake quantizations of a class read one scale. */
-static sqz_status activations(sqz_qat *q, const sqz_graph *quantized, const sqz_qat_options *o)
+static sqz_status activations(sqz_qat *q, const sqz_qat_options *o)
 {
     sqz_graph *g = q->training.g;
     const double rate = o->rate > 0 ? o->rate : 1;
@@ -158,7 +158,6 @@ static sqz_status activations(sqz_qat *q, const sqz_graph *quantized, const sqz_
             q->at[c] = train(q, q->grid[i].scale, false, rate, (double)q->grid[i].start * 1e-3);
         sqz_nod(g, q->grid[i].node)->in[1] = q->trained[q->at[c]].value;
     }
-    (void)quantized;
     return SQZ_OK;
 }
 
@@ -318,10 +317,8 @@ static bool is_trained(const sqz_qat *q, sqz_vid v)
 }
 
 /* Those that are float constants under the same id in the quantized graph. */
-static sqz_status others(sqz_qat *q, const sqz_graph *reference, const sqz_graph *quantized,
-                         const sqz_parameter *p, uint32_t n)
+static sqz_status others(sqz_qat *q, const sqz_graph *quantized, const sqz_parameter *p, uint32_t n)
 {
-    (void)reference;
     for (uint32_t i = 0; i < n; i++) {
         const sqz_vid v = p[i].value;
         const sqz_value *x = v < quantized->n_value ? sqz_val(quantized, v) : NULL;
@@ -360,9 +357,9 @@ static sqz_status build(sqz_qat *q, const sqz_graph *reference, const sqz_graph 
     if (!q->weight || !q->plain || !q->trained)
         return SQZ_E_NOMEM;
     SQZ_TRY(weights(q, quantized, site, n_site, o));
-    SQZ_TRY(activations(q, quantized, o));
+    SQZ_TRY(activations(q, o));
     SQZ_TRY(integer_sites(q, quantized));
-    return others(q, reference, quantized, p, n_param);
+    return others(q, quantized, p, n_param);
 }
 
 sqz_status sqz_qat_make(const sqz_graph *reference, const sqz_graph *quantized,
