@@ -25,7 +25,6 @@ import json
 import math
 import os
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
@@ -35,21 +34,14 @@ import numpy as np
 
 import engines
 import zoo
+from turns import Worker, busy, memory
 
 BATCHES = {"resnet8": (1, 32), "dscnn": (1, 32), "mbv1_025": (1, 32), "fc_ae": (1, 128), "mbv2": (1, 16),
            "resnet18": (1, 16), "resnet50": (1, 8), "bert": (1, 16)}
 FORMS = {"float": {"squeeze": "", "ort": "", "ov": ""}, "int8": {"squeeze": ".sqz", "ort": ".u8", "ov": ".u8"}}
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 # ---- the other process ----
-def memory(field):
-    for line in open("/proc/self/status"):
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
 def serve(engine, path, model, batch, threads):
     """Loads, then answers lines: "run SECONDS" with seconds per run, "save FILE"."""
     engine = engines.ENGINES[engine]
@@ -91,38 +83,9 @@ def start_once(engine, path, model, threads):
     print(json.dumps({"load": loaded - begin, "first": first - loaded, "base": base, "library": library, "peak": peak}))
 
 
-class Worker:
-    def __init__(self, args, engine, path, model, batch, threads, env=None):
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", engine, "--model", str(path), "--only", model, "--batch", str(batch),
-             "--threads", str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})}, preexec_fn=lambda: os.sched_setaffinity(0, args.cores[:threads]))
-        self.ready = self.answer() == "ready"
-        self.stop()
-
-    def answer(self):
-        return self.process.stdout.readline().strip()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGSTOP)
-
-    def ask(self, line):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.answer()
-        self.stop()
-        return answer
-
-    def cpu(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
+def started(args, engine, path, model, batch, threads, env=None):
+    return Worker([sys.executable, __file__, "--serve", engine, "--model", str(path), "--only", model, "--batch", str(batch),
+                   "--threads", str(threads)], args.cores[:threads], env)
 
 
 def keep(args, key, value):
@@ -132,17 +95,6 @@ def keep(args, key, value):
 
 
 # ---- speed ----
-def busy(cores):
-    """Seconds that the cores have worked, for anybody."""
-    total = 0
-    for line in open("/proc/stat"):
-        name, *fields = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
-            user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
-            total += user + nice + system + irq + softirq + steal
-    return total / TICK
-
-
 def measured(args, worker, cores):
     """Seconds per run, or None when others used our cores."""
     begin, all_before, own_before = time.perf_counter(), busy(cores), worker.cpu()
@@ -177,7 +129,7 @@ def speed(args, model, form, batch, threads):
     try:
         for engine in args.engines:
             path = args.zoo / f"{model}{FORMS[form][engine]}.onnx"
-            worker = Worker(args, engine, path, model, batch, threads)
+            worker = started(args, engine, path, model, batch, threads)
             if worker.ready:
                 workers[engine] = worker
             else:
@@ -213,7 +165,7 @@ def start(args, model, form):
 
 # ---- outputs ----
 def output(args, engine, path, model, batch, env=None):
-    worker = Worker(args, engine, path, model, batch, 1, env)
+    worker = started(args, engine, path, model, batch, 1, env)
     file = args.json.with_name(f"out-{os.getpid()}.npy")
     worker.ask(f"save {file}")
     worker.close()

@@ -26,22 +26,14 @@ import argparse
 import json
 import os
 import pathlib
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
+from turns import Worker, busy, memory
+
 BAR = 1e-4
-
-
-def memory(field):
-    for line in open("/proc/self/status"):
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 # ---- PyTorch's process ----
@@ -83,49 +75,10 @@ def serve(name, layout, threads):
 
 
 # ---- turns ----
-class Worker:
-    def __init__(self, command, cores):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, cores))
-        self.ready = self.process.stdout.readline().strip() == "ready"
-        self.stop()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGSTOP)
-
-    def ask(self, line):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        self.stop()
-        return float(answer)
-
-    def cpu(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def busy(cores):
-    total = 0
-    for line in open("/proc/stat"):
-        name, *fields = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
-            user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
-            total += user + nice + system + irq + softirq + steal
-    return total / TICK
-
-
 def turn(args, worker, cores):
     """Seconds of a step, and the share of our cores that others used."""
     begin, all_before, own_before = time.perf_counter(), busy(cores), worker.cpu()
-    seconds = worker.ask(f"run {args.span}")
+    seconds = float(worker.ask(f"run {args.span}"))
     span = time.perf_counter() - begin
     return seconds, max(0.0, busy(cores) - all_before - (worker.cpu() - own_before)) / span / len(cores)
 
@@ -157,7 +110,7 @@ def speed(args, name, folder, threads):
         times = kept(args, turns[key])
         middle = statistics.median(times)
         row[key] = {"images": batch / middle, "ms": middle * 1e3, "spread": (max(times) - min(times)) / middle,
-                    "kept": len(times), "peak": w.ask("peak")}
+                    "kept": len(times), "peak": float(w.ask("peak"))}
         w.close()
     if "squeeze" in row:
         best = max((k for k in row if k.startswith("torch")), key=lambda k: row[k]["images"])
@@ -195,12 +148,9 @@ def gradients(args, name, folder):
     worker = Worker([args.program, str(folder / f"{name}.onnx"), str(batch), "ce" if classes else "mse"], {0, 1})
     if not worker.ready:
         return 1.0, "bench_train failed", 0, 0.0
-    worker.process.send_signal(signal.SIGCONT)
-    worker.process.stdin.write("names\n")
-    worker.process.stdin.flush()
-    listed = [n.rsplit(":", 1) for n in worker.process.stdout.readline().split()]
+    listed = [n.rsplit(":", 1) for n in worker.ask("names").split()]
     names, counts = [n for n, _ in listed], [int(c) for _, c in listed]
-    ours = worker.ask(f"step {folder / 'x'} {folder / 'label'} {folder / 'grads'}")
+    ours = float(worker.ask(f"step {folder / 'x'} {folder / 'label'} {folder / 'grads'}"))
     worker.close()
     got, at, worst = np.fromfile(folder / "grads", np.float32), 0, (abs(ours - loss.item()) / abs(loss.item()), "loss")
     # A bias in front of a batch norm has gradient 0; what is there is rounding of the numbers around it.
