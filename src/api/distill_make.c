@@ -263,16 +263,6 @@ static sqz_status memory_of(const sqz_course *c, size_t *out)
     return SQZ_OK;
 }
 
-/* Numbers of losses that a checkpoint keeps. */
-static sqz_saved *saved_of(const sqz_course *c)
-{
-    const sqz_objective *o = c->objective;
-    sqz_saved *list = sqz_arena_alloc(&c->w->arena, o->n_saved + 1u, sizeof *list);
-    for (uint32_t i = 0; list && i < o->n_saved; i++)
-        list[i] = (sqz_saved){o->saved[i].name, o->saved[i].numbers, o->saved[i].n};
-    return list;
-}
-
 sqz_status sqz_course_trainer(sqz_course *c, int64_t epochs, int64_t steps, const char *checkpoint)
 {
     const sqz_job *j = &c->w->job;
@@ -289,12 +279,10 @@ sqz_status sqz_course_trainer(sqz_course *c, int64_t epochs, int64_t steps, cons
                              .trained = c->trained,
                              .n_trained = c->n_trained,
                              .n_report = c->objective->n_report,
-                             .saved = saved_of(c),
+                             .saved = c->objective->saved,
                              .n_saved = c->objective->n_saved,
                              .checkpoint = checkpoint,
                              .identity = c->identity};
-    if (!o.saved)
-        return SQZ_E_NOMEM;
     SQZ_TRY(memory_of(c, &o.memory));
     sqz_trainer_free(c->trainer);
     c->trainer = NULL;

@@ -3,6 +3,7 @@
 #ifndef SQZ_OBJECTIVE_H
 #define SQZ_OBJECTIVE_H
 #include "distill/loss.h"
+#include "train/trainer.h"
 
 typedef struct sqz_objective_options {
     const char *text; /* losses */
@@ -24,11 +25,6 @@ typedef struct sqz_teacher_value { /* that is wanted of the teachers in every st
     bool mean;                     /* of all teachers: of output 0, or of what its softmax reads */
     bool logits;                   /* the latter */
 } sqz_teacher_value;
-typedef struct sqz_loss_saved { /* see sqz_loss_saves */
-    const char *name;
-    float *numbers;
-    size_t n;
-} sqz_loss_saved;
 
 typedef struct sqz_objective {
     sqz_ctx *ctx;
@@ -48,7 +44,7 @@ typedef struct sqz_objective {
     const char *const *report; /* "loss", "loss.ce", "g", ... */
     uint32_t n_report;
     uint32_t first_output; /* place of the student's output 0 */
-    const sqz_loss_saved *saved;
+    const sqz_saved *saved; /* see sqz_loss_saves */
     uint32_t n_saved;
     struct sqz_objective_work *work;
 } sqz_objective;

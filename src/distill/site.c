@@ -339,7 +339,7 @@ sqz_status sqz_loss_saves(sqz_loss_site *s, const char *what, float *numbers, si
                                         (unsigned)s->o->n_saved);
     if (!name)
         return SQZ_E_NOMEM;
-    s->o->work->saved[s->o->n_saved++] = (sqz_loss_saved){name, numbers, n};
+    s->o->work->saved[s->o->n_saved++] = (sqz_saved){name, numbers, n};
     return SQZ_OK;
 }
 

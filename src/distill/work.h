@@ -20,7 +20,7 @@ typedef struct sqz_objective_work {
     sqz_loss_memory *memory;
     uint32_t n_memory;
     sqz_teacher_value *teacher;
-    sqz_loss_saved *saved;
+    sqz_saved *saved;
     sqz_factor *factor;
     uint32_t n_factor;
     sqz_vid *output, logits; /* of the student */

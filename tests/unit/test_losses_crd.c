@@ -124,7 +124,7 @@ static void test_the_memory_follows_the_embeddings(void **state)
     (void)state;
     loss_case c = begin();
     float before[SAMPLES * W];
-    const sqz_loss_saved *m = &c.o->saved[1];
+    const sqz_saved *m = &c.o->saved[1];
     assert_int_equal(c.o->n_saved, 3);
     assert_int_equal(m->n, SAMPLES * W);
     memcpy(before, m->numbers, sizeof before);
